@@ -1,0 +1,121 @@
+"""What a machine asks its driver to do: the items of a drained list.
+
+The order is a promise. All `Commit`s of a drained list come first; the driver makes them durable before it carries
+out anything that follows. A driver may commit the records of many lists at once. Nothing else has an effect.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from model.job import JobSpec, Report
+from model.keeper import Order
+from model.messages import Batch
+from model.records import Record
+from model.task import Source
+
+
+class Commit(Struct, frozen=True, gc=False):
+    record: Record
+
+
+class Transmit(Struct, frozen=True, gc=False):
+    """Send a batch to `peer`. If there is no connection it is dropped: the channel says again what matters."""
+
+    peer: str
+    batch: Batch
+
+
+class Notice(Struct, frozen=True):
+    """A sentence for people. `level`: info, warning, alarm. `about`: `task NAME`, `job N`, `host NAME` or empty.
+    `to` names a notifier of the configuration, or is empty."""
+
+    level: str
+    about: str
+    text: str
+    to: str = ""
+
+
+class Answer(Struct, frozen=True):
+    """The answer to an operator's order. `job`: the number of a job that the order made."""
+
+    request: int
+    ok: bool
+    text: str
+    job: int = 0
+
+
+# of the scheduler
+
+
+class AskSource(Struct, frozen=True):
+    """Look what a source has; answer with `SourceAnswered`, within `limit_ns`."""
+
+    task: str
+    number: int
+    source: Source
+    limit_ns: int
+
+
+class Prepare(Struct, frozen=True):
+    """Run a slow behaviour's preparation outside the loop; answer with `Prepared` within `limit_ns`."""
+
+    task: str
+    number: int
+    job: int
+    item: str | None
+    limit_ns: int
+
+
+class React(Struct, frozen=True):
+    """Run a slow behaviour's reaction outside the loop; answer with `Reacted` within `limit_ns`."""
+
+    task: str
+    job: int
+    attempt: int
+    spec: JobSpec
+    report: Report
+    retries: int
+    limit_ns: int
+
+
+class Idle(Struct, frozen=True):
+    """After SHUTDOWN or SHUTDOWN_KILL: everything that was to be said is said, the driver may leave."""
+
+
+# of the controller
+
+
+class Connect(Struct, frozen=True):
+    """Make a transport to the host; answer with `LinkUp` or `LinkDown`."""
+
+    host: str
+
+
+class Disconnect(Struct, frozen=True):
+    """Close the transport to the host; no answer is awaited."""
+
+    host: str
+
+
+# of the agent
+
+
+class ToKeeper(Struct, frozen=True, gc=False):
+    keeper: int
+    order: Order
+
+
+class Look(Struct, frozen=True):
+    """See whether these files are visible on this host (listing their directories first, against stale caches);
+    answer with `FilesSeen`."""
+
+    job: int
+    attempt: int
+    paths: tuple[str, ...]
+    directory: str | None
+
+
+Effect = (
+    Commit | Transmit | Notice | Answer | AskSource | Prepare | React | Idle | Connect | Disconnect | ToKeeper | Look
+)

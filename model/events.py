@@ -1,0 +1,213 @@
+"""What a driver tells a machine, besides what the job channel brings.
+
+Operators' orders carry a `request` number; the machine answers each with one `Answer` effect, when the effect has
+happened or is certain to happen.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from msgspec import Struct
+
+from model.job import JobSpec
+from model.keeper import KeeperMessage
+from model.messages import Batch
+from model.behaviour import Reaction, Skip
+from model.task import TaskDefinition
+
+
+class Delivered(Struct, frozen=True, gc=False):
+    """A batch came from `peer` (a host, an executor, or the superior: "scheduler", "controller")."""
+
+    peer: str
+    batch: Batch
+
+
+class LinkUp(Struct, frozen=True):
+    """The transport to `peer` is connected and both ends speak the same version."""
+
+    peer: str
+
+
+class LinkDown(Struct, frozen=True):
+    """The transport to `peer` is gone, or the attempt to make it failed. `chance` (0..1) is drawn by the driver and
+    spreads the next attempt."""
+
+    peer: str
+    reason: str
+    chance: float = 0.0
+
+
+class Vouched(Struct, frozen=True):
+    """The driver knows (`vouched`) or no longer knows that the link to `peer` and its two ends work; see
+    `channel.Downlink.vouch`. `age_ns` goes to the subordinate when the word is taken back."""
+
+    peer: str
+    vouched: bool
+    age_ns: int = 0
+
+
+class WallClock(Struct, frozen=True):
+    """Wall time minus the machine's own clock, in ns: given at the start and after each step of the wall clock."""
+
+    offset_ns: int
+
+
+# to the scheduler
+
+
+class SourceAnswered(Struct, frozen=True):
+    """The items that a source has now, in order, old ones included; or `error`.
+
+    `quiet_ns` > 0: the driver knows that nothing new comes for so long (sim), so polls until then are arithmetic.
+    """
+
+    task: str
+    number: int
+    items: tuple[str, ...] = ()
+    error: str = ""
+    quiet_ns: int = 0
+
+
+class Prepared(Struct, frozen=True):
+    """A slow behaviour has prepared (or declined) a job."""
+
+    task: str
+    number: int
+    answer: JobSpec | Skip
+    error: str = ""
+
+
+class Reacted(Struct, frozen=True):
+    """A slow behaviour has reacted to a report."""
+
+    job: int
+    attempt: int
+    reaction: Reaction
+    error: str = ""
+
+
+class Submit(Struct, frozen=True):
+    """An ad-hoc job. Its `spec.task` names the task whose handlers it gets, or is no task at all (no handlers)."""
+
+    request: int
+    spec: JobSpec
+
+
+class JobVerb(Enum):
+    KILL = "kill"
+    DELETE = "delete"
+    HOLD = "hold"
+    RELEASE = "release"
+    RETRY = "retry"
+
+
+class OrderJob(Struct, frozen=True):
+    request: int
+    verb: JobVerb
+    job: int
+    reason: str = ""
+    until_ns: int | None = None
+    """HOLD: released by itself after so long (a duration)"""
+
+
+class TaskVerb(Enum):
+    DELETE = "delete"
+    HOLD = "hold"
+    RELEASE = "release"
+    FLUSH = "flush"
+    """end the jobs that do not run yet"""
+
+
+class OrderTask(Struct, frozen=True):
+    request: int
+    verb: TaskVerb
+    task: str
+    reason: str = ""
+    until_ns: int | None = None
+
+
+class DefineTask(Struct, frozen=True):
+    """Add a task, or change the definition of one; running jobs keep what they were given."""
+
+    request: int
+    definition: TaskDefinition
+
+
+class IntakeVerb(Enum):
+    RESUME = "resume"
+    STOP = "stop"
+    """spawn nothing new, harvest what runs"""
+    HALT = "halt"
+    """do not react to ends either"""
+    SHUTDOWN = "shutdown"
+    """spawn nothing new, grant parting leases"""
+    SHUTDOWN_KILL = "shutdown kill"
+    """spawn nothing new, end everything that runs"""
+
+
+class OrderIntake(Struct, frozen=True):
+    request: int
+    verb: IntakeVerb
+    reason: str = ""
+    keep_ns: int = 0
+    """SHUTDOWN: the parting lease"""
+
+
+# to the controller
+
+
+class HostVerb(Enum):
+    ADD = "add"
+    ON = "on"
+    OFF = "off"
+    """no link, what runs there is ended by its lease or finishes and is reported later; see the controller"""
+    DRAIN = "drain"
+    """finish what runs, take nothing new"""
+    DELETE = "delete"
+    RETRY = "retry"
+    """try to connect now"""
+
+
+class OrderHost(Struct, frozen=True):
+    request: int
+    verb: HostVerb
+    host: str
+    slots: int = 1
+    """ADD only"""
+    reason: str = ""
+
+
+# to the agent
+
+
+class KeeperUp(Struct, frozen=True):
+    """A keeper is connected; it is asked what it holds."""
+
+    keeper: int
+
+
+class KeeperDown(Struct, frozen=True):
+    """A keeper is gone. What it held comes back as a `Holding` from whoever reads its log."""
+
+    keeper: int
+
+
+class KeeperSaid(Struct, frozen=True, gc=False):
+    keeper: int
+    message: KeeperMessage
+
+
+class FilesSeen(Struct, frozen=True):
+    """Whether all files that the agent asked to look for are visible now; `missing` names the first that is not."""
+
+    job: int
+    attempt: int
+    missing: str | None
+
+
+class HostDirty(Struct, frozen=True):
+    """Why this host must not get work (a full disk, processes that cannot be ended); empty: it may again."""
+
+    reason: str

@@ -1,0 +1,175 @@
+"""A job: its names, what it asks for, the states it passes through, and the one way in which it ended.
+
+Belongs here: values that travel (`JobSpec`, `Report`), the closed list of outcomes, the scheduler's transition table.
+Does not belong here: decisions about jobs (`scheduler.py`, `controller.py`, `agent.py`).
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NewType
+
+from msgspec import Struct
+
+JobId = NewType("JobId", int)
+"""A job's number, given by its scheduler in ascending order and never used again."""
+
+
+AttemptKey = tuple[JobId, int]
+"""(job, attempt): the name of one thing that runs, for ever. Attempts count from 1."""
+
+SECOND = 1_000_000_000
+"""Nanoseconds in a second: all times and durations of the model are integer nanoseconds."""
+
+LOCAL = "local"
+"""Name of the scheduler's own machine, which is not on the controller."""
+
+
+class Outcome(Enum):
+    """The one way in which an attempt ended (closed list)."""
+
+    EXITED = "EXITED"
+    CRASHED = "CRASHED"
+    TIMED_OUT = "TIMED_OUT"
+    PENDING_TIMEOUT = "PENDING_TIMEOUT"
+    COMMAND_NOT_FOUND = "COMMAND_NOT_FOUND"
+    HOST_DOWN = "HOST_DOWN"
+    HOST_UNKNOWN = "HOST_UNKNOWN"
+    OVERLOADED = "OVERLOADED"
+    CONTROLLER_SILENT = "CONTROLLER_SILENT"
+    LOST = "LOST"
+    FILES_MISSING = "FILES_MISSING"
+    KILLED = "KILLED"
+
+
+class Wait(Enum):
+    """What to do with a job whose required host cannot take it now."""
+
+    WAIT = "wait"
+    """stay in the queue until the pending timeout"""
+    FAIL = "fail"
+    """end at once, HOST_DOWN or HOST_UNKNOWN"""
+    TRY = "try"
+    """end HOST_DOWN after `tries` failed attempts to reach the host"""
+    ELSEWHERE = "elsewhere"
+    """any host will do"""
+
+
+class HostPolicy(Struct, frozen=True, array_like=True):
+    """A `Wait` with its count (`tries` means something for TRY only)."""
+
+    action: Wait = Wait.WAIT
+    tries: int = 0
+
+
+class HostWish(Struct, frozen=True, array_like=True):
+    """Where a job wants to run. `name=None`: any host of the controller; `name="local"`: the scheduler's machine."""
+
+    name: str | None = None
+    required: bool = False
+    wait_ns: int = 0
+    """preferred host only: how long to wait for it before any host will do"""
+    when_down: HostPolicy = HostPolicy(Wait.WAIT)
+    when_silent: HostPolicy = HostPolicy(Wait.WAIT)
+    when_unknown: HostPolicy = HostPolicy(Wait.FAIL)
+
+
+class Block(Struct, frozen=True, array_like=True):
+    """Files to wait for: `before` the start, `after` the end; `limit_ns` bounds each of the two waits."""
+
+    before: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    limit_ns: int = 120 * SECOND
+
+
+class JobSpec(Struct, frozen=True, array_like=True):
+    """All that an executor must know to run a job. Exactly one of `command` and `call` is set."""
+
+    task: str
+    command: tuple[str, ...] = ()
+    """argument vector; never passed to a shell"""
+    call: str | None = None
+    """Python callable, `package.module:function`, called with `arguments`"""
+    arguments: tuple[str, ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
+    """variables added to the small environment that a host gives"""
+    directory: str | None = None
+    """working directory on the host; None: the directory of the configuration"""
+    item: str | None = None
+    """the item of an `each` source for which this job was made"""
+    slots: int = 1
+    nice: int = 0
+    host: HostWish = HostWish()
+    timeout_ns: int = 0
+    """longest run; 0: no limit"""
+    pending_ns: int = 0
+    """longest wait for a start, counted by each executor from its acceptance of what is left; 0: no limit"""
+    grace_ns: int = 5 * SECOND
+    """between TERM and KILL"""
+    block: Block | None = None
+    stdout: str | None = None
+    """file to which the output is appended when the attempt has ended"""
+    stderr: str | None = None
+
+
+class Report(Struct, frozen=True, array_like=True):
+    """How one attempt ended."""
+
+    outcome: Outcome
+    exit_code: int | None = None
+    """EXITED: 0..255"""
+    signal: int | None = None
+    """CRASHED: the signal number"""
+    core: bool = False
+    oom: bool = False
+    reason: str = ""
+    """one clause for people: why it ended so, where the outcome alone does not say it"""
+    host: str = ""
+    """where it ran; empty when it never started"""
+    waited_ns: int = 0
+    ran_for_ns: int = 0
+    started: bool = False
+    """False: certainly nothing ran"""
+    again: bool = False
+    """the executor had no room for it now: the same job may be tried again without counting as a retry"""
+    stdout_bytes: int = 0
+    stderr_bytes: int = 0
+    survivors: tuple[int, ...] = ()
+    """process ids that could not be ended (their host is dirty)"""
+
+
+class JobState(Enum):
+    """Where a job is, as its scheduler knows it."""
+
+    READY = "ready"
+    """made and recorded; no executor has been asked"""
+    HELD = "held"
+    """a person said: not yet"""
+    ASSIGNED = "assigned"
+    """an executor was asked, no answer yet"""
+    PENDING = "pending"
+    """the executor has it and waits for a host, a slot or a file"""
+    RUNNING = "running"
+    CANCELLING = "cancelling"
+    """its end was asked for, and is not confirmed"""
+    RETRYING = "retrying"
+    """an attempt ended; the next one waits for its back-off"""
+    FINAL = "final"
+
+
+JOB_MOVES: dict[JobState, frozenset[JobState]] = {
+    JobState.READY: frozenset({JobState.HELD, JobState.ASSIGNED, JobState.RETRYING, JobState.FINAL}),
+    JobState.HELD: frozenset({JobState.READY, JobState.FINAL}),
+    JobState.ASSIGNED: frozenset(
+        {JobState.PENDING, JobState.RUNNING, JobState.CANCELLING, JobState.RETRYING, JobState.FINAL}
+    ),
+    JobState.PENDING: frozenset({JobState.RUNNING, JobState.CANCELLING, JobState.RETRYING, JobState.FINAL}),
+    JobState.RUNNING: frozenset({JobState.CANCELLING, JobState.RETRYING, JobState.FINAL}),
+    JobState.CANCELLING: frozenset({JobState.HELD, JobState.RETRYING, JobState.FINAL}),
+    JobState.RETRYING: frozenset({JobState.READY, JobState.HELD, JobState.FINAL}),
+    JobState.FINAL: frozenset(),
+}
+"""The scheduler's table of a job's moves. The diagram in docs/architecture.md is generated from it."""
+
+ABNORMAL = frozenset(Outcome) - {Outcome.EXITED}
+"""Outcomes that the handler name `crash` stands for: any abnormal end."""

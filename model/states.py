@@ -1,0 +1,33 @@
+"""Moves between states, by a literal table.
+
+A machine's states are an enum and its moves are one dict: state -> states that may follow, terminal states with an
+empty row. `docs/architecture.md` shows diagrams that are generated from these tables by `diagram`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import TypeVar
+
+from model.errors import ImpossibleMoveError
+
+S = TypeVar("S", bound=Enum)
+
+
+def check_move(table: Mapping[S, frozenset[S]], old: S, new: S, what: str, story: str = "") -> None:
+    """Raise `ImpossibleMoveError`, with the thing's own story, when the table does not hold the move."""
+    if new not in table[old]:
+        raise ImpossibleMoveError(f"{what} cannot go from {old.value} to {new.value}" + (f"; {story}" if story else ""))
+
+
+def diagram(table: Mapping[S, frozenset[S]], title: str) -> str:
+    """The table as a Mermaid state diagram, in the order of the enum."""
+    order = list(table)
+    lines = ["```mermaid", "---", f"title: {title}", "---", "stateDiagram-v2"]
+    for old in order:
+        for new in sorted(table[old], key=order.index):
+            lines.append(f"    {old.name} --> {new.name}")
+        if not table[old]:
+            lines.append(f"    {old.name} --> [*]")
+    return "\n".join([*lines, "```"])

@@ -1,0 +1,123 @@
+"""What a person is shown, as data: one row type for each list, the same for the command line, the page and `--json`.
+
+Times are wall time in ns since 1970 (`*_at`) or durations in ns (`*_ns`). The functions that fill the rows read the
+machines and change nothing.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+SCHEMA = 1
+"""Version of these types; stands in every `--json` answer."""
+
+
+class TaskRow(Struct, frozen=True):
+    name: str
+    state: str
+    """on, held, faulted, window closed, inactive, deleted"""
+    pending: int
+    """jobs made and not running"""
+    running: int
+    limit: int
+    """limits.in_flight; 0: none"""
+    done: int
+    failed: int
+    skipped: int
+    last_at: int | None
+    """when its last job was made"""
+    next_at: int | None
+    """when it is asked again; None: not by itself"""
+    items: int
+    """items that wait to be given out"""
+    why: str
+    """why it is not doing more"""
+
+
+class JobRow(Struct, frozen=True):
+    job: int
+    attempt: int
+    task: str
+    item: str | None
+    state: str
+    host: str
+    since_ns: int
+    """how long it has been in this state"""
+    command: str
+    outcome: str
+    """of a final job: `exit 0`, `TIMED_OUT`, …"""
+    why: str
+
+
+class HostRow(Struct, frozen=True):
+    name: str
+    state: str
+    slots: int
+    busy: int
+    """slots in use"""
+    queued: int
+    """jobs that wait for just this host"""
+    done: int
+    failed: int
+    since_ns: int
+    why: str
+
+
+class ExecutorRow(Struct, frozen=True):
+    """`controller` or `local` as the scheduler sees it."""
+
+    name: str
+    state: str
+    pending: int
+    running: int
+
+
+class Status(Struct, frozen=True):
+    configuration: str
+    clock: str
+    """`live` or `simulated`"""
+    intake: str
+    running_for_ns: int
+    tasks: tuple[TaskRow, ...]
+    hosts: tuple[HostRow, ...]
+    executors: tuple[ExecutorRow, ...]
+    alarms: tuple[str, ...]
+    pid: int = 0
+    schema: int = SCHEMA
+
+
+class HistoryRow(Struct, frozen=True):
+    """One attempt that ended: who ran what, when, where, and how it ended."""
+
+    job: int
+    attempt: int
+    task: str
+    item: str | None
+    command: str
+    host: str
+    outcome: str
+    exit_code: int | None
+    signal: int | None
+    reason: str
+    accepted_at: int
+    started_at: int | None
+    ended_at: int
+    waited_ns: int
+    ran_for_ns: int
+    final: bool
+    stdout_bytes: int
+    stderr_bytes: int
+
+
+class ExplanationView(Struct, frozen=True):
+    """`explain` for people: the chain of reasons, nearest first."""
+
+    about: str
+    state: str
+    reasons: tuple[str, ...]
+    since_ns: int
+    until_ns: int | None
+    """how long from now until it can change by itself"""
+    changes: tuple[str, ...]
+    story: tuple[str, ...] = ()
+    schema: int = SCHEMA
