@@ -10,10 +10,10 @@ from enum import Enum
 
 from msgspec import Struct
 
+from model.behaviour import Reaction, Skip
 from model.job import JobSpec
 from model.keeper import KeeperMessage
 from model.messages import Batch
-from model.behaviour import Reaction, Skip
 from model.task import TaskDefinition
 
 
@@ -93,6 +93,8 @@ class Submit(Struct, frozen=True):
 
     request: int
     spec: JobSpec
+    parent: int = 0
+    """the final job of which this is a person's retry"""
 
 
 class JobVerb(Enum):
@@ -101,6 +103,7 @@ class JobVerb(Enum):
     HOLD = "hold"
     RELEASE = "release"
     RETRY = "retry"
+    """do not wait for the back-off any longer; a final job is tried again by `Submit` with `parent`"""
 
 
 class OrderJob(Struct, frozen=True):

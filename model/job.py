@@ -152,22 +152,24 @@ class JobState(Enum):
     RUNNING = "running"
     CANCELLING = "cancelling"
     """its end was asked for, and is not confirmed"""
+    REACTING = "reacting"
+    """its attempt ended; what follows is not decided yet"""
     RETRYING = "retrying"
     """an attempt ended; the next one waits for its back-off"""
     FINAL = "final"
 
 
+_S = JobState
 JOB_MOVES: dict[JobState, frozenset[JobState]] = {
-    JobState.READY: frozenset({JobState.HELD, JobState.ASSIGNED, JobState.RETRYING, JobState.FINAL}),
-    JobState.HELD: frozenset({JobState.READY, JobState.FINAL}),
-    JobState.ASSIGNED: frozenset(
-        {JobState.PENDING, JobState.RUNNING, JobState.CANCELLING, JobState.RETRYING, JobState.FINAL}
-    ),
-    JobState.PENDING: frozenset({JobState.RUNNING, JobState.CANCELLING, JobState.RETRYING, JobState.FINAL}),
-    JobState.RUNNING: frozenset({JobState.CANCELLING, JobState.RETRYING, JobState.FINAL}),
-    JobState.CANCELLING: frozenset({JobState.HELD, JobState.RETRYING, JobState.FINAL}),
-    JobState.RETRYING: frozenset({JobState.READY, JobState.HELD, JobState.FINAL}),
-    JobState.FINAL: frozenset(),
+    _S.READY: frozenset({_S.HELD, _S.ASSIGNED, _S.REACTING}),
+    _S.HELD: frozenset({_S.READY, _S.REACTING}),
+    _S.ASSIGNED: frozenset({_S.PENDING, _S.RUNNING, _S.CANCELLING, _S.REACTING}),
+    _S.PENDING: frozenset({_S.RUNNING, _S.CANCELLING, _S.REACTING}),
+    _S.RUNNING: frozenset({_S.CANCELLING, _S.REACTING}),
+    _S.CANCELLING: frozenset({_S.HELD, _S.REACTING}),
+    _S.REACTING: frozenset({_S.RETRYING, _S.FINAL}),
+    _S.RETRYING: frozenset({_S.READY, _S.HELD, _S.REACTING}),
+    _S.FINAL: frozenset(),
 }
 """The scheduler's table of a job's moves. The diagram in docs/architecture.md is generated from it."""
 

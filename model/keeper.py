@@ -5,17 +5,28 @@ stopped or cut off. It never decides *whether* a job runs; it decides when a run
 means. `live` runs it in its own process; `sim` runs it inside the modelled operating system of a host.
 
 Agent and keeper live on one host: a unix socket, one clock, no lost messages while both live. After a new agent has
-connected it sends `List` and gets `Holding`.
+connected it sends `ListHeld` and gets `Holding`.
+
+Belongs here: what is said between agent, keeper and operating system, and the machine. Does not belong here: how a
+process is started or found (`live/`, or the modelled operating system of `sim/`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from enum import Enum
+from typing import Any
 
 from msgspec import Struct
 
-from model.job import JobId, JobSpec, Report
-from model.messages import Entry
+from model.job import AttemptKey, JobId, JobSpec, Outcome, Report
+from model.messages import Entry, Held
+from model.states import check_move
+from model.timers import Timers
+
+TERM = 15
+KILL = 9
+"""Signal numbers, the same on every Linux."""
 
 
 class StopReason(Enum):
@@ -43,7 +54,7 @@ class Stop(Struct, frozen=True, array_like=True, tag="stop", gc=False):
 
 
 class Renew(Struct, frozen=True, array_like=True, tag="renew", gc=False):
-    """All attempts may live for another `lease_ns`."""
+    """All attempts may live for another `lease_ns`, counted from the receipt; it replaces what was granted before."""
 
     lease_ns: int
 
@@ -60,7 +71,8 @@ class ListHeld(Struct, frozen=True, array_like=True, tag="list", gc=False):
 
 
 class Leave(Struct, frozen=True, array_like=True, tag="leave", gc=False):
-    """Go away once nothing runs and everything was forgotten; `kill`: end what runs first."""
+    """Go away once nothing runs and everything was forgotten, or the agent is gone (ends that were not forgotten are
+    in the log); `kill`: end what runs first. A later `Start` takes it back."""
 
     kill: bool
 
@@ -124,6 +136,8 @@ class Died(Struct, frozen=True, gc=False):
     stdout_bytes: int = 0
     stderr_bytes: int = 0
     survivors: tuple[int, ...] = ()
+    note: str = ""
+    """what went wrong with its output, for people"""
 
 
 # what the keeper asks of the operating system (its drained list; every Log comes before what follows from it)
@@ -131,7 +145,7 @@ class Died(Struct, frozen=True, gc=False):
 
 class Log(Struct, frozen=True, gc=False):
     """Append to the status log: `report` None: about to be started; otherwise its end. Ends are durable before any
-    `Tell` that follows is sent."""
+    `Tell` that follows is sent. `spec` is given with a start, and with an end that had no start (a refusal)."""
 
     job: JobId
     attempt: int
@@ -162,3 +176,289 @@ class Tell(Struct, frozen=True, gc=False):
 
 KeeperEvent = Order | Spawned | SpawnFailed | Died
 KeeperEffect = Log | Spawn | SignalTree | Tell
+
+
+# the machine
+
+
+class ProcessState(Enum):
+    """Where an attempt is, for its keeper."""
+
+    STARTING = "starting"
+    """logged, and the operating system was asked"""
+    RUNNING = "running"
+    ENDING = "ending"
+    """its tree was sent TERM"""
+    KILLING = "killing"
+    """its tree was sent KILL"""
+    ENDED = "ended"
+    """kept until it is forgotten"""
+
+
+_S = ProcessState
+KEEPER_MOVES: dict[ProcessState, frozenset[ProcessState]] = {
+    _S.STARTING: frozenset({_S.RUNNING, _S.ENDED}),
+    _S.RUNNING: frozenset({_S.ENDING, _S.ENDED}),
+    _S.ENDING: frozenset({_S.KILLING, _S.ENDED}),
+    _S.KILLING: frozenset({_S.ENDED}),
+    _S.ENDED: frozenset(),
+}
+"""A keeper's table of an attempt's moves."""
+
+_STOP_OUTCOMES = {
+    StopReason.KILLED: (Outcome.KILLED, ""),
+    StopReason.TIMED_OUT: (Outcome.TIMED_OUT, ""),
+    StopReason.LEASE: (Outcome.LOST, "lease ended"),
+}
+
+
+class KeptAttempt:
+    """One attempt that a keeper started, until it is forgotten."""
+
+    __slots__ = ("key", "report", "spec", "started_at", "started_ns", "state", "stopped")
+
+    def __init__(self, key: AttemptKey, spec: JobSpec) -> None:
+        self.key = key
+        self.spec = spec
+        self.state = _S.STARTING
+        self.started_ns = 0
+        """own clock"""
+        self.started_at = 0
+        """wall time"""
+        self.stopped: StopReason | None = None
+        """why it is being ended; the first reason stays"""
+        self.report: Report | None = None
+
+
+class Keeper:
+    """See the head of this file; the four methods are described in docs/architecture.md, part 3.
+
+    The lease: none is granted at first, and attempts live. `Renew` grants one; when it is over, everything is ended,
+    and nothing is started until the next `Renew` (or until an agent that has just connected lists what is held).
+    """
+
+    def __init__(self, now: int, lease_ns: int | None = None) -> None:
+        """`lease_ns` is the lease that is granted at the start; None: no limit until the first `Renew`."""
+        self.lease_end_ns: int | None = None if lease_ns is None else now + lease_ns
+        self.lease_over = False
+        self.leaving = False
+        self.alive = 0
+        """attempts that were started and have not ended"""
+        self.attempts: dict[AttemptKey, KeptAttempt] = {}
+        self._timers: Timers[AttemptKey] = Timers()
+        self._effects: list[KeeperEffect] = []
+        self._handlers: dict[type, Callable[[Any, int], None]] = {
+            Start: self._start,
+            Stop: self._stop,
+            Renew: self._renew,
+            Forget: self._forget,
+            ListHeld: self._list,
+            Leave: self._leave,
+            Spawned: self._spawned,
+            SpawnFailed: self._spawn_failed,
+            Died: self._died,
+        }
+
+    def restore(self, ended: Iterable[Entry]) -> None:
+        """Hold these ends of an earlier life, which its log tells."""
+        for entry in ended:
+            assert entry.report is not None, "a restored attempt has ended"
+            attempt = KeptAttempt((entry.job, entry.attempt), entry.spec)
+            attempt.state = _S.ENDED
+            attempt.report = entry.report
+            self.attempts[attempt.key] = attempt
+
+    @property
+    def may_leave(self) -> bool:
+        """It was told to leave, and holds nothing any more."""
+        return self.leaving and not self.attempts
+
+    # the four methods
+
+    def receive(self, event: KeeperEvent, now: int) -> None:
+        """Take one event. Ends are taken whatever the time is; before anything else the lease is judged, so that a
+        word that comes after its end revives nothing."""
+        kind = type(event)
+        if kind is not Died and self.lease_end_ns is not None and now >= self.lease_end_ns:
+            self._end_lease(now)
+        self._handlers[kind](event, now)
+
+    def advance(self, now: int) -> None:
+        """Do what is due by `now`: the lease, exec deadlines, ends of grace."""
+        if self.lease_end_ns is not None and now >= self.lease_end_ns:
+            self._end_lease(now)
+        for key in self._timers.take(now):
+            attempt = self.attempts[key]
+            if attempt.state is _S.RUNNING:
+                self._end(attempt, StopReason.TIMED_OUT, now)
+            else:
+                self._move(attempt, _S.KILLING)
+                self._effects.append(SignalTree(*key, KILL))
+
+    def next_due(self) -> int | None:
+        """When `advance` wants to be called (ns); the lease counts only while something lives."""
+        due = self._timers.next_due()
+        if self.alive and self.lease_end_ns is not None and (due is None or self.lease_end_ns < due):
+            return self.lease_end_ns
+        return due
+
+    def drain(self) -> list[KeeperEffect]:
+        """What the driver is to do, in order."""
+        effects, self._effects = self._effects, []
+        return effects
+
+    # orders
+
+    def _start(self, order: Start, _now: int) -> None:
+        key = (order.job, order.attempt)
+        known = self.attempts.get(key)
+        if known is not None:
+            self._say(known)
+            return
+        self.leaving = False
+        attempt = self.attempts[key] = KeptAttempt(key, order.spec)
+        self.alive += 1
+        if self.lease_over:
+            refusal = Report(Outcome.OVERLOADED, reason="the lease of its host is over", again=True)
+            self._finish(attempt, refusal, order.spec)
+            return
+        self._effects.append(Log(order.job, order.attempt, None, order.spec))
+        self._effects.append(Spawn(order.job, order.attempt, order.spec))
+
+    def _say(self, attempt: KeptAttempt) -> None:
+        """Answer a doubled `Start` with what is known; while it is being started the answer comes by itself."""
+        job, number = attempt.key
+        if attempt.report is not None:
+            self._effects.append(Tell(Exited(job, number, attempt.report)))
+        elif attempt.state is not _S.STARTING:
+            self._effects.append(Tell(Running(job, number, attempt.started_at)))
+
+    def _stop(self, order: Stop, now: int) -> None:
+        """An attempt that is not known has no answer: the agent learns that from `Holding`."""
+        attempt = self.attempts.get((order.job, order.attempt))
+        if attempt is None:
+            return
+        if attempt.report is not None:
+            self._say(attempt)
+        else:
+            self._end(attempt, StopReason.KILLED, now)
+
+    def _renew(self, order: Renew, now: int) -> None:
+        self.lease_end_ns = now + order.lease_ns
+        self.lease_over = False
+        if order.lease_ns <= 0:
+            self._end_lease(now)
+
+    def _forget(self, order: Forget, _now: int) -> None:
+        key = (order.job, order.attempt)
+        attempt = self.attempts.get(key)
+        if attempt is not None and attempt.state is _S.ENDED:
+            del self.attempts[key]
+
+    def _list(self, _order: ListHeld, _now: int) -> None:
+        self.lease_over = False
+        entries = tuple(
+            Entry(
+                *attempt.key, Held.RUNNING if attempt.report is None else Held.ENDED, attempt.spec, "", attempt.report
+            )
+            for attempt in self.attempts.values()
+        )
+        self._effects.append(Tell(Holding(entries)))
+
+    def _leave(self, order: Leave, now: int) -> None:
+        self.leaving = True
+        if order.kill:
+            self._end_all(StopReason.KILLED, now)
+
+    # what the operating system says
+
+    def _spawned(self, event: Spawned, now: int) -> None:
+        attempt = self.attempts[event.job, event.attempt]
+        self._move(attempt, _S.RUNNING)
+        attempt.started_ns = now
+        attempt.started_at = event.started_at
+        self._effects.append(Tell(Running(event.job, event.attempt, event.started_at)))
+        if attempt.stopped is not None:
+            self._terminate(attempt, now)
+        elif attempt.spec.timeout_ns:
+            self._timers.set(attempt.key, now + attempt.spec.timeout_ns)
+
+    def _spawn_failed(self, event: SpawnFailed, _now: int) -> None:
+        attempt = self.attempts[event.job, event.attempt]
+        if attempt.stopped is not None:
+            outcome, reason = _STOP_OUTCOMES[attempt.stopped]
+            report = Report(outcome, reason=reason)
+        elif event.again:
+            report = Report(Outcome.OVERLOADED, reason=event.text, again=True)
+        else:
+            report = Report(Outcome.COMMAND_NOT_FOUND, reason=event.text)
+        self._finish(attempt, report)
+
+    def _died(self, event: Died, now: int) -> None:
+        attempt = self.attempts[event.job, event.attempt]
+        code, signal, core, oom = event.exit_code, event.signal, event.core, event.oom
+        if attempt.stopped is not None:
+            outcome, reason = _STOP_OUTCOMES[attempt.stopped]
+            if attempt.state is _S.KILLING and not reason:
+                reason = "it did not heed TERM"
+            code, signal, core = None, None, False
+        elif signal is not None:
+            outcome, reason = Outcome.CRASHED, "out of memory" if oom else ""
+        elif code is not None:
+            outcome, reason = Outcome.EXITED, ""
+        else:
+            outcome, reason = Outcome.LOST, "its end could not be read"
+        if event.note:
+            reason = f"{reason}; {event.note}" if reason else event.note
+        report = Report(
+            outcome,
+            exit_code=code,
+            signal=signal,
+            core=core,
+            oom=oom,
+            reason=reason,
+            ran_for_ns=now - attempt.started_ns,
+            started=True,
+            stdout_bytes=event.stdout_bytes,
+            stderr_bytes=event.stderr_bytes,
+            survivors=event.survivors,
+        )
+        self._finish(attempt, report)
+
+    # ends
+
+    def _end_lease(self, now: int) -> None:
+        self.lease_end_ns = None
+        self.lease_over = True
+        self._end_all(StopReason.LEASE, now)
+
+    def _end_all(self, why: StopReason, now: int) -> None:
+        if self.alive:
+            for attempt in self.attempts.values():
+                if attempt.report is None:
+                    self._end(attempt, why, now)
+
+    def _end(self, attempt: KeptAttempt, why: StopReason, now: int) -> None:
+        """Have it end; one that is being started is ended as soon as it runs, one that is being ended goes on so."""
+        if attempt.stopped is None:
+            attempt.stopped = why
+            if attempt.state is _S.RUNNING:
+                self._terminate(attempt, now)
+
+    def _terminate(self, attempt: KeptAttempt, now: int) -> None:
+        self._move(attempt, _S.ENDING)
+        self._effects.append(SignalTree(*attempt.key, TERM))
+        self._timers.set(attempt.key, now + attempt.spec.grace_ns)
+
+    def _finish(self, attempt: KeptAttempt, report: Report, spec: JobSpec | None = None) -> None:
+        self._move(attempt, _S.ENDED)
+        attempt.report = report
+        self.alive -= 1
+        self._timers.cancel(attempt.key)
+        job, number = attempt.key
+        self._effects.append(Log(job, number, report, spec))
+        self._effects.append(Tell(Exited(job, number, report)))
+
+    def _move(self, attempt: KeptAttempt, new: ProcessState) -> None:
+        check_move(KEEPER_MOVES, attempt.state, new, "attempt {}.{}".format(*attempt.key))
+        attempt.state = new

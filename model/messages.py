@@ -1,6 +1,6 @@
 """The job channel: what a superior and its subordinate say to each other.
 
-    scheduler --> controller --> agent          down: Assign, Cancel, Acknowledge, Inquire, Ping
+    scheduler --> controller --> agent          down: Assign, Cancel, Acknowledge, Inquire, Ping, Parting
     scheduler <-- controller <-- agent          up:   Accepted, Started, Ended, Inventory, Pong
 
 Rules (kept by `channel.py`, the same at both hops):
@@ -83,6 +83,12 @@ class Ping(Struct, frozen=True, array_like=True, tag="ping", gc=False):
     heard: int
 
 
+class Parting(Struct, frozen=True, array_like=True, tag="parting", gc=False):
+    """The superior's last word before a clean stop: what runs may go on for `lease_ns` from now."""
+
+    lease_ns: int
+
+
 class Accepted(Struct, frozen=True, array_like=True, tag="accepted", gc=False):
     """I have it; it waits. (A subordinate that starts a job at once says only Started.)"""
 
@@ -143,7 +149,7 @@ class Pong(Struct, frozen=True, array_like=True, tag="pong", gc=False):
     """why the subordinate must not get work now (survivors, full disk); empty: it may"""
 
 
-Down = Assign | Cancel | Acknowledge | Inquire | Ping
+Down = Assign | Cancel | Acknowledge | Inquire | Ping | Parting
 Up = Accepted | Started | Ended | Inventory | Pong
 Message = Down | Up
 

@@ -120,8 +120,11 @@ class HostChanged(Struct, frozen=True, array_like=True, tag="host changed", gc=F
 
 
 class IntakeChanged(Struct, frozen=True, array_like=True, tag="intake changed", gc=False):
+    """`keep_ns`: the parting lease that was granted with a shutdown."""
+
     state: str
     reason: str = ""
+    keep_ns: int = 0
 
 
 Record = (

@@ -1,0 +1,565 @@
+"""The Agent machine: one host. Decides whether a job may run here now, and holds every result until acknowledged.
+
+Slots, files to wait for, the queue of a host that was given more than it has slots for (`local`), the lease, and the
+inventory are here. When a running process must end, and what its end means, is the keeper's (`keeper.py`).
+
+At `local` the queue is first come, first served. A job that waits for files holds no slot of the agent.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from enum import Enum
+from typing import Any
+
+from model.channel import ChannelTimes, ProtocolError
+from model.effects import Effect, Look, Notice, ToKeeper, Transmit
+from model.events import (
+    Delivered,
+    FilesSeen,
+    HostDirty,
+    KeeperDown,
+    KeeperSaid,
+    KeeperUp,
+    LinkDown,
+    LinkUp,
+    Vouched,
+    WallClock,
+)
+from model.explain import Explanation, Reason
+from model.job import SECOND, AttemptKey, JobSpec, Outcome, Report
+from model.keeper import Exited, Forget, Holding, ListHeld, Renew, Running, Start, Stop
+from model.messages import Acknowledge, Assign, Cancel, CancelReason, Entry, Held, Inquire, Ping, Pong
+from model.states import check_move
+from model.timers import Timers
+from model.uplink import Uplink
+
+LOOK_AGAIN_NS = SECOND
+"""how often files that are not visible are looked for"""
+FOREVER_NS = 1 << 62
+SUPERIOR = "superior"
+
+AgentEvent = (
+    Delivered | LinkUp | LinkDown | Vouched | WallClock | KeeperUp | KeeperDown | KeeperSaid | FilesSeen | HostDirty
+)
+
+
+class AttemptState(Enum):
+    """Where an attempt is on its host."""
+
+    BLOCKED_BEFORE = "waits for files before its start"
+    QUEUED = "waits for a slot"
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "being ended"
+    BLOCKED_AFTER = "waits for files after its end"
+    ENDED = "ended"
+
+
+_S = AttemptState
+AGENT_MOVES: dict[AttemptState, frozenset[AttemptState]] = {
+    _S.BLOCKED_BEFORE: frozenset({_S.QUEUED, _S.ENDED}),
+    _S.QUEUED: frozenset({_S.STARTING, _S.ENDED}),
+    _S.STARTING: frozenset({_S.RUNNING, _S.STOPPING, _S.BLOCKED_AFTER, _S.ENDED}),
+    _S.RUNNING: frozenset({_S.STOPPING, _S.BLOCKED_AFTER, _S.ENDED}),
+    _S.STOPPING: frozenset({_S.ENDED}),
+    _S.BLOCKED_AFTER: frozenset({_S.ENDED}),
+    _S.ENDED: frozenset(),
+}
+"""An attempt is forgotten from ENDED, by the acknowledgement of its end."""
+
+_PROCESS_STATES = frozenset({_S.STARTING, _S.RUNNING, _S.STOPPING})
+_WAITING_STATES = frozenset({_S.BLOCKED_BEFORE, _S.QUEUED})
+
+_CANCEL_OUTCOMES = {
+    CancelReason.TIMED_OUT: Outcome.TIMED_OUT,
+    CancelReason.PENDING_TIMEOUT: Outcome.PENDING_TIMEOUT,
+    CancelReason.CONTROLLER_SILENT: Outcome.CONTROLLER_SILENT,
+}
+
+
+class HostedAttempt:
+    """One attempt on this host."""
+
+    __slots__ = (
+        "accepted_ns",
+        "deadline_ns",
+        "ended_as",
+        "keeper",
+        "key",
+        "report",
+        "since_ns",
+        "spec",
+        "state",
+        "waited_ns",
+    )
+
+    def __init__(self, key: AttemptKey, spec: JobSpec, waited_ns: int, now: int, state: AttemptState) -> None:
+        self.key = key
+        self.spec = spec
+        self.waited_ns = waited_ns
+        """waited before it came here; after its start: in all"""
+        self.accepted_ns = now
+        self.since_ns = now
+        self.state = state
+        self.keeper = -1
+        self.deadline_ns: int | None = None
+        """while it waits: when that ends (ns)"""
+        self.report: Report | None = None
+        self.ended_as: tuple[Outcome, str] | None = None
+        """what its end means when it was ended from here"""
+
+
+class Agent:
+    """See the head of this file; the four methods are described in docs/architecture.md, part 3."""
+
+    def __init__(
+        self,
+        name: str,
+        epoch: int,
+        now: int,
+        slots: int,
+        times: ChannelTimes,
+        keepers: tuple[int, ...],
+        remembers: int,
+        queue_max: int = 100_000,
+    ) -> None:
+        """`keepers`: every keeper whose holdings are awaited before an inventory is given. `remembers`: the earliest
+        life of this agent whose attempts the keepers' logs cover."""
+        self.name = name
+        self.slots = slots
+        self.remembers = remembers
+        self.queue_max = queue_max
+        self.uplink = Uplink(epoch, times)
+        self.attempts: dict[AttemptKey, HostedAttempt] = {}
+        self.busy = 0
+        """slots of processes"""
+        self.dirty = ""
+        self._queue: deque[HostedAttempt] = deque()
+        self._queued = 0
+        self._load: dict[int, int] = {}
+        """attempts by keeper that can take more"""
+        self._unheard = set(keepers)
+        self._inquiry: int | None = None
+        self._timers: Timers[AttemptKey] = Timers()
+        self._effects: list[Effect] = []
+        self._handlers: dict[type, Callable[[Any, int], None]] = {
+            Delivered: self._delivered,
+            KeeperSaid: self._keeper_said,
+            FilesSeen: self._files_seen,
+            KeeperUp: self._keeper_up,
+            KeeperDown: self._keeper_down,
+            Vouched: self._vouched,
+            LinkDown: self._link_down,
+            HostDirty: self._host_dirty,
+        }
+
+    # the four methods
+
+    def receive(self, event: AgentEvent, now: int) -> None:
+        """Take one event. The lease is judged first: a word that comes after its end revives nothing."""
+        if self.uplink.lease_ended(now):
+            self._lease_ended(now)
+        handler = self._handlers.get(type(event))
+        if handler is not None:
+            handler(event, now)
+
+    def advance(self, now: int) -> None:
+        """Do what is due: the lease, the ends of waits, the next look at files, repeated words."""
+        if self.uplink.lease_ended(now):
+            self._lease_ended(now)
+        for key in self._timers.take(now):
+            self._wait_over(self.attempts[key], now)
+        self.uplink.advance(now)
+
+    def next_due(self) -> int | None:
+        """When `advance` wants to be called (ns)."""
+        uplink = self.uplink
+        dues = [due for due in (self._timers.next_due(), uplink.next_due()) if due is not None]
+        if uplink.lease_end_ns is not None and not uplink.vouched and self.attempts:
+            dues.append(uplink.lease_end_ns)
+        return min(dues) if dues else None
+
+    def drain(self) -> list[Effect]:
+        """What the driver is to do, in order."""
+        effects, self._effects = self._effects, []
+        batch = self.uplink.take()
+        if batch is not None:
+            effects.append(Transmit(SUPERIOR, batch))
+        return effects
+
+    # the superior
+
+    def _delivered(self, event: Delivered, now: int) -> None:
+        uplink = self.uplink
+        lease_end = uplink.lease_end_ns
+        for message in uplink.receive(event.batch, now):
+            kind = type(message)
+            if kind is Assign:
+                self._assign(message, now)  # type: ignore[arg-type]
+            elif kind is Acknowledge:
+                self._acknowledge((message.job, message.attempt))  # type: ignore[union-attr]
+            elif kind is Cancel:
+                self._cancel(message, now)  # type: ignore[arg-type]
+            elif kind is Ping:
+                uplink.pong(message.number, self.busy, self._queued, self.dirty, now)  # type: ignore[union-attr]
+            elif kind is Inquire:
+                self._inquiry = message.number  # type: ignore[union-attr]
+                self._answer_inquiry(now)
+        if uplink.lease_end_ns is not None and uplink.lease_end_ns != lease_end:
+            self._renew_keepers(uplink.lease_end_ns - now)
+
+    def _renew_keepers(self, lease_ns: int) -> None:
+        for keeper in self._load:
+            self._effects.append(ToKeeper(keeper, Renew(lease_ns)))
+
+    def _answer_inquiry(self, now: int) -> None:
+        if self._inquiry is None or self._unheard:
+            return
+        entries = tuple(self._entry(attempt) for attempt in self.attempts.values())
+        self.uplink.inventory(self._inquiry, entries, self.remembers, self.slots, now)
+        self._inquiry = None
+
+    def _entry(self, attempt: HostedAttempt) -> Entry:
+        job, number = attempt.key
+        if attempt.state is _S.ENDED:
+            return Entry(job, number, Held.ENDED, attempt.spec, self.name, attempt.report)
+        if attempt.state in _WAITING_STATES or attempt.state is _S.STARTING:
+            return Entry(job, number, Held.WAITING, attempt.spec)
+        return Entry(job, number, Held.RUNNING, attempt.spec, self.name)
+
+    def _assign(self, message: Assign, now: int) -> None:
+        key = (message.job, message.attempt)
+        known = self.attempts.get(key)
+        if known is not None:
+            self._say_again(known, now)
+            return
+        spec = message.spec
+        attempt = HostedAttempt(key, spec, message.waited_ns, now, _S.QUEUED)
+        refusal = self._refusal(spec)
+        if refusal is not None:
+            self.attempts[key] = attempt
+            self._end(attempt, refusal, now)
+            return
+        self.attempts[key] = attempt
+        if spec.pending_ns:
+            attempt.deadline_ns = now + max(0, spec.pending_ns - message.waited_ns)
+        if spec.block is not None and spec.block.before:
+            attempt.state = _S.BLOCKED_BEFORE
+            attempt.deadline_ns = now + spec.block.limit_ns
+            self._look(attempt, spec.block.before, now)
+            self.uplink.accepted(key)
+            return
+        self._enqueue(attempt, now)
+        if attempt.state is _S.QUEUED:
+            self.uplink.accepted(key)
+
+    def _refusal(self, spec: JobSpec) -> Report | None:
+        """Why this job cannot be taken, if so."""
+        if spec.slots > self.slots:
+            reason = f"it needs {spec.slots} slots, {self.name} has {self.slots}"
+            return Report(Outcome.OVERLOADED, reason=reason)
+        if self.dirty:
+            return Report(Outcome.OVERLOADED, reason=self.dirty, again=True)
+        if self._queued >= self.queue_max:
+            return Report(Outcome.OVERLOADED, reason=f"{self._queued} jobs wait on {self.name} already")
+        return None
+
+    def _say_again(self, attempt: HostedAttempt, now: int) -> None:
+        if attempt.state is _S.ENDED:
+            assert attempt.report is not None
+            self.uplink.ended(attempt.key, attempt.report, now)
+        elif attempt.state in _WAITING_STATES or attempt.state is _S.STARTING:
+            self.uplink.accepted(attempt.key)
+        else:
+            self.uplink.started(attempt.key, self.name, 0)
+
+    def _acknowledge(self, key: AttemptKey) -> None:
+        attempt = self.attempts.get(key)
+        if attempt is None or attempt.state is not _S.ENDED:
+            return
+        del self.attempts[key]
+        if attempt.keeper >= 0:
+            self._effects.append(ToKeeper(attempt.keeper, Forget(key[0], key[1])))
+
+    def _cancel(self, message: Cancel, now: int) -> None:
+        key = (message.job, message.attempt)
+        attempt = self.attempts.get(key)
+        if attempt is None:
+            self.uplink.deny(key, now)
+        elif attempt.state is _S.ENDED:
+            self._say_again(attempt, now)
+        else:
+            outcome = _CANCEL_OUTCOMES.get(message.why, Outcome.KILLED)
+            self._put_down(attempt, outcome, message.why.value, now)
+
+    def _put_down(self, attempt: HostedAttempt, outcome: Outcome, reason: str, now: int) -> None:
+        """End an attempt wherever it is; a running one ends when its keeper says so."""
+        if attempt.state in _PROCESS_STATES:
+            if attempt.state is not _S.STOPPING:
+                self._move(attempt, _S.STOPPING, now)
+                self._effects.append(ToKeeper(attempt.keeper, Stop(attempt.key[0], attempt.key[1])))
+            attempt.ended_as = attempt.ended_as or (outcome, reason)
+            return
+        if attempt.state is _S.QUEUED:
+            self._queued -= 1
+        before = attempt.report
+        ran_for = 0 if before is None else before.ran_for_ns
+        self._end(attempt, Report(outcome, reason=reason, ran_for_ns=ran_for, started=before is not None), now)
+
+    def _lease_ended(self, now: int) -> None:
+        """The superior was not heard for the lease: nothing here may live on."""
+        self.uplink.lease_end_ns = None
+        for attempt in list(self.attempts.values()):
+            if attempt.state is not _S.ENDED:
+                self._put_down(attempt, Outcome.LOST, "lease ended", now)
+
+    def _vouched(self, event: Vouched, now: int) -> None:
+        self.uplink.vouch(event.vouched, event.age_ns, now)
+        if event.vouched:
+            self._renew_keepers(FOREVER_NS)
+        elif self.uplink.lease_end_ns is not None:
+            self._renew_keepers(self.uplink.lease_end_ns - now)
+
+    def _link_down(self, event: LinkDown, now: int) -> None:
+        self.uplink.closed()
+
+    def _host_dirty(self, event: HostDirty, now: int) -> None:
+        if event.reason == self.dirty:
+            return
+        self.dirty = event.reason
+        if self.uplink.open:
+            self.uplink.outbox.append(Pong(0, self.busy, self._queued, self.dirty))
+
+    # slots and keepers
+
+    def _enqueue(self, attempt: HostedAttempt, now: int) -> None:
+        self._queue.append(attempt)
+        self._queued += 1
+        if attempt.deadline_ns is not None:
+            self._timers.set(attempt.key, attempt.deadline_ns)
+        self._fill(now)
+
+    def _fill(self, now: int) -> None:
+        """Start what may start, in the order in which it came."""
+        queue = self._queue
+        while queue and self._load:
+            attempt = queue[0]
+            if attempt.state is not _S.QUEUED:
+                queue.popleft()  # it ended while it waited
+                continue
+            if self.busy + attempt.spec.slots > self.slots:
+                return
+            queue.popleft()
+            self._queued -= 1
+            self._start(attempt, now)
+
+    def _start(self, attempt: HostedAttempt, now: int) -> None:
+        keeper = min(self._load, key=self._load.__getitem__)
+        self._load[keeper] += 1
+        attempt.keeper = keeper
+        attempt.waited_ns += now - attempt.accepted_ns
+        attempt.deadline_ns = None
+        self._timers.cancel(attempt.key)
+        self.busy += attempt.spec.slots
+        self._move(attempt, _S.STARTING, now)
+        self._effects.append(ToKeeper(keeper, Start(attempt.key[0], attempt.key[1], attempt.spec)))
+
+    def _keeper_up(self, event: KeeperUp, now: int) -> None:
+        self._unheard.add(event.keeper)
+        self._effects.append(ToKeeper(event.keeper, ListHeld()))
+
+    def _keeper_down(self, event: KeeperDown, now: int) -> None:
+        self._load.pop(event.keeper, None)
+        self._effects.append(Notice("alarm", f"host {self.name}", f"keeper {event.keeper} is gone"))
+
+    def _keeper_said(self, event: KeeperSaid, now: int) -> None:
+        message = event.message
+        kind = type(message)
+        if kind is Running:
+            attempt = self.attempts.get((message.job, message.attempt))  # type: ignore[union-attr]
+            if attempt is not None and attempt.state is _S.STARTING:
+                self._move(attempt, _S.RUNNING, now)
+                self.uplink.started(attempt.key, self.name, message.started_at)  # type: ignore[union-attr]
+        elif kind is Exited:
+            attempt = self.attempts.get((message.job, message.attempt))  # type: ignore[union-attr]
+            if attempt is not None and attempt.state in _PROCESS_STATES:
+                self._exited(attempt, message.report, now)  # type: ignore[union-attr]
+        elif kind is Holding:
+            self._holding(event.keeper, message.entries, now)  # type: ignore[union-attr]
+        else:
+            raise ProtocolError(f"keeper {event.keeper} said {kind.__name__}")
+
+    def _exited(self, attempt: HostedAttempt, report: Report, now: int) -> None:
+        self.busy -= attempt.spec.slots
+        if attempt.keeper in self._load:
+            self._load[attempt.keeper] -= 1
+        if report.survivors:
+            pids = " ".join(map(str, report.survivors))
+            self.dirty = f"processes of job {attempt.key[0]} could not be ended: {pids}"
+            self._effects.append(Notice("alarm", f"host {self.name}", self.dirty))
+        report = self._complete(attempt, report)
+        block = attempt.spec.block
+        if block is not None and block.after and report.outcome is Outcome.EXITED and report.exit_code == 0:
+            attempt.report = report
+            attempt.deadline_ns = now + block.limit_ns
+            self._move(attempt, _S.BLOCKED_AFTER, now)
+            self._look(attempt, block.after, now)
+        else:
+            self._end(attempt, report, now)
+        self._fill(now)
+
+    def _complete(self, attempt: HostedAttempt, report: Report) -> Report:
+        """The keeper's report with what the agent knows: the host, the wait, and whose wish the end was."""
+        outcome, reason = report.outcome, report.reason
+        if attempt.ended_as is not None and outcome is Outcome.KILLED:
+            outcome, reason = attempt.ended_as
+        return Report(
+            outcome,
+            report.exit_code,
+            report.signal,
+            report.core,
+            report.oom,
+            reason,
+            self.name,
+            attempt.waited_ns,
+            report.ran_for_ns,
+            report.started,
+            report.again,
+            report.stdout_bytes,
+            report.stderr_bytes,
+            report.survivors,
+        )
+
+    def _holding(self, keeper: int, entries: tuple[Entry, ...], now: int) -> None:
+        """What a keeper (or the reader of a dead one's log) holds: adopt it, and notice what it does not have."""
+        listed: set[AttemptKey] = set()
+        for entry in entries:
+            key = (entry.job, entry.attempt)
+            listed.add(key)
+            self._adopt(keeper, key, entry, now)
+        for attempt in list(self.attempts.values()):
+            if attempt.keeper != keeper or attempt.key in listed or attempt.state not in _PROCESS_STATES:
+                continue
+            self._exited(attempt, Report(Outcome.LOST, reason="its keeper lost it", started=True), now)
+        self._load[keeper] = sum(
+            1 for attempt in self.attempts.values() if attempt.keeper == keeper and attempt.state in _PROCESS_STATES
+        )
+        if self.uplink.vouched:
+            self._effects.append(ToKeeper(keeper, Renew(FOREVER_NS)))
+        elif self.uplink.lease_end_ns is not None:
+            self._effects.append(ToKeeper(keeper, Renew(self.uplink.lease_end_ns - now)))
+        self._unheard.discard(keeper)
+        self._answer_inquiry(now)
+        self._fill(now)
+
+    def _adopt(self, keeper: int, key: AttemptKey, entry: Entry, now: int) -> None:
+        attempt = self.attempts.get(key)
+        if attempt is None:
+            attempt = HostedAttempt(key, entry.spec, 0, now, _S.RUNNING)
+            attempt.keeper = keeper
+            self.attempts[key] = attempt
+            self.busy += entry.spec.slots
+        if entry.held is Held.ENDED:
+            assert entry.report is not None
+            if attempt.state in _PROCESS_STATES:
+                self._exited(attempt, entry.report, now)
+        elif attempt.state is _S.STARTING:
+            self._move(attempt, _S.RUNNING, now)
+            self.uplink.started(key, self.name, 0)
+
+    # files, waits, ends
+
+    def _look(self, attempt: HostedAttempt, paths: tuple[str, ...], now: int) -> None:
+        job, number = attempt.key
+        self._effects.append(Look(job, number, paths, attempt.spec.directory))
+        assert attempt.deadline_ns is not None
+        self._timers.set(attempt.key, attempt.deadline_ns)
+
+    def _files_seen(self, event: FilesSeen, now: int) -> None:
+        attempt = self.attempts.get((event.job, event.attempt))  # type: ignore[arg-type]
+        if attempt is None or attempt.state not in (_S.BLOCKED_BEFORE, _S.BLOCKED_AFTER):
+            return
+        assert attempt.deadline_ns is not None
+        if event.missing is not None:
+            attempt.ended_as = (Outcome.FILES_MISSING, event.missing)
+            self._timers.set(attempt.key, min(now + LOOK_AGAIN_NS, attempt.deadline_ns))
+            return
+        attempt.ended_as = None
+        if attempt.state is _S.BLOCKED_AFTER:
+            assert attempt.report is not None
+            self._end(attempt, attempt.report, now)
+            return
+        self._timers.cancel(attempt.key)
+        pending_ns = attempt.spec.pending_ns
+        attempt.deadline_ns = attempt.accepted_ns + max(0, pending_ns - attempt.waited_ns) if pending_ns else None
+        self._move(attempt, _S.QUEUED, now)
+        self._enqueue(attempt, now)
+
+    def _wait_over(self, attempt: HostedAttempt, now: int) -> None:
+        """A wait's timer fired: look at the files again, or the wait's limit has passed."""
+        assert attempt.deadline_ns is not None
+        block = attempt.spec.block
+        if attempt.state is _S.QUEUED:
+            self._put_down(attempt, Outcome.PENDING_TIMEOUT, f"no slot on {self.name} in time", now)
+            return
+        assert block is not None
+        before = attempt.state is _S.BLOCKED_BEFORE
+        if now < attempt.deadline_ns:
+            self._look(attempt, block.before if before else block.after, now)
+            return
+        missing = attempt.ended_as[1] if attempt.ended_as else (block.before if before else block.after)[0]
+        attempt.ended_as = None
+        when = "before the start" if before else "after the end"
+        self._put_down(attempt, Outcome.FILES_MISSING, f"{missing} {when}", now)
+
+    def _end(self, attempt: HostedAttempt, report: Report, now: int) -> None:
+        self._timers.cancel(attempt.key)
+        attempt.deadline_ns = None
+        if not report.host:
+            waited = attempt.waited_ns if report.started else attempt.waited_ns + now - attempt.accepted_ns
+            report = Report(
+                report.outcome,
+                reason=report.reason,
+                host=self.name,
+                waited_ns=waited,
+                ran_for_ns=report.ran_for_ns,
+                started=report.started,
+                again=report.again,
+            )
+        attempt.report = report
+        self._move(attempt, _S.ENDED, now)
+        self.uplink.ended(attempt.key, report, now)
+
+    def _move(self, attempt: HostedAttempt, state: AttemptState, now: int) -> None:
+        if state not in AGENT_MOVES[attempt.state]:
+            check_move(AGENT_MOVES, attempt.state, state, f"attempt {attempt.key} on {self.name}")
+        attempt.state = state
+        attempt.since_ns = now
+
+    # explain
+
+    def explain(self, key: AttemptKey) -> Explanation | None:
+        """Why an attempt that this host holds does not run, or what it does; None: it is not here."""
+        attempt = self.attempts.get(key)
+        if attempt is None:
+            return None
+        return _explain(self, attempt)
+
+
+def _explain(agent: Agent, attempt: HostedAttempt) -> Explanation:
+    state, since, spec = attempt.state, attempt.since_ns, attempt.spec
+    if state is _S.QUEUED:
+        text = f"{agent.busy} of {agent.slots} slots of {agent.name} are in use, it needs {spec.slots}"
+        return Explanation(Reason.NO_SLOT, text, since, attempt.deadline_ns, ("a job there ends",))
+    if state in (_S.BLOCKED_BEFORE, _S.BLOCKED_AFTER):
+        assert spec.block is not None
+        files = spec.block.before if state is _S.BLOCKED_BEFORE else spec.block.after
+        missing = attempt.ended_as[1] if attempt.ended_as else files[0]
+        text = f"{state.value}: {missing} is not visible on {agent.name}"
+        return Explanation(Reason.FILES, text, since, attempt.deadline_ns, (f"{missing} becomes visible",))
+    if state is _S.ENDED:
+        return Explanation(Reason.ENDED, "its end waits to be acknowledged", since)
+    reason = Reason.STOPPING if state is _S.STOPPING else Reason.RUNS
+    return Explanation(reason, f"{state.value} on {agent.name}", since)

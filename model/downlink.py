@@ -1,0 +1,387 @@
+"""The superior's end of the job channel: what it believes is below, and how it finds out what is.
+
+One for each subordinate: the scheduler has one to each executor, the controller one to each host. The rules are told
+in `channel.py`.
+"""
+
+from __future__ import annotations
+
+from model.channel import ChannelTimes, End, LinkState, ProtocolError
+from model.job import AttemptKey, JobSpec, Outcome, Report
+from model.messages import (
+    Accepted,
+    Acknowledge,
+    Assign,
+    Batch,
+    Cancel,
+    CancelReason,
+    Ended,
+    Entry,
+    Held,
+    Inquire,
+    Inventory,
+    Parting,
+    Ping,
+    Pong,
+    Started,
+    Up,
+)
+
+
+class Given:
+    """What a superior believes about one attempt that it gave down."""
+
+    __slots__ = ("cancel", "confirmed", "running", "sent_ns", "sent_to", "spec", "waited_ns")
+
+    def __init__(self, spec: JobSpec, waited_ns: int, sent_ns: int, sent_to: int) -> None:
+        self.spec = spec
+        self.waited_ns = waited_ns
+        self.sent_ns = sent_ns
+        self.sent_to = sent_to
+        """the life of the subordinate to which it was given"""
+        self.confirmed = False
+        self.running = False
+        self.cancel: CancelReason | None = None
+
+
+class Downlink(End):
+    """The superior's end.
+
+    `receive`, `advance`, and `closed` return the messages that the owner must handle: Accepted, Started, Ended and
+    Pong, each fresh. An inventory is turned into such messages; a loss becomes an Ended with outcome LOST.
+    """
+
+    __slots__ = (
+        "_inquire_at",
+        "_judge_after",
+        "_lost_judged",
+        "_number",
+        "_ping_at",
+        "_resend_at",
+        "_unanswered_since",
+        "given",
+        "last_heard_ns",
+        "last_pong",
+        "last_pong_ns",
+        "name",
+        "slots",
+        "state",
+        "times",
+        "unconfirmed",
+        "vouched",
+    )
+
+    def __init__(self, name: str, epoch: int, times: ChannelTimes, now: int) -> None:
+        super().__init__(epoch)
+        self.name = name
+        self.times = times
+        self.state = LinkState.CLOSED
+        self.given: dict[AttemptKey, Given] = {}
+        self.unconfirmed: dict[AttemptKey, Given] = {}
+        """given and not answered, or cancelled and not ended: said again every `resend_ns`"""
+        self.slots = 0
+        self.vouched = False
+        self.last_heard_ns = now
+        self.last_pong_ns = now
+        """nothing is judged lost before the superior's own start + lease + margin"""
+        self.last_pong = 0
+        self._number = 0
+        self._ping_at: int | None = None
+        self._inquire_at: int | None = None
+        self._resend_at: int | None = None
+        self._unanswered_since: int | None = None
+        self._judge_after = 0
+        self._lost_judged = False
+
+    # what the transport says
+
+    def opened(self, now: int) -> None:
+        """The transport is connected: ask for everything before anything is assigned."""
+        self.state = LinkState.INQUIRING
+        self.outbox.clear()
+        self.last_heard_ns = now
+        self._inquire(now)
+
+    def closed(self, now: int) -> None:
+        """The transport is gone. What was given may still run there until its lease ends."""
+        if self.vouched:
+            self.vouch(False, now)
+        self.state = LinkState.CLOSED
+        self.outbox.clear()
+        self._ping_at = self._inquire_at = self._resend_at = self._unanswered_since = None
+
+    def vouch(self, vouched: bool, now: int) -> int:
+        """The driver knows (or no longer knows) that both ends and the wire between them work.
+
+        While it vouches no ping is sent: a healthy link's heartbeat is arithmetic on the grid of its due times.
+        Returns the age in ns of the last exchange on that grid, when the word is taken back.
+        """
+        age = 0
+        if not vouched and self.vouched and self._ping_at is not None:
+            ping = self.times.ping_ns
+            missed = max(0, (now - self._ping_at) // ping + 1)
+            last = self._ping_at + (missed - 1) * ping
+            if missed:
+                self.last_heard_ns = self.last_pong_ns = max(self.last_pong_ns, last)
+                self._ping_at = last + ping
+            age = now - self.last_pong_ns
+            self._unanswered_since = None
+        self.vouched = vouched
+        return age
+
+    # what the owner says
+
+    @property
+    def ready(self) -> bool:
+        """Whether something may be assigned now."""
+        return self.state is LinkState.OPEN
+
+    def restore(self, key: AttemptKey, spec: JobSpec, running: bool, sent_to: int) -> None:
+        """After a restart of the owner: this attempt was given, to the life `sent_to` of the subordinate, in an
+        earlier life of ours, and has not ended."""
+        given = Given(spec, 0, 0, sent_to)
+        given.confirmed = True
+        given.running = running
+        self.given[key] = given
+
+    def assign(self, key: AttemptKey, spec: JobSpec, waited_ns: int, now: int) -> None:
+        """Hand an attempt down. Only while `ready`."""
+        if self.state is not LinkState.OPEN:
+            raise ValueError(f"{self.name} is {self.state.value}: nothing can be assigned")
+        given = Given(spec, waited_ns, now, self.peer_epoch)
+        self.given[key] = self.unconfirmed[key] = given
+        self.outbox.append(Assign(key[0], key[1], spec, waited_ns))
+        if self._resend_at is None:
+            self._resend_at = now + self.times.resend_ns
+
+    def cancel(self, key: AttemptKey, why: CancelReason, now: int) -> None:
+        """End an attempt; said again until its end is reported."""
+        given = self.given[key]
+        given.cancel = why
+        given.sent_ns = now
+        self.unconfirmed[key] = given
+        if self.state is LinkState.OPEN or self.state is LinkState.SILENT:
+            self.outbox.append(Cancel(key[0], key[1], why))
+            if self._resend_at is None:
+                self._resend_at = now + self.times.resend_ns
+
+    def refuse(self, key: AttemptKey, why: CancelReason) -> None:
+        """End an attempt of which this superior knows nothing."""
+        if self.state is LinkState.OPEN:
+            self.outbox.append(Cancel(key[0], key[1], why))
+
+    def acknowledge(self, key: AttemptKey) -> None:
+        """Its end is recorded where it must be: both ends may forget it."""
+        self.given.pop(key, None)
+        self.unconfirmed.pop(key, None)
+        if self.state is LinkState.OPEN or self.state is LinkState.SILENT:
+            self.outbox.append(Acknowledge(key[0], key[1]))
+
+    def part(self, lease_ns: int) -> None:
+        """The last word before a clean stop: what runs may go on for `lease_ns`."""
+        if self.state is LinkState.OPEN:
+            self.outbox.append(Parting(lease_ns))
+
+    def judge_after(self, when_ns: int) -> None:
+        """Nothing is judged lost before `when_ns` unless the subordinate was heard (a parting lease was granted)."""
+        self._judge_after = max(self._judge_after, when_ns)
+
+    # what comes in
+
+    def receive(self, batch: Batch, now: int) -> list[Up]:
+        """Take one batch from the subordinate."""
+        if self.state is LinkState.CLOSED:
+            self.stale["no connection"] += 1
+            return []
+        if batch.receiver_epoch not in (0, self.epoch):
+            self.stale["meant for an earlier life"] += 1
+            return []
+        earlier_life = self.peer_epoch
+        if not self.fresh(batch):
+            return []
+        self.last_heard_ns = now
+        self._unanswered_since = None
+        if self.state is LinkState.SILENT or (self.state is LinkState.OPEN and self.peer_epoch != earlier_life):
+            self.state = LinkState.INQUIRING
+            self._inquire(now)
+        fresh: list[Up] = []
+        for message in batch.messages:
+            kind = type(message)
+            if kind is Ended:
+                self._note_end((message.job, message.attempt))  # type: ignore[union-attr]
+                fresh.append(message)  # type: ignore[arg-type]
+            elif kind is Started or kind is Accepted:
+                if self._confirm((message.job, message.attempt), kind is Started):  # type: ignore[union-attr]
+                    fresh.append(message)  # type: ignore[arg-type]
+            elif kind is Pong:
+                self._heard_pong(message.number, now)  # type: ignore[union-attr]
+                fresh.append(message)  # type: ignore[arg-type]
+            elif kind is Inventory:
+                if self.state is LinkState.INQUIRING and message.number == self._number:  # type: ignore[union-attr]
+                    fresh.extend(self._reconcile(message, now))  # type: ignore[arg-type]
+            else:
+                raise ProtocolError(f"{self.name} sent {kind.__name__}, which only a superior may say")
+        return fresh
+
+    def _note_end(self, key: AttemptKey) -> None:
+        self.unconfirmed.pop(key, None)
+        given = self.given.get(key)
+        if given is not None:
+            given.confirmed = True
+
+    def _confirm(self, key: AttemptKey, running: bool) -> bool:
+        """Note that the subordinate has the attempt; whether this is news."""
+        given = self.given.get(key)
+        if given is None:
+            return True
+        if given.running or (given.confirmed and not running):
+            return False
+        given.confirmed = True
+        given.running = running
+        if given.cancel is None:
+            self.unconfirmed.pop(key, None)
+        return True
+
+    def _heard_pong(self, number: int, now: int) -> None:
+        if number > self.last_pong:
+            self.last_pong = number
+            self.last_pong_ns = now
+            self._lost_judged = False
+            self._judge_after = 0
+
+    def _reconcile(self, inventory: Inventory, now: int) -> list[Up]:
+        """One inventory says everything: what it lists is there, what it does not list is not."""
+        self.state = LinkState.OPEN
+        self.slots = inventory.slots
+        self._inquire_at = None
+        self._heard_pong(inventory.number, now)
+        self._ping_at = now + self.times.ping_ns
+        self._ping(now)
+        found: list[Up] = []
+        listed: set[AttemptKey] = set()
+        for entry in inventory.entries:
+            key = (entry.job, entry.attempt)
+            listed.add(key)
+            found.extend(self._found(key, entry))
+        for key, given in list(self.given.items()):
+            if key in listed:
+                continue
+            if given.running or given.sent_to < inventory.remembers:
+                found.append(self._lost(key, "its host came back without it"))
+            elif given.cancel is None:
+                given.sent_ns, given.sent_to = now, self.peer_epoch
+                given.confirmed = False
+                self.unconfirmed[key] = given
+                self.outbox.append(Assign(key[0], key[1], given.spec, given.waited_ns))
+        for key, given in self.given.items():
+            if given.cancel is not None:
+                given.sent_ns = now
+                self.unconfirmed[key] = given
+                self.outbox.append(Cancel(key[0], key[1], given.cancel))
+        if self.unconfirmed:
+            self._resend_at = now + self.times.resend_ns
+        return found
+
+    def _found(self, key: AttemptKey, entry: Entry) -> list[Up]:
+        if entry.held is Held.ENDED:
+            assert entry.report is not None
+            self._note_end(key)
+            return [Ended(entry.job, entry.attempt, entry.report)]
+        running = entry.held is Held.RUNNING
+        if key not in self.given:
+            self.given[key] = Given(entry.spec, 0, 0, self.peer_epoch)
+        if not self._confirm(key, running):
+            return []
+        return [Started(entry.job, entry.attempt, entry.host) if running else Accepted(entry.job, entry.attempt)]
+
+    def _lost(self, key: AttemptKey, why: str) -> Ended:
+        self.unconfirmed.pop(key, None)
+        report = Report(Outcome.LOST, reason=why, host=self.name, started=True)
+        return Ended(key[0], key[1], report)
+
+    # time
+
+    @property
+    def lost_at(self) -> int:
+        """When everything given is lost, if nothing is heard before (ns)."""
+        return max(self.last_pong_ns + self.times.lease_ns + self.times.margin_ns, self._judge_after)
+
+    @property
+    def silent_at(self) -> int | None:
+        """When an open link is called silent, if nothing is heard before (ns)."""
+        if self._unanswered_since is None or self.state not in (LinkState.OPEN, LinkState.INQUIRING):
+            return None
+        return self._unanswered_since + self.times.silent_ns
+
+    def next_due(self) -> int | None:
+        """When `advance` wants to be called (ns)."""
+        dues = [due for due in (self._inquire_at, self._resend_at, self.silent_at) if due is not None]
+        if self._ping_at is not None and not self.vouched:
+            dues.append(self._ping_at)
+        if self.given and not self.vouched and not self._lost_judged:
+            dues.append(self.lost_at)
+        return min(dues) if dues else None
+
+    def advance(self, now: int) -> list[Up]:
+        """Ping, ask again, say again, and judge silence and loss, as far as they are due."""
+        if self.state is not LinkState.CLOSED:
+            self._advance_connected(now)
+        if self.given and not self.vouched and not self._lost_judged and now >= self.lost_at:
+            if now - self.lost_at >= self.times.ping_ns:  # we stood still ourselves: the peer may have spoken since
+                self._judge_after = now + self.times.silent_ns
+                return []
+            self._lost_judged = True
+            why = "its host was not heard for the lease and the margin"
+            return [self._lost(key, why) for key in self.given]
+        return []
+
+    def _advance_connected(self, now: int) -> None:
+        times = self.times
+        if self._ping_at is not None and not self.vouched and now >= self._ping_at:
+            if now - self._ping_at >= times.ping_ns:
+                self._unanswered_since = None  # we stood still ourselves: the peer gets its full time to speak
+            self._ping_at = now + times.ping_ns
+            self._ping(now)
+        silent_at = self.silent_at
+        if silent_at is not None and now >= silent_at:
+            self.state = LinkState.SILENT
+            self._inquire_at = None
+        if self._inquire_at is not None and now >= self._inquire_at:
+            self._inquire(now)
+        if self._resend_at is not None and now >= self._resend_at:
+            self._resend(now)
+
+    def _inquire(self, now: int) -> None:
+        self._number += 1
+        self.outbox.append(Inquire(self._number))
+        self._inquire_at = now + self.times.resend_ns
+        if self._unanswered_since is None:
+            self._unanswered_since = now
+        if self._ping_at is None:
+            self._ping_at = now + self.times.ping_ns
+
+    def _ping(self, now: int) -> None:
+        self._number += 1
+        self.outbox.append(Ping(self._number, self.times.lease_ns, self.last_pong))
+        if self._unanswered_since is None and not self.vouched:
+            self._unanswered_since = now
+
+    def _resend(self, now: int) -> None:
+        self._resend_at = None
+        if self.state is not LinkState.OPEN or not self.unconfirmed:
+            return
+        resend_ns = self.times.resend_ns
+        for key, given in self.unconfirmed.items():
+            if now - given.sent_ns < resend_ns:
+                continue
+            given.sent_ns = now
+            if given.cancel is not None:
+                self.outbox.append(Cancel(key[0], key[1], given.cancel))
+            else:
+                self.outbox.append(Assign(key[0], key[1], given.spec, given.waited_ns))
+        oldest = min(given.sent_ns for given in self.unconfirmed.values())
+        self._resend_at = oldest + resend_ns
+
+    def take(self) -> Batch | None:
+        """What is to be sent now, as one batch."""
+        return self.seal(0 if self.state is LinkState.INQUIRING else self.peer_epoch) if self.outbox else None

@@ -1,0 +1,115 @@
+"""A host as the controller sees it: its state, its link, what it holds, and when to try it again.
+
+Which job goes to which host is decided in `matching.py`; what becomes of jobs when a host changes, in `controller.py`.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from model.channel import ChannelTimes, LinkState
+from model.downlink import Downlink
+
+
+class HostState(Enum):
+    """OFF by a person; DOWN: no connection; CONNECTING: being tried or asked what it holds; UP: gets work; SILENT:
+    connected, not answering; DRAINING: finishes what it has, takes nothing."""
+
+    OFF = "off"
+    DOWN = "down"
+    CONNECTING = "connecting"
+    UP = "up"
+    SILENT = "silent"
+    DRAINING = "draining"
+
+
+_H = HostState
+HOST_MOVES: dict[HostState, frozenset[HostState]] = {
+    _H.OFF: frozenset({_H.CONNECTING}),
+    _H.DOWN: frozenset({_H.CONNECTING, _H.OFF}),
+    _H.CONNECTING: frozenset({_H.UP, _H.DRAINING, _H.SILENT, _H.DOWN, _H.OFF}),
+    _H.UP: frozenset({_H.DRAINING, _H.SILENT, _H.CONNECTING, _H.DOWN, _H.OFF}),
+    _H.SILENT: frozenset({_H.CONNECTING, _H.DOWN, _H.OFF}),
+    _H.DRAINING: frozenset({_H.UP, _H.SILENT, _H.CONNECTING, _H.DOWN, _H.OFF}),
+}
+"""A host leaves the table by `host delete`, from OFF or DOWN."""
+
+
+class HostOrder(Enum):
+    """What a person wants of a host."""
+
+    ON = "on"
+    DRAIN = "drain"
+    OFF = "off"
+
+
+class Host:
+    """One host. `free` counts slots that are not given out, whatever the state."""
+
+    __slots__ = (
+        "backoff_ns",
+        "dirty",
+        "done",
+        "failed",
+        "free",
+        "holding",
+        "link",
+        "name",
+        "next_try_ns",
+        "order",
+        "order_reason",
+        "pressure_ns",
+        "pressure_until_ns",
+        "reason",
+        "since_ns",
+        "slots",
+        "state",
+        "tries",
+        "up_since_ns",
+    )
+
+    def __init__(self, name: str, slots: int, epoch: int, times: ChannelTimes, now: int) -> None:
+        self.name = name
+        self.slots = slots
+        self.free = slots
+        self.holding = 0
+        """attempts that were given to it and are not forgotten"""
+        self.link = Downlink(name, epoch, times, now)
+        self.state = HostState.OFF
+        self.since_ns = now
+        self.reason = ""
+        """why it is in its state, for people"""
+        self.order = HostOrder.ON
+        self.order_reason = ""
+        self.tries = 0
+        """attempts to connect that failed since it was last up"""
+        self.backoff_ns = 0
+        self.next_try_ns: int | None = None
+        self.up_since_ns: int | None = None
+        self.dirty = ""
+        self.pressure_ns = 0
+        self.pressure_until_ns = 0
+        """until when it gets nothing, because starts failed there for want of room"""
+        self.done = 0
+        self.failed = 0
+
+    def takes_work(self, now: int) -> bool:
+        """Whether a job may be given to it now, slots aside."""
+        return self.state is HostState.UP and not self.dirty and now >= self.pressure_until_ns
+
+    def state_by_link(self) -> HostState:
+        """The state that link and order make, while there is a connection."""
+        link = self.link.state
+        if link is LinkState.OPEN:
+            return HostState.UP if self.order is HostOrder.ON else HostState.DRAINING
+        if link is LinkState.SILENT:
+            return HostState.SILENT
+        return HostState.CONNECTING
+
+    def wait_before_next_try(self, first_ns: int, cap_ns: int, chance: float, now: int) -> int:
+        """Exponential back-off with up to a quarter of jitter; starts anew only after the host was up for `cap_ns`,
+        so a host that flaps gets ever longer pauses."""
+        if self.up_since_ns is not None and now - self.up_since_ns >= cap_ns:
+            self.backoff_ns = 0
+        self.backoff_ns = min(cap_ns, 2 * self.backoff_ns) if self.backoff_ns else first_ns
+        return self.backoff_ns + int(self.backoff_ns * chance / 4)

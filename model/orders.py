@@ -1,0 +1,258 @@
+"""What a person may order of the scheduler, about jobs, tasks and the intake. Owned by the scheduler.
+
+Every order is answered once: with what happened, or with why it cannot be done. The answer to an order that ends a
+job comes when the job has ended; if its executor is silent, at once, with that said.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from model.effects import Answer, Commit, Idle
+from model.events import DefineTask, IntakeVerb, JobVerb, OrderIntake, OrderJob, OrderTask, Submit, TaskVerb
+from model.job import LOCAL, HostWish, JobId, JobSpec, JobState, Report
+from model.messages import CancelReason
+from model.records import IntakeChanged, JobHeld
+
+if TYPE_CHECKING:
+    from model.scheduled_job import ScheduledJob
+    from model.scheduler import Scheduler
+
+_S = JobState
+_NOT_STARTED = frozenset({_S.READY, _S.HELD, _S.ASSIGNED, _S.PENDING, _S.RETRYING})
+
+
+class Orders:
+    """The state that orders make: what is stopped, what is shutting down."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        self.verb = IntakeVerb.RESUME
+        self.reason = ""
+        self._kill_all = False
+
+    @property
+    def stopped(self) -> str:
+        """Why nothing is spawned; empty: it is."""
+        if self.verb is IntakeVerb.RESUME:
+            return ""
+        return f"intake {_WORDS[self.verb]}" + (f": {self.reason}" if self.reason else "")
+
+    @property
+    def halted(self) -> bool:
+        """Ends are not reacted to."""
+        return self.verb is IntakeVerb.HALT
+
+    @property
+    def assigning_stopped(self) -> bool:
+        """Jobs that exist already are not given out either."""
+        return self.verb in (IntakeVerb.HALT, IntakeVerb.SHUTDOWN, IntakeVerb.SHUTDOWN_KILL)
+
+    # jobs
+
+    def submit(self, order: Submit, now: int) -> None:
+        """An ad-hoc job, or a person's retry of a final one."""
+        scheduler = self._scheduler
+        if self.stopped:
+            self._refuse(order.request, self.stopped, now)
+            return
+        job = scheduler.accept(order.spec, now, parent=JobId(order.parent))
+        task = scheduler.spawning.tasks.get(order.spec.task)
+        if task is not None:
+            job.task = task
+            task.made += 1
+            task.in_flight += 1
+        scheduler.effects.append(Answer(order.request, True, f"job {job.id} accepted", job.id))
+        scheduler.make_ready(job, now)
+
+    def job(self, order: OrderJob, now: int) -> None:
+        """Kill, delete, hold, release or hurry one job."""
+        job = self._scheduler.jobs.get(JobId(order.job))
+        if job is None:
+            self._refuse(order.request, f"there is no job {order.job} that is not final", now)
+            return
+        handler = {
+            JobVerb.KILL: self._kill,
+            JobVerb.DELETE: self._kill,
+            JobVerb.HOLD: self._hold,
+            JobVerb.RELEASE: self._release,
+            JobVerb.RETRY: self._hurry,
+        }[order.verb]
+        problem = handler(job, order, now)
+        if problem:
+            self._refuse(order.request, problem, now)
+
+    def _kill(self, job: ScheduledJob, order: OrderJob, now: int) -> str:
+        scheduler = self._scheduler
+        delete = order.verb is JobVerb.DELETE
+        job.silently = job.silently or delete
+        if job.state is _S.REACTING:
+            return f"job {job.id} has ended already, its task's reaction is awaited"
+        executor = scheduler.executor_of(job.spec)
+        if job.executor and executor.away_since_ns is not None and job.state not in (_S.READY, _S.HELD, _S.RETRYING):
+            text = f"job {job.id}: asked for, {executor.name} does not answer; it ends when that is back"
+            scheduler.effects.append(Answer(order.request, True, text, job.id))
+        else:
+            job.requests.append(order.request)
+        scheduler.cancel(job, CancelReason.DELETED if delete else CancelReason.KILLED, now)
+        return ""
+
+    def _hold(self, job: ScheduledJob, order: OrderJob, now: int) -> str:
+        if job.state not in _NOT_STARTED:
+            return f"job {job.id} is {job.state.value}: only a job that does not run can be held"
+        scheduler = self._scheduler
+        job.held = order.reason or "by a person"
+        if order.until_ns is not None:
+            scheduler.hold_until(job, now + order.until_ns)
+        if job.state in (_S.ASSIGNED, _S.PENDING):
+            job.requests.append(order.request)
+            scheduler.cancel(job, CancelReason.HELD, now)
+            return ""
+        scheduler.executor_of(job.spec).waiting.pop(job.id, None)
+        if job.state is not _S.HELD:
+            scheduler.move(job, _S.HELD, now)
+            scheduler.hold_until(job, None if order.until_ns is None else now + order.until_ns)
+        scheduler.effects.append(Commit(JobHeld(job.id, job.held, order.until_ns or 0)))
+        scheduler.effects.append(Answer(order.request, True, f"job {job.id} is held", job.id))
+        return ""
+
+    def _release(self, job: ScheduledJob, order: OrderJob, now: int) -> str:
+        if job.state is not _S.HELD:
+            return f"job {job.id} is not held, it is {job.state.value}"
+        scheduler = self._scheduler
+        scheduler.effects.append(Commit(JobHeld(job.id, "")))
+        scheduler.effects.append(Answer(order.request, True, f"job {job.id} is released", job.id))
+        scheduler.make_ready(job, now)
+        return ""
+
+    def _hurry(self, job: ScheduledJob, order: OrderJob, now: int) -> str:
+        if job.state is not _S.RETRYING:
+            return f"job {job.id} is {job.state.value}: it does not wait for a retry"
+        scheduler = self._scheduler
+        scheduler.effects.append(Answer(order.request, True, f"job {job.id} is tried again now", job.id))
+        scheduler.make_ready(job, now)
+        return ""
+
+    def done(self, job: ScheduledJob, text: str) -> None:
+        """Answer the orders that waited for this."""
+        for request in job.requests:
+            self._scheduler.effects.append(Answer(request, True, text, job.id))
+        job.requests.clear()
+        if self._kill_all and not any(executor.link.given for executor in self._scheduler.executors.values()):
+            self._kill_all = False
+            self._scheduler.effects.append(Idle())
+
+    def handler_spec(self, job: ScheduledJob, command: tuple[str, ...], report: Report) -> JobSpec:
+        """The job that runs a handler's command on the scheduler's machine; it learns the report by variables."""
+        environment = (
+            ("LAULIMA_PARENT", str(job.id)),
+            ("LAULIMA_OUTCOME", report.outcome.name),
+            ("LAULIMA_EXIT", "" if report.exit_code is None else str(report.exit_code)),
+            ("LAULIMA_ITEM", job.spec.item or ""),
+        )
+        return JobSpec(
+            task=job.spec.task,
+            command=command,
+            environment=environment,
+            directory=job.spec.directory,
+            item=job.spec.item,
+            host=HostWish(LOCAL, required=True),
+            timeout_ns=job.spec.timeout_ns,
+        )
+
+    # tasks
+
+    def task(self, order: OrderTask, now: int) -> None:
+        """Delete, hold, release or flush a task."""
+        scheduler = self._scheduler
+        task = scheduler.spawning.tasks.get(order.task)
+        if task is None:
+            self._refuse(order.request, f"there is no task {order.task}", now)
+            return
+        if order.verb is TaskVerb.FLUSH:
+            jobs = [job for job in scheduler.jobs.values() if job.task is task and job.state in _NOT_STARTED]
+            for job in jobs:
+                job.silently = True
+                scheduler.cancel(job, CancelReason.DELETED, now)
+            text = f"task {order.task}: {len(jobs)} jobs flushed"
+        elif order.verb is TaskVerb.HOLD:
+            scheduler.spawning.change(task, now, held=order.reason or "by a person", for_ns=order.until_ns)
+            text = f"task {order.task} is held"
+        elif order.verb is TaskVerb.RELEASE:
+            scheduler.spawning.change(task, now, held="", faulted="")
+            text = f"task {order.task} is released"
+        else:
+            scheduler.spawning.change(task, now, deleted=True)
+            text = f"task {order.task} is deleted" + (f", {task.in_flight} jobs end" if task.in_flight else "")
+            if not task.in_flight:
+                scheduler.spawning.forget(order.task)
+        scheduler.effects.append(Answer(order.request, True, text))
+
+    def define(self, order: DefineTask, now: int) -> None:
+        """A new task, or a new definition of one."""
+        self._scheduler.spawning.define(order.definition, now)
+        self._scheduler.effects.append(Answer(order.request, True, f"task {order.definition.name} is defined"))
+
+    # intake
+
+    def intake(self, order: OrderIntake, now: int) -> None:
+        """Stop, resume, halt, shut down."""
+        scheduler = self._scheduler
+        self.verb, self.reason = order.verb, order.reason
+        scheduler.spawning.intake_stopped = self.stopped
+        keep_ns = order.keep_ns if order.verb is IntakeVerb.SHUTDOWN else 0
+        if order.verb is not IntakeVerb.RESUME:
+            stays = order.verb in (IntakeVerb.STOP, IntakeVerb.HALT)
+            scheduler.effects.append(
+                Commit(IntakeChanged(order.verb.value if stays else "running", order.reason, keep_ns))
+            )
+        else:
+            scheduler.effects.append(Commit(IntakeChanged("running")))
+            self._take_up(now)
+        scheduler.effects.append(Answer(order.request, True, self.stopped or "running"))
+        if order.verb is IntakeVerb.SHUTDOWN:
+            for executor in scheduler.executors.values():
+                executor.link.part(keep_ns)
+            scheduler.effects.append(Idle())
+        elif order.verb is IntakeVerb.SHUTDOWN_KILL:
+            self._end_all(now)
+
+    def _take_up(self, now: int) -> None:
+        """After a stop or halt: react to what ended meanwhile, give out what waits, look at the tasks."""
+        scheduler = self._scheduler
+        halted, scheduler.halted = scheduler.halted, {}
+        for number in halted:
+            job = scheduler.jobs.get(number)
+            if job is not None:
+                scheduler.react(job, now)
+        scheduler.flush_all(now)
+        scheduler.spawning.wake_all(now)
+
+    def _end_all(self, now: int) -> None:
+        """Ask for the end of everything that an executor has; `Idle` follows when all is confirmed."""
+        scheduler = self._scheduler
+        self._kill_all = True
+        for job in list(scheduler.jobs.values()):
+            if job.state in (_S.ASSIGNED, _S.PENDING, _S.RUNNING):
+                scheduler.cancel(job, CancelReason.SHUTDOWN, now)
+        if not any(executor.link.given for executor in scheduler.executors.values()):
+            self._kill_all = False
+            scheduler.effects.append(Idle())
+
+    def restore(self, state: str, reason: str) -> None:
+        """Take up a stop or halt of an earlier life."""
+        self.verb = IntakeVerb(state) if state != "running" else IntakeVerb.RESUME
+        self.reason = reason
+        self._scheduler.spawning.intake_stopped = self.stopped
+
+    def _refuse(self, request: int, why: str, now: int) -> None:
+        self._scheduler.effects.append(Answer(request, False, why))
+
+
+_WORDS = {
+    IntakeVerb.RESUME: "running",
+    IntakeVerb.STOP: "stopped",
+    IntakeVerb.HALT: "halted",
+    IntakeVerb.SHUTDOWN: "shutting down",
+    IntakeVerb.SHUTDOWN_KILL: "shutting down",
+}

@@ -1,0 +1,623 @@
+"""The Scheduler machine: jobs, from the moment at which a task makes one to the moment at which its end is recorded.
+
+Tasks and their due times are in `spawning.py`, orders of a person in `orders.py`. The scheduler is the superior of two
+executors, `controller` and `local`, and cannot tell which is which. It alone makes attempts.
+
+Records, each before the message that follows from it: job accepted, attempt assigned, started, ended (with what
+follows), changes by a person. An end is acknowledged only in the same drained list as its record.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from zlib import crc32
+
+from model.behaviour import Behaviour, Later, Reaction
+from model.channel import LinkState
+from model.configuration import ClusterDefinition
+from model.downlink import Downlink
+from model.effects import Commit, Effect, Notice, React, Transmit
+from model.events import (
+    DefineTask,
+    Delivered,
+    LinkDown,
+    LinkUp,
+    OrderIntake,
+    OrderJob,
+    OrderTask,
+    Prepared,
+    Reacted,
+    SourceAnswered,
+    Submit,
+    Vouched,
+    WallClock,
+)
+from model.explain import Explanation, Reason
+from model.job import JOB_MOVES, LOCAL, AttemptKey, JobId, JobSpec, JobState, Outcome, Report
+from model.messages import Batch, CancelReason, Ended, Pong, Started, Up
+from model.orders import Orders
+from model.records import AttemptAssigned, AttemptEnded, AttemptStarted, JobAccepted
+from model.restored import RestoredScheduler, is_good
+from model.scheduled_job import ScheduledJob, explain_job
+from model.spawning import ASK_LIMIT_NS, Spawning
+from model.states import check_move
+from model.task import Retry, TaskDefinition
+from model.task_state import TaskState
+from model.timers import Timers
+
+CONTROLLER = "controller"
+NEVER_STARTED = frozenset({JobState.READY, JobState.ASSIGNED, JobState.PENDING})
+
+SchedulerEvent = (
+    Delivered
+    | LinkUp
+    | LinkDown
+    | Vouched
+    | WallClock
+    | SourceAnswered
+    | Prepared
+    | Reacted
+    | Submit
+    | OrderJob
+    | OrderTask
+    | OrderIntake
+    | DefineTask
+)
+
+_S = JobState
+
+
+class Executor:
+    """An executor as the scheduler uses it: its link, and the jobs that wait for it to be ready."""
+
+    __slots__ = ("away_since_ns", "link", "name", "waiting")
+
+    def __init__(self, name: str, link: Downlink, now: int) -> None:
+        self.name = name
+        self.link = link
+        self.waiting: dict[JobId, ScheduledJob] = {}
+        """ready jobs that could not be assigned, in order"""
+        self.away_since_ns: int | None = now
+        """since when nothing can be assigned; None: something can"""
+
+
+class Scheduler:
+    """See the head of this file; the four methods are described in docs/architecture.md, part 3."""
+
+    def __init__(
+        self,
+        epoch: int,
+        now: int,
+        cluster: ClusterDefinition,
+        tasks: Sequence[TaskDefinition],
+        restored: RestoredScheduler | None = None,
+        behaviours: Mapping[str, Behaviour] | None = None,
+    ) -> None:
+        self.cluster = cluster
+        self.jobs: dict[JobId, ScheduledJob] = {}
+        """jobs that are not final"""
+        self.next_job = 1
+        self.halted: dict[JobId, Report] = {}
+        """ends to which nothing reacted, because of `halt`"""
+        self.effects: list[Effect] = []
+        self.outcomes: Counter[str] = Counter()
+        """final jobs by outcome, in this life"""
+        self.executors = {
+            CONTROLLER: Executor(CONTROLLER, Downlink(CONTROLLER, epoch, cluster.times, now), now),
+            LOCAL: Executor(LOCAL, Downlink(LOCAL, epoch, cluster.local_times, now), now),
+        }
+        self.spawning = Spawning(self.effects, self._made, lambda: self.next_job)
+        self.orders = Orders(self)
+        self._wakes: Timers[JobId] = Timers()
+        """ends of back-offs and of holds"""
+        self._silent: Timers[JobId] = Timers()
+        """ends of the patience with a silent executor"""
+        self._reactions: Timers[JobId] = Timers()
+        self._handlers: dict[type, Callable[[Any, int], None]] = {
+            Delivered: self._delivered,
+            SourceAnswered: self.spawning.answered,
+            Prepared: self.spawning.prepared,
+            Reacted: self._reacted,
+            LinkUp: self._link_up,
+            LinkDown: self._link_down,
+            Vouched: self._vouched,
+            WallClock: self._wall_clock,
+            Submit: self.orders.submit,
+            OrderJob: self.orders.job,
+            OrderTask: self.orders.task,
+            OrderIntake: self.orders.intake,
+            DefineTask: self.orders.define,
+        }
+        for definition in tasks:
+            self.spawning.define(definition, now, behaviours)
+        if restored is not None:
+            self._restore(restored, now)
+
+    # the four methods
+
+    def receive(self, event: SchedulerEvent, now: int) -> None:
+        """Take one event."""
+        self._handlers[type(event)](event, now)
+
+    def advance(self, now: int) -> None:
+        """Do what is due: links, patience with silence, back-offs, then polls."""
+        for executor in self.executors.values():
+            due = executor.link.next_due()
+            if due is not None and due <= now:
+                self._take_reports(executor, executor.link.advance(now), now)
+                self._sync(executor, now)
+        for job_id in self._silent.take(now):
+            self._patience_over(self.jobs[job_id], now)
+        for job_id in self._reactions.take(now):
+            self.jobs[job_id].asked = False
+            self._settle(self.jobs[job_id], Reaction(matched="its reaction did not answer in time"), now)
+        for job_id in self._wakes.take(now):
+            job = self.jobs[job_id]
+            if job.state is _S.RETRYING or job.state is _S.HELD:
+                self.make_ready(job, now)
+        self.spawning.advance(now)
+
+    def next_due(self) -> int | None:
+        """When `advance` wants to be called (ns)."""
+        dues = [
+            self.spawning.next_due(),
+            self._silent.next_due(),
+            self._reactions.next_due(),
+            self._wakes.next_due(),
+            *[executor.link.next_due() for executor in self.executors.values()],
+        ]
+        known = [due for due in dues if due is not None]
+        return min(known) if known else None
+
+    def drain(self) -> list[Effect]:
+        """What the driver is to do, in order: records first."""
+        effects = self.effects[:]
+        self.effects.clear()
+        if len(effects) > 1:
+            effects.sort(key=_commits_first)
+        for name, executor in self.executors.items():
+            batch = executor.link.take()
+            if batch is not None:
+                effects.append(Transmit(name, batch))
+        return effects
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is under way: no job that is not final, no item that waits, no question that is open, and each
+        source has shown twice in a row that it has nothing new."""
+        if self.jobs:
+            return False
+        for task in self.spawning.tasks.values():
+            if task.items or task.preparing is not None:
+                return False
+            if task.sourced and task.polls and task.settled < 2 and self.spawning.may_spawn(task):
+                return False
+        return True
+
+    # making and assigning jobs
+
+    def _made(self, task: TaskState, spec: JobSpec, due_ns: int, now: int) -> None:
+        job = self.accept(spec, now, due_ns=due_ns)
+        job.task = task
+        task.made += 1
+        task.in_flight += 1
+        self.make_ready(job, now)
+
+    def accept(
+        self, spec: JobSpec, now: int, *, due_ns: int = 0, parent: JobId = JobId(0), plain: bool = False
+    ) -> ScheduledJob:
+        """Make a job and record it; it is not assigned yet."""
+        number = JobId(self.next_job)
+        self.next_job += 1
+        job = ScheduledJob(number, spec, now, parent, plain)
+        self.jobs[number] = job
+        self.effects.append(Commit(JobAccepted(number, spec, due_ns, parent, plain)))
+        return job
+
+    def executor_of(self, spec: JobSpec) -> Executor:
+        """Who gets this job."""
+        return self.executors[LOCAL if spec.host.name == LOCAL else CONTROLLER]
+
+    def make_ready(self, job: ScheduledJob, now: int) -> None:
+        """The job may be assigned; it is, if its executor can take it."""
+        if job.state is not _S.READY:
+            self.move(job, _S.READY, now)
+        job.wake_ns = None
+        job.held = ""
+        self._wakes.cancel(job.id)
+        job.ready_ns = now
+        self._assign(job, now)
+
+    def _assign(self, job: ScheduledJob, now: int) -> None:
+        executor = self.executor_of(job.spec)
+        link = executor.link
+        if not link.ready or self.orders.assigning_stopped or (job.id, job.attempt) in link.given:
+            executor.waiting[job.id] = job
+            if executor.away_since_ns is not None:
+                self._lose_patience(job, max(now, executor.away_since_ns))
+            return
+        job.attempt += 1
+        job.executor = executor.name
+        self.move(job, _S.ASSIGNED, now)
+        key = (job.id, job.attempt)
+        self.effects.append(Commit(AttemptAssigned(job.id, job.attempt, executor.name)))
+        link.assign(key, job.spec, now - job.ready_ns, now)
+
+    def _flush(self, executor: Executor, now: int) -> None:
+        """The executor can take jobs again (or a person lets it): assign what waited for it, in order."""
+        waiting, executor.waiting = executor.waiting, {}
+        for job in waiting.values():
+            if job.state is _S.READY:
+                self._assign(job, now)
+
+    def flush_all(self, now: int) -> None:
+        """See `_flush`."""
+        for executor in self.executors.values():
+            self._flush(executor, now)
+
+    # what executors say
+
+    def _delivered(self, event: Delivered, now: int) -> None:
+        executor = self.executors[event.peer]
+        batch: Batch = event.batch
+        self._take_reports(executor, executor.link.receive(batch, now), now)
+        self._sync(executor, now)
+
+    def _take_reports(self, executor: Executor, reports: list[Up], now: int) -> None:
+        for message in reports:
+            kind = type(message)
+            if kind is Pong:
+                continue
+            key = (message.job, message.attempt)  # type: ignore[union-attr]
+            job = self.jobs.get(key[0])
+            if job is None or job.attempt != key[1] or job.executor != executor.name or job.state not in _AT_EXECUTOR:
+                self._stale(executor, key, job, kind is Ended, now)
+            elif kind is Ended:
+                self._ended(job, message.report, now)  # type: ignore[union-attr]
+            elif kind is Started:
+                self._started(job, message.host, now)  # type: ignore[union-attr]
+            elif job.state is _S.ASSIGNED:
+                self.move(job, _S.PENDING, now)
+
+    def _stale(self, executor: Executor, key: AttemptKey, job: ScheduledJob | None, ended: bool, now: int) -> None:
+        """A word about an attempt that is over for us: its end is acknowledged, its life is ended."""
+        link = executor.link
+        if job is not None and job.state is _S.REACTING and job.attempt == key[1]:
+            return  # its end is being reacted to, and is acknowledged then
+        if ended:
+            link.acknowledge(key)
+            if job is not None and job.id in executor.waiting:
+                del executor.waiting[job.id]
+                self._assign(job, now)
+        elif key in link.given:
+            link.cancel(key, CancelReason.ORPHAN, now)
+        else:
+            link.refuse(key, CancelReason.ORPHAN)
+
+    def _started(self, job: ScheduledJob, host: str, now: int) -> None:
+        if job.state is _S.CANCELLING or job.state is _S.RUNNING:
+            job.host = host
+            return
+        job.host = host
+        self.move(job, _S.RUNNING, now)
+        if job.task is not None:
+            job.task.running += 1
+        self._silent.cancel(job.id)
+        self.effects.append(Commit(AttemptStarted(job.id, job.attempt, host)))
+
+    def _link_up(self, event: LinkUp, now: int) -> None:
+        self.executors[event.peer].link.opened(now)
+
+    def _link_down(self, event: LinkDown, now: int) -> None:
+        executor = self.executors[event.peer]
+        executor.link.closed(now)
+        self._sync(executor, now)
+
+    def _vouched(self, event: Vouched, now: int) -> None:
+        self.executors[event.peer].link.vouch(event.vouched, now)
+
+    def _sync(self, executor: Executor, now: int) -> None:
+        """Follow the link: a silent executor's jobs lose patience one by one, a ready one gets what waited."""
+        ready = executor.link.state is LinkState.OPEN
+        if ready and executor.away_since_ns is not None:
+            self.effects.append(Notice("info", executor.name, f"{executor.name} answers"))
+            executor.away_since_ns = None
+            self._silent = Timers()
+            for other in self.executors.values():
+                if other.away_since_ns is not None:
+                    self._all_lose_patience(other, now)
+            self._flush(executor, now)
+        elif not ready and executor.away_since_ns is None:
+            state = executor.link.state.value
+            self.effects.append(Notice("warning", executor.name, f"{executor.name} is {state}: its jobs wait"))
+            executor.away_since_ns = now
+            self._all_lose_patience(executor, now)
+
+    # silence
+
+    def _all_lose_patience(self, executor: Executor, now: int) -> None:
+        since = executor.away_since_ns
+        assert since is not None
+        for job in self.jobs.values():
+            if job.state in NEVER_STARTED and self.executor_of(job.spec) is executor:
+                self._lose_patience(job, max(since, job.since_ns if job.state is _S.READY else since))
+
+    def _lose_patience(self, job: ScheduledJob, since_ns: int) -> None:
+        grace = job.spec.pending_ns
+        if job.task is not None and job.task.definition.silent_grace_ns is not None:
+            grace = job.task.definition.silent_grace_ns
+        if grace and self._silent.at(job.id) is None:
+            self._silent.set(job.id, since_ns + grace)
+
+    def _patience_over(self, job: ScheduledJob, now: int) -> None:
+        """The executor was silent for the job's grace, and it is not known to run."""
+        if job.state not in NEVER_STARTED:
+            return
+        executor = self.executor_of(job.spec)
+        executor.waiting.pop(job.id, None)
+        if job.state is not _S.READY:
+            executor.link.cancel((job.id, job.attempt), CancelReason.CONTROLLER_SILENT, now)
+        waited = now - job.ready_ns
+        reason = f"{executor.name} did not answer"
+        self._ended(job, Report(Outcome.CONTROLLER_SILENT, reason=reason, waited_ns=waited), now, by_executor=False)
+
+    # ends
+
+    def _ended(self, job: ScheduledJob, report: Report, now: int, *, by_executor: bool = True) -> None:
+        """An attempt has ended (or the job without one): decide what follows."""
+        if job.state is _S.RUNNING or (job.state is _S.CANCELLING and job.host):
+            self._count_stop(job)
+        self._silent.cancel(job.id)
+        if job.state is _S.CANCELLING and job.cancel is CancelReason.HELD and not report.started:
+            self._back_to_hold(job, report, now)
+            return
+        job.report = report
+        job.acknowledge = by_executor
+        self.move(job, _S.REACTING, now)
+        if self.orders.halted:
+            self.halted[job.id] = report
+        else:
+            self.react(job, now)
+
+    @staticmethod
+    def _count_stop(job: ScheduledJob) -> None:
+        if job.task is not None and job.host:
+            job.task.running -= 1
+
+    def _back_to_hold(self, job: ScheduledJob, report: Report, now: int) -> None:
+        self.effects.append(self._end_record(job, report, final=False, held=job.held))
+        self._acknowledge(job)
+        job.cancel = None
+        self.move(job, _S.HELD, now)
+        self.orders.done(job, f"job {job.id} is held")
+
+    def react(self, job: ScheduledJob, now: int) -> None:
+        """Let the policies, then the task's behaviour, say what follows from the report."""
+        report = job.report
+        assert report is not None
+        if report.again and job.cancel is None and job.rooms < self.cluster.rooms_max:
+            job.rooms += 1
+            wait = min(self.cluster.backoff_cap_ns, self.cluster.backoff_ns << (job.rooms - 1))
+            self._try_again(job, report, wait, now)
+            return
+        task = job.task
+        if report.outcome is Outcome.LOST and task is not None and job.reruns < task.definition.lost_reruns:
+            job.reruns += 1
+            self._try_again(job, report, 0, now)
+            return
+        if task is None or job.plain or job.silently:
+            self._settle(job, Reaction(), now)
+            return
+        reaction = task.behaviour.react(task.definition, job.spec, report, job.retries)
+        if isinstance(reaction, Later):
+            name = task.definition.name
+            job.asked = True
+            self.effects.append(React(name, job.id, job.attempt, job.spec, report, job.retries, ASK_LIMIT_NS))
+            self._reactions.set(job.id, now + ASK_LIMIT_NS)
+        else:
+            self._settle(job, reaction, now)
+
+    def _reacted(self, event: Reacted, now: int) -> None:
+        job = self.jobs.get(JobId(event.job))
+        if job is None or not job.asked or job.attempt != event.attempt:
+            return
+        job.asked = False
+        self._reactions.cancel(job.id)
+        if event.error and job.task is not None:
+            self.spawning.change(job.task, now, faulted=f"its reaction failed: {event.error}")
+        self._settle(job, event.reaction, now)
+
+    def _settle(self, job: ScheduledJob, reaction: Reaction, now: int) -> None:
+        report = job.report
+        assert report is not None
+        if reaction.retry is not None:
+            job.retries += 1
+            job.rooms = 0
+            self._try_again(job, report, _retry_wait(reaction.retry, job), now)
+            return
+        good = is_good(report) if reaction.good is None else reaction.good
+        self.effects.append(self._end_record(job, report, final=True, good=good))
+        self._acknowledge(job)
+        self.move(job, _S.FINAL, now)
+        del self.jobs[job.id]
+        self._wakes.cancel(job.id)
+        self.outcomes[report.outcome.name] += 1
+        self.orders.done(job, f"job {job.id} ended: {report.outcome.name}")
+        if job.task is not None:
+            self._count_final(job, job.task, good, now)
+        self._carry_out(job, reaction, report, now)
+
+    def _count_final(self, job: ScheduledJob, task: TaskState, good: bool, now: int) -> None:
+        task.in_flight -= 1
+        item = job.spec.item
+        if good:
+            task.done += 1
+        else:
+            task.failed += 1
+        if item is not None and item in task.known:
+            task.known[item] = True
+        if good:
+            self.spawning.finished(task, item if item is not None else str(job.id), now)
+        if task.deleted and task.in_flight == 0:
+            self.spawning.forget(task.definition.name)
+        else:
+            self.spawning.wake(task, now)
+
+    def _carry_out(self, job: ScheduledJob, reaction: Reaction, report: Report, now: int) -> None:
+        """What a handler wants besides: disable the task, tell somebody, run a command here."""
+        about = f"{job.spec.task} job {job.id}" + (f" ({job.spec.item})" if job.spec.item else "")
+        if reaction.notify:
+            text = f"{about}: {describe(report)}"
+            self.effects.append(Notice("alarm", f"job {job.id}", text, reaction.notify))
+        if reaction.disable and job.task is not None:
+            self.spawning.change(job.task, now, faulted=f"disabled by on: {reaction.matched} ({about})")
+        if reaction.run:
+            spec = self.orders.handler_spec(job, reaction.run, report)
+            self.make_ready(self.accept(spec, now, parent=job.id, plain=True), now)
+
+    def _try_again(self, job: ScheduledJob, report: Report, wait_ns: int, now: int) -> None:
+        self.effects.append(self._end_record(job, report, final=False, wait_ns=wait_ns))
+        self._acknowledge(job)
+        job.host = ""
+        job.cancel = None
+        self.move(job, _S.RETRYING, now)
+        job.wake_ns = now + wait_ns
+        self._wakes.set(job.id, job.wake_ns)
+        self.orders.done(job, f"job {job.id} is tried again by its task's rules")
+
+    def _end_record(
+        self, job: ScheduledJob, report: Report, *, final: bool, good: bool = False, wait_ns: int = 0, held: str = ""
+    ) -> Commit:
+        return Commit(
+            AttemptEnded(
+                job.id,
+                job.attempt,
+                report,
+                final,
+                good,
+                job.retries,
+                job.reruns,
+                job.rooms,
+                wait_ns,
+                held,
+                job.silently,
+            )
+        )
+
+    def _acknowledge(self, job: ScheduledJob) -> None:
+        if job.acknowledge and job.executor:
+            self.executors[job.executor].link.acknowledge((job.id, job.attempt))
+        job.acknowledge = True
+
+    def end_now(self, job: ScheduledJob, outcome: Outcome, reason: str, now: int) -> None:
+        """End a job that no executor has."""
+        self.executor_of(job.spec).waiting.pop(job.id, None)
+        self._wakes.cancel(job.id)
+        report = Report(outcome, reason=reason, waited_ns=now - job.ready_ns)
+        self._ended(job, report, now, by_executor=False)
+
+    def cancel(self, job: ScheduledJob, why: CancelReason, now: int) -> None:
+        """End a job wherever it is; one that an executor has ends when that confirms it."""
+        if job.state is _S.CANCELLING:
+            return
+        job.cancel = why
+        if job.state in _AT_EXECUTOR:
+            self.move(job, _S.CANCELLING, now)
+            self._silent.cancel(job.id)
+            self.executors[job.executor].link.cancel((job.id, job.attempt), why, now)
+        elif job.state is not _S.REACTING:
+            self.end_now(job, Outcome.KILLED, why.value, now)
+
+    def hold_until(self, job: ScheduledJob, when_ns: int | None) -> None:
+        """Let the hold of a job end by itself."""
+        job.wake_ns = when_ns
+        if when_ns is None:
+            self._wakes.cancel(job.id)
+        else:
+            self._wakes.set(job.id, when_ns)
+
+    # the rest
+
+    def _wall_clock(self, event: WallClock, now: int) -> None:
+        self.spawning.wall_offset_ns = event.offset_ns
+        self.spawning.wake_all(now)
+
+    def _restore(self, restored: RestoredScheduler, now: int) -> None:
+        self.next_job = restored.next_job
+        self.spawning.restore(restored.tasks, now)
+        self.orders.restore(restored.intake, restored.intake_reason)
+        for number, old in restored.jobs.items():
+            job = ScheduledJob(number, old.spec, now, old.parent, old.plain)
+            job.attempt, job.executor, job.host = old.attempt, old.executor, old.host
+            job.retries, job.reruns, job.rooms, job.held = old.retries, old.reruns, old.rooms, old.held
+            self.jobs[number] = job
+            job.task = None if old.plain else self.spawning.tasks.get(old.spec.task)
+            if job.task is not None:
+                job.task.in_flight += 1
+            if old.assigned:
+                job.state = _S.RUNNING if old.running else _S.PENDING
+                if old.running and job.task is not None:
+                    job.task.running += 1
+                link = self.executors[old.executor].link
+                link.restore((number, old.attempt), old.spec, running=old.running, sent_to=1 << 62)
+            elif old.held:
+                job.state = _S.HELD
+            elif old.wait_ns:
+                job.state = _S.RETRYING
+                job.wake_ns = now + old.wait_ns
+                self._wakes.set(number, job.wake_ns)
+            else:
+                self._assign(job, now)
+        for executor in self.executors.values():
+            if restored.keep_ns:
+                executor.link.judge_after(now + restored.keep_ns)
+
+    def move(self, job: ScheduledJob, state: JobState, now: int) -> None:
+        """Change a job's state, by the table."""
+        if state not in JOB_MOVES[job.state]:
+            check_move(JOB_MOVES, job.state, state, f"job {job.id} ({job.spec.task})", job.story())
+        job.before = job.state
+        job.state = state
+        job.since_ns = now
+
+    # explain
+
+    def explain_job(self, number: int, now: int) -> Explanation | None:
+        """Why a job that is not final is where it is, as far as the scheduler knows; None: not here."""
+        job = self.jobs.get(JobId(number))
+        if job is None:
+            return None
+        executor = self.executor_of(job.spec)
+        return explain_job(job, executor.name, executor.away_since_ns, self._silent.at(job.id), self.orders.stopped)
+
+    def explain_task(self, name: str, now: int) -> Explanation | None:
+        """Why a task spawns nothing now; None: no such task."""
+        task = self.spawning.tasks.get(name)
+        return None if task is None else self.spawning.explain(task, now)
+
+
+_AT_EXECUTOR = frozenset({_S.ASSIGNED, _S.PENDING, _S.RUNNING, _S.CANCELLING})
+
+
+def _commits_first(effect: Effect) -> int:
+    return 0 if type(effect) is Commit else 1
+
+
+def _retry_wait(retry: Retry, job: ScheduledJob) -> int:
+    """The back-off before the next retry, ns. The jitter is drawn from the names, so it is the same in every run."""
+    wait = min(float(retry.cap_ns), retry.backoff_ns * retry.factor ** (job.retries - 1))
+    chance = (crc32(f"{job.id}/{job.attempt}".encode()) & 0xFFFF) / 0x10000
+    return int(wait * (1 + retry.jitter * chance))
+
+
+def describe(report: Report) -> str:
+    """A report in one clause, for people."""
+    if report.outcome is Outcome.EXITED:
+        return f"exit {report.exit_code}"
+    detail = f" signal {report.signal}" if report.signal is not None else ""
+    return report.outcome.name + detail + (f": {report.reason}" if report.reason else "")
+
+
+__all__ = ["CONTROLLER", "Executor", "Reason", "Scheduler", "SchedulerEvent", "describe"]

@@ -1,0 +1,442 @@
+"""When tasks spawn: the grid of due times, sources of items, windows, limits, skips with reasons, missed starts.
+
+Owned by the scheduler; makes jobs through it. An idle poll costs nothing between its due times, and a task that is
+blocked is not polled at all: the polls that passed are counted when it wakes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from model.behaviour import DECLARED, Behaviour, Later, Skip
+from model.effects import AskSource, Commit, Effect, Notice, Prepare
+from model.events import Prepared, SourceAnswered
+from model.explain import Explanation, Reason
+from model.job import SECOND, JobSpec
+from model.records import ItemsFound, ItemsGone, TaskChanged
+from model.restored import RestoredTask
+from model.task import DoneSource, FilesSource, LinesSource, Missed, TaskDefinition
+from model.task_state import TaskState
+from model.timers import Timers
+from model.windows import is_open, next_change
+
+MISSED_MAX = 1000
+"""Most starts that `missed: all` makes up for at once."""
+ASK_LIMIT_NS = 60 * SECOND
+"""How long a source or a slow behaviour may take to answer."""
+
+MakeJob = Callable[[TaskState, JobSpec, int, int], None]
+"""(task, specification, due time, now)"""
+
+
+class Spawning:
+    """The tasks by name, and when each is asked next."""
+
+    def __init__(self, effects: list[Effect], make_job: MakeJob, next_job: Callable[[], int]) -> None:
+        self.tasks: dict[str, TaskState] = {}
+        self.intake_stopped = ""
+        """why nothing is spawned at all; empty: spawning"""
+        self.wall_offset_ns = 0
+        self._effects = effects
+        self._make_job = make_job
+        self._next_job = next_job
+        self._timers: Timers[str] = Timers()
+        self._answers: Timers[str] = Timers()
+        self._number = 0
+        self._downstream: dict[str, list[str]] = {}
+
+    # definitions
+
+    def define(self, definition: TaskDefinition, now: int, behaviours: Mapping[str, Behaviour] | None = None) -> None:
+        """Add a task, or give one a new definition; its counts, items and grid stay. Never makes up for anything."""
+        behaviour = (behaviours or {}).get(definition.name, DECLARED)
+        task = self.tasks.get(definition.name)
+        if task is None:
+            task = self.tasks[definition.name] = TaskState(definition, behaviour, now)
+        else:
+            if task.definition.periods.exec_ns != definition.periods.exec_ns:
+                task.due_ns = now + definition.periods.exec_ns
+            task.definition, task.behaviour, task.deleted = definition, behaviour, False
+        self._link_sources()
+        self._unblock(task, now)
+        if task.polls:
+            self._timers.set(definition.name, task.due_ns)
+
+    def _link_sources(self) -> None:
+        self._downstream = {}
+        for name, task in self.tasks.items():
+            source = task.definition.source
+            if isinstance(source, DoneSource):
+                self._downstream.setdefault(source.task, []).append(name)
+
+    def restore(self, restored: Mapping[str, RestoredTask], now: int) -> None:
+        """Take up counts, items and reasons of an earlier life."""
+        for name, old in restored.items():
+            task = self.tasks.get(name)
+            if task is None:
+                continue
+            task.made, task.done, task.failed = old.made, old.done, old.failed
+            task.held, task.faulted, task.deleted = old.held, old.faulted, old.deleted
+            task.known = {item: item in old.finished for item in old.items}
+            task.items.extend(item for item, given in old.items.items() if not given)
+            if old.last_due_ns is not None and not task.sourced:
+                period = task.definition.periods.exec_ns
+                task.due_ns = old.last_due_ns + period
+                if task.due_ns > now + period:
+                    task.due_ns = now + period
+                self._timers.set(name, task.due_ns)
+            if task.items:
+                self._timers.set(name, now)
+
+    def forget(self, name: str) -> None:
+        """A deleted task has no job any more."""
+        del self.tasks[name]
+        self._timers.cancel(name)
+        self._answers.cancel(name)
+        self._link_sources()
+
+    # time
+
+    def next_due(self) -> int | None:
+        """When `advance` wants to be called (ns)."""
+        first, second = self._timers.next_due(), self._answers.next_due()
+        if first is None or second is None:
+            return first if second is None else second
+        return min(first, second)
+
+    def advance(self, now: int) -> None:
+        """Ask the tasks that are due; give up on answers that did not come."""
+        for name in self._answers.take(now):
+            self._no_answer(self.tasks[name], now)
+        for name in self._timers.take(now):
+            task = self.tasks[name]
+            if task.held_until_ns is not None and now >= task.held_until_ns:
+                self.change(task, now, held="")
+            else:
+                self._due(task, now)
+
+    def _due(self, task: TaskState, now: int) -> None:
+        if task.blocked is not None:
+            self._unblock(task, now)
+        if not task.polls:
+            self._give_items(task, now)
+            return
+        if now >= task.due_ns:
+            self._poll(task, now)
+        elif task.items:
+            self._give_items(task, now)
+        self._rearm(task)
+
+    def _rearm(self, task: TaskState) -> None:
+        if task.deleted:
+            return
+        name = task.definition.name
+        if task.blocked is None:
+            if task.polls:
+                self._timers.set(name, task.due_ns)
+            return
+        dues = [due for due in (task.blocked_until_ns, task.held_until_ns) if due is not None]
+        if task.sourced and task.polls and task.blocked[0] in (Reason.LIMIT_IN_FLIGHT, Reason.BEHAVIOUR):
+            dues.append(task.due_ns)
+        if dues:
+            self._timers.set(name, min(dues))
+        else:
+            self._timers.cancel(name)
+
+    def _poll(self, task: TaskState, now: int) -> None:
+        """A due time has come (or several have, while nobody could act)."""
+        due = task.due_ns
+        passed = task.passed(now)
+        task.due_ns = due + passed * task.definition.periods.exec_ns
+        if task.sourced:
+            self._ask(task)
+            self._give_items(task, now)
+            return
+        starts = self._starts(task, passed)
+        for _ in range(starts):
+            if self._block(task, due, now):
+                return
+            self._prepare(task, None, due, now)
+
+    @staticmethod
+    def _starts(task: TaskState, passed: int) -> int:
+        """How many jobs to ask for, when `passed` due times have come, all but the last one unnoticed."""
+        if passed <= 1:
+            return passed
+        missed = task.definition.missed
+        if missed is Missed.ALL:
+            return min(passed, MISSED_MAX)
+        task.skipped["missed"] += passed - (1 if missed is Missed.ONCE else 0)
+        return 1 if missed is Missed.ONCE else 0
+
+    # blocked or not
+
+    def _obstacle(self, task: TaskState, now: int) -> tuple[Reason, str, int | None] | None:
+        """Why the task may not spawn now, and until when at the earliest (ns) if that is known."""
+        definition = task.definition
+        if task.deleted:
+            return Reason.DELETED, "deleted, its last jobs end", None
+        if self.intake_stopped:
+            return Reason.INTAKE_STOPPED, self.intake_stopped, None
+        if task.faulted:
+            return Reason.FAULTED, task.faulted, None
+        if task.held:
+            return Reason.HELD, f"held: {task.held}", task.held_until_ns
+        if not definition.active:
+            return Reason.INACTIVE, "active: false in the configuration", None
+        if definition.windows:
+            wall = now + self.wall_offset_ns
+            if not is_open(definition.windows, wall):
+                change = next_change(definition.windows, wall)
+                return Reason.WINDOW, "window closed", None if change is None else change - self.wall_offset_ns
+        limit = task.limit_reached
+        if limit is not None:
+            return (*limit, None)
+        if task.preparing is not None:
+            return Reason.BEHAVIOUR, "its preparation runs", None
+        return None
+
+    def _block(self, task: TaskState, due_ns: int, now: int) -> bool:
+        """Note why the task spawns nothing at this due time, if so."""
+        obstacle = self._obstacle(task, now)
+        if obstacle is None:
+            return False
+        reason, text, until = obstacle
+        if task.blocked is None or task.blocked[0] is not reason:
+            task.blocked_since_ns = now
+        if task.blocked is None:
+            task.blocked_due_ns = due_ns
+        task.blocked = (reason, text)
+        task.blocked_until_ns = until
+        return True
+
+    def _unblock(self, task: TaskState, now: int) -> None:
+        """Something changed: if the obstacle is gone, count the due times that passed and go back to the grid."""
+        if task.blocked is None:
+            return
+        reason = task.blocked[0]
+        obstacle = self._obstacle(task, now)
+        if obstacle is not None:
+            if obstacle[0] is not reason:
+                task.blocked_since_ns = now
+            task.blocked, task.blocked_until_ns = obstacle[:2], obstacle[2]
+            self._rearm(task)
+            return
+        task.blocked = task.blocked_until_ns = None
+        task.since_ns = now
+        if not task.polls or task.sourced:
+            if task.polls:
+                task.due_ns = task.first_due_from(now)
+            return
+        period = task.definition.periods.exec_ns
+        if reason is Reason.INTAKE_STOPPED:
+            task.due_ns = min(task.due_ns, task.blocked_due_ns)  # missed starts: the policy decides
+            return
+        passed = max(0, (now - 1 - task.blocked_due_ns) // period + 1) if now > task.blocked_due_ns else 0
+        task.skipped[reason.value] += passed
+        task.due_ns = max(task.due_ns, task.blocked_due_ns + passed * period)
+
+    def wake(self, task: TaskState, now: int) -> None:
+        """Something that the task may have waited for has happened: a job ended, a person released it."""
+        self._unblock(task, now)
+        if task.blocked is None:
+            if task.items:
+                self._give_items(task, now)
+            self._rearm(task)
+
+    def wake_all(self, now: int) -> None:
+        """The same for all: intake resumed, the wall clock was set."""
+        for task in list(self.tasks.values()):
+            self.wake(task, now)
+
+    # sources and items
+
+    def _ask(self, task: TaskState) -> None:
+        source = task.definition.source
+        if task.asked or task.blocked is not None and task.blocked[0] is not Reason.LIMIT_IN_FLIGHT:
+            return
+        assert isinstance(source, FilesSource | LinesSource)
+        self._number += 1
+        task.asked = self._number
+        name = task.definition.name
+        self._effects.append(AskSource(name, task.asked, source, ASK_LIMIT_NS))
+        self._answers.set(name, task.due_ns - task.definition.periods.exec_ns + ASK_LIMIT_NS)
+
+    def answered(self, event: SourceAnswered, now: int) -> None:
+        """A source has answered."""
+        task = self.tasks.get(event.task)
+        if task is None or task.asked != event.number:
+            return
+        task.asked = 0
+        self._answers.cancel(event.task)
+        if event.error:
+            task.skipped["source failed"] += 1
+            self._effects.append(Notice("warning", f"task {event.task}", f"its source failed: {event.error}"))
+            return
+        if event.quiet_ns:
+            later = task.first_due_from(now + event.quiet_ns)
+            task.skipped[Reason.NO_ITEM.value] += (later - task.due_ns) // task.definition.periods.exec_ns
+            task.due_ns = later
+            self._rearm(task)
+        self._take_items(task, event.items, now)
+
+    def _take_items(self, task: TaskState, shown: Sequence[str], now: int) -> None:
+        name = task.definition.name
+        known = task.known
+        new = tuple(dict.fromkeys(item for item in shown if item not in known))
+        if len(known) > len(shown) or not new:
+            there = set(shown)
+            gone = tuple(item for item, final in known.items() if final and item not in there)
+            if gone:
+                self._effects.append(Commit(ItemsGone(name, gone)))
+                for item in gone:
+                    del known[item]
+        if not new:
+            task.settled += 1
+            if not task.items:
+                task.skipped[Reason.NO_ITEM.value] += 1
+            return
+        task.settled = 0
+        self.add_items(task, new, now)
+
+    def add_items(self, task: TaskState, items: tuple[str, ...], now: int) -> None:
+        """Items to be given out, each once."""
+        self._effects.append(Commit(ItemsFound(task.definition.name, items)))
+        for item in items:
+            task.known[item] = False
+            task.items.append(item)
+        self._give_items(task, now)
+
+    def finished(self, task: TaskState, item: str, now: int) -> None:
+        """A job of the task ended well: tasks with `each: {done: …}` get the item."""
+        for name in self._downstream.get(task.definition.name, ()):
+            follower = self.tasks[name]
+            if item not in follower.known and not follower.deleted:
+                self.add_items(follower, (item,), now)
+
+    def _give_items(self, task: TaskState, now: int) -> None:
+        while task.items:
+            if self._block(task, now, now):
+                self._rearm(task)
+                return
+            task.blocked = task.blocked_until_ns = None
+            if not self._prepare(task, task.items.popleft(), task.due_ns, now):
+                return
+
+    # behaviours
+
+    def _prepare(self, task: TaskState, item: str | None, due_ns: int, now: int) -> bool:
+        """Ask the behaviour for a job; whether another one may be asked for at once."""
+        job = self._next_job()
+        answer = task.behaviour.prepare(task.definition, job, item)
+        if isinstance(answer, Later):
+            self._number += 1
+            task.asked, task.preparing = self._number, item or ""
+            name = task.definition.name
+            self._effects.append(Prepare(name, task.asked, job, item, ASK_LIMIT_NS))
+            self._answers.set(name, now + ASK_LIMIT_NS)
+            return False
+        return self._take_answer(task, answer, item, due_ns, now)
+
+    def _take_answer(self, task: TaskState, answer: JobSpec | Skip, item: str | None, due_ns: int, now: int) -> bool:
+        if isinstance(answer, Skip):
+            task.skipped[answer.reason] += 1
+            if item is not None:
+                task.items.appendleft(item)
+            return False
+        task.last_made_ns = now
+        self._make_job(task, answer, due_ns, now)
+        return True
+
+    def prepared(self, event: Prepared, now: int) -> None:
+        """A slow behaviour has answered."""
+        task = self.tasks.get(event.task)
+        if task is None or task.asked != event.number or task.preparing is None:
+            return
+        item = task.preparing or None
+        task.asked, task.preparing = 0, None
+        self._answers.cancel(event.task)
+        if event.error:
+            self.change(task, now, faulted=f"its preparation failed: {event.error}")
+            if item is not None:
+                task.items.appendleft(item)
+        else:
+            self._take_answer(task, event.answer, item, now, now)
+        self.wake(task, now)
+
+    def _no_answer(self, task: TaskState, now: int) -> None:
+        """The driver did not answer in time: a fault of the task's behaviour, a passing one of its source."""
+        name = task.definition.name
+        if task.preparing is None:
+            task.asked = 0
+            task.skipped["source silent"] += 1
+            self._effects.append(Notice("warning", f"task {name}", "its source did not answer in time"))
+            return
+        if task.preparing:
+            task.items.appendleft(task.preparing)
+        task.asked, task.preparing = 0, None
+        self.change(task, now, faulted="its preparation did not answer in time")
+
+    # changes by a person or a handler
+
+    def change(
+        self,
+        task: TaskState,
+        now: int,
+        *,
+        held: str | None = None,
+        faulted: str | None = None,
+        deleted: bool | None = None,
+        for_ns: int | None = None,
+    ) -> None:
+        """Hold, release, fault or delete a task, recorded."""
+        if held is not None:
+            task.held = held
+            task.held_until_ns = now + for_ns if held and for_ns else None
+        if faulted is not None:
+            task.faulted = faulted
+            if faulted:
+                self._effects.append(Notice("alarm", f"task {task.definition.name}", f"stopped: {faulted}"))
+        if deleted is not None:
+            task.deleted = deleted
+        name = task.definition.name
+        self._effects.append(Commit(TaskChanged(name, task.held, task.faulted, task.deleted, for_ns or 0)))
+        if not self._block(task, task.due_ns, now):
+            self.wake(task, now)
+        self._rearm(task)
+
+    def may_spawn(self, task: TaskState) -> bool:
+        """Whether no person, fault or limit for good keeps the task from spawning (windows aside)."""
+        limits = task.definition.limits
+        stopped = task.deleted or task.held or task.faulted or not task.definition.active
+        return not stopped and not (limits.total and task.made >= limits.total)
+
+    # explain
+
+    def explain(self, task: TaskState, now: int) -> Explanation:
+        """Why the task spawns nothing now, and when it can change."""
+        obstacle = self._obstacle(task, now)
+        if obstacle is not None:
+            reason, text, until = obstacle
+            since = task.blocked_since_ns if task.blocked and task.blocked[0] is reason else now
+            return Explanation(reason, text, since, until, _CHANGES.get(reason, ()))
+        name = task.definition.name
+        if task.asked and task.sourced:
+            return Explanation(Reason.NO_ITEM, "its source is being asked", task.since_ns, self._answers.at(name))
+        source = task.definition.source
+        if isinstance(source, DoneSource):
+            text = f"no item: {source.task} finished nothing new"
+            return Explanation(Reason.NO_ITEM, text, task.since_ns, None, (f"{source.task} finishes an item",))
+        if task.sourced:
+            return Explanation(Reason.NO_ITEM, "its source showed nothing new", task.since_ns, task.due_ns)
+        return Explanation(Reason.PERIOD, "waits for its next due time", task.since_ns, task.due_ns)
+
+
+_CHANGES: dict[Reason, tuple[str, ...]] = {
+    Reason.HELD: ("laulima release TASK",),
+    Reason.FAULTED: ("laulima release TASK",),
+    Reason.INTAKE_STOPPED: ("laulima resume",),
+    Reason.LIMIT_IN_FLIGHT: ("one of its jobs ends",),
+    Reason.LIMIT_TOTAL: ("a larger limits.total in the configuration",),
+    Reason.INACTIVE: ("active: true in the configuration",),
+}

@@ -1,0 +1,116 @@
+"""A task while it lives: its counts, its items, and the grid of times at which it is asked for a job.
+
+Arithmetic only; what happens when a task is due is decided in `spawning.py`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+
+from model.behaviour import DECLARED, Behaviour
+from model.explain import Reason
+from model.task import DoneSource, TaskDefinition
+
+
+class TaskState:
+    """`due_ns` is the next point of the grid at which the task is asked; the grid starts when the task does."""
+
+    __slots__ = (
+        "asked",
+        "behaviour",
+        "blocked",
+        "blocked_due_ns",
+        "blocked_since_ns",
+        "blocked_until_ns",
+        "definition",
+        "deleted",
+        "done",
+        "due_ns",
+        "failed",
+        "faulted",
+        "held",
+        "held_until_ns",
+        "in_flight",
+        "items",
+        "known",
+        "last_made_ns",
+        "made",
+        "preparing",
+        "running",
+        "settled",
+        "since_ns",
+        "skipped",
+    )
+
+    def __init__(self, definition: TaskDefinition, behaviour: Behaviour, now: int) -> None:
+        self.definition = definition
+        self.behaviour = behaviour
+        self.due_ns = now
+        self.since_ns = now
+        self.in_flight = 0
+        """jobs that are not final"""
+        self.running = 0
+        self.made = 0
+        self.done = 0
+        self.failed = 0
+        self.skipped: Counter[str] = Counter()
+        """due times at which nothing was spawned, by reason"""
+        self.items: deque[str] = deque()
+        """items that wait to be given out"""
+        self.known: dict[str, bool] = {}
+        """every item that the source may show again: True when its job is final"""
+        self.asked = 0
+        """number of the question to the source that is open; 0: none"""
+        self.preparing: str | None = None
+        """item (or empty) for which a slow behaviour prepares a job"""
+        self.settled = 0
+        """answers of the source in a row that brought nothing new"""
+        self.last_made_ns: int | None = None
+        self.held = ""
+        self.held_until_ns: int | None = None
+        self.faulted = ""
+        self.deleted = False
+        self.blocked: tuple[Reason, str] | None = None
+        """why nothing was spawned when it was due, or items wait"""
+        self.blocked_since_ns = now
+        self.blocked_due_ns = now
+        """the first due time that passed while blocked"""
+        self.blocked_until_ns: int | None = None
+
+    @property
+    def sourced(self) -> bool:
+        """Whether jobs are made from items."""
+        return self.definition.source is not None
+
+    @property
+    def polls(self) -> bool:
+        """Whether the task is asked at the times of its grid (items of a `done` source come by themselves)."""
+        return not isinstance(self.definition.source, DoneSource)
+
+    def first_due_from(self, when_ns: int) -> int:
+        """The first point of the grid that is not before `when_ns`."""
+        if when_ns <= self.due_ns:
+            return self.due_ns
+        period = self.definition.periods.exec_ns
+        return self.due_ns + -(-(when_ns - self.due_ns) // period) * period
+
+    def passed(self, now: int) -> int:
+        """How many points of the grid have come, `due_ns` included, until `now`."""
+        if now < self.due_ns:
+            return 0
+        return (now - self.due_ns) // self.definition.periods.exec_ns + 1
+
+    @property
+    def limit_reached(self) -> tuple[Reason, str] | None:
+        """Which limit forbids another job."""
+        limits = self.definition.limits
+        if limits.total and self.made >= limits.total:
+            return Reason.LIMIT_TOTAL, f"limits.total={limits.total} reached"
+        if limits.in_flight and self.in_flight >= limits.in_flight:
+            return Reason.LIMIT_IN_FLIGHT, f"limits.in_flight={limits.in_flight}, {self.in_flight} not final"
+        return None
+
+
+def new_task(definition: TaskDefinition, now: int, behaviour: Behaviour = DECLARED) -> TaskState:
+    """A task that is due at once."""
+    return TaskState(definition, behaviour, now)

@@ -1,0 +1,170 @@
+"""The subordinate's end of the job channel: what it still has to say, and how long it may live without a word.
+
+One for each controller and agent. The rules are told in `channel.py`.
+"""
+
+from __future__ import annotations
+
+from model.channel import ChannelTimes, End, ProtocolError
+from model.job import AttemptKey, Outcome, Report
+from model.messages import (
+    Accepted,
+    Acknowledge,
+    Assign,
+    Batch,
+    Cancel,
+    Down,
+    Ended,
+    Entry,
+    Inquire,
+    Inventory,
+    Parting,
+    Ping,
+    Pong,
+    Started,
+)
+
+PONGS_REMEMBERED = 16
+"""How many of its own last Pongs a subordinate can tie a lease to."""
+
+
+class Uplink(End):
+    """The subordinate's end. `receive` returns Assign, Cancel, Acknowledge, Inquire and Ping, each fresh; the owner
+    answers Inquire by `inventory` and Ping by `pong`."""
+
+    __slots__ = ("_pongs", "_resend_at", "lease_end_ns", "open", "results", "times", "vouched")
+
+    def __init__(self, epoch: int, times: ChannelTimes) -> None:
+        super().__init__(epoch)
+        self.times = times
+        self.open = False
+        """whether the superior has inquired in this connection: until then nothing is said"""
+        self.vouched = False
+        self.lease_end_ns: int | None = None
+        """until when attempts may live without another word from the superior; None: no superior yet"""
+        self.results: dict[AttemptKey, tuple[Ended, int]] = {}
+        """ends that are not acknowledged, and when each was last said"""
+        self._pongs: dict[int, int] = {}
+        self._resend_at: int | None = None
+
+    def closed(self) -> None:
+        """The transport is gone; the lease goes on."""
+        self.open = False
+        self.outbox.clear()
+        self._resend_at = None
+
+    def vouch(self, vouched: bool, age_ns: int, now: int) -> None:
+        """See `Downlink.vouch`; `age_ns` is what that returned."""
+        if self.vouched and not vouched:
+            self.lease_end_ns = now - age_ns + self.times.lease_ns
+        self.vouched = vouched
+
+    def receive(self, batch: Batch, now: int) -> list[Down]:
+        """Take one batch from the superior."""
+        if not self.fresh(batch):
+            return []
+        unknown = batch.receiver_epoch != self.epoch
+        fresh: list[Down] = []
+        for message in batch.messages:
+            kind = type(message)
+            if kind is Inquire:
+                self.open = True
+                fresh.append(message)  # type: ignore[arg-type]
+            elif kind is Ping:
+                self._renew(message)  # type: ignore[arg-type]
+                fresh.append(message)  # type: ignore[arg-type]
+            elif kind is Parting:
+                self.lease_end_ns = now + message.lease_ns  # type: ignore[union-attr]
+                fresh.append(message)  # type: ignore[arg-type]
+            elif kind is Assign or kind is Cancel or kind is Acknowledge:
+                if unknown or not self.open:
+                    self.stale["meant for an earlier life"] += 1
+                    continue
+                if kind is Acknowledge:
+                    self.results.pop((message.job, message.attempt), None)  # type: ignore[union-attr]
+                fresh.append(message)  # type: ignore[arg-type]
+            else:
+                raise ProtocolError(f"a superior sent {kind.__name__}, which only a subordinate may say")
+        return fresh
+
+    def _renew(self, ping: Ping) -> None:
+        sent_ns = self._pongs.get(ping.heard)
+        if sent_ns is not None and ping.lease_ns:
+            end = sent_ns + ping.lease_ns
+            if self.lease_end_ns is None or end > self.lease_end_ns:
+                self.lease_end_ns = end
+
+    def inventory(self, number: int, entries: tuple[Entry, ...], remembers: int, slots: int, now: int) -> None:
+        """Answer an Inquire. Everything still to be said about attempts is in it."""
+        self.outbox.clear()
+        self._remember_pong(number, now)
+        if self.lease_end_ns is None:
+            self.lease_end_ns = now + self.times.lease_ns
+        for key, (ended, _) in self.results.items():
+            self.results[key] = (ended, now)
+        self._resend_at = now + self.times.resend_ns if self.results else None
+        self.outbox.append(Inventory(entries, number, remembers, slots))
+
+    def pong(self, number: int, running: int, waiting: int, dirty: str, now: int) -> None:
+        """Answer a Ping."""
+        self._remember_pong(number, now)
+        if self.open:
+            self.outbox.append(Pong(number, running, waiting, dirty))
+
+    def _remember_pong(self, number: int, now: int) -> None:
+        self._pongs[number] = now
+        while len(self._pongs) > PONGS_REMEMBERED:
+            del self._pongs[next(iter(self._pongs))]
+
+    def accepted(self, key: AttemptKey) -> None:
+        """The attempt is here and waits."""
+        if self.open:
+            self.outbox.append(Accepted(key[0], key[1]))
+
+    def started(self, key: AttemptKey, host: str, started_at: int) -> None:
+        """The attempt runs."""
+        if self.open:
+            self.outbox.append(Started(key[0], key[1], host, started_at))
+
+    def ended(self, key: AttemptKey, report: Report, now: int) -> None:
+        """The attempt ended; kept, and said again, until it is acknowledged."""
+        ended = Ended(key[0], key[1], report)
+        self.results[key] = (ended, now)
+        if self.open:
+            self.outbox.append(ended)
+            if self._resend_at is None:
+                self._resend_at = now + self.times.resend_ns
+
+    def deny(self, key: AttemptKey, now: int) -> None:
+        """Answer a Cancel or a message about an attempt that is not here: certainly nothing runs."""
+        known = self.results.get(key)
+        if known is not None:
+            self.outbox.append(known[0])
+        else:
+            self.ended(key, Report(Outcome.KILLED, reason="it was not here"), now)
+
+    def next_due(self) -> int | None:
+        """When `advance` wants to be called (ns)."""
+        return self._resend_at
+
+    def lease_ended(self, now: int) -> bool:
+        """Whether attempts must end because the superior was not heard for too long."""
+        return self.lease_end_ns is not None and not self.vouched and now >= self.lease_end_ns
+
+    def advance(self, now: int) -> None:
+        """Say unacknowledged ends again."""
+        if self._resend_at is None or now < self._resend_at:
+            return
+        self._resend_at = None
+        if not self.open or not self.results:
+            return
+        resend_ns = self.times.resend_ns
+        for key, (ended, said_ns) in self.results.items():
+            if now - said_ns >= resend_ns:
+                self.results[key] = (ended, now)
+                self.outbox.append(ended)
+        self._resend_at = min(said for _, said in self.results.values()) + resend_ns
+
+    def take(self) -> Batch | None:
+        """What is to be sent now, as one batch."""
+        return self.seal(self.peer_epoch) if self.outbox else None
