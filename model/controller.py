@@ -135,6 +135,8 @@ class Controller:
         self._changed: dict[str, None] = {}
         """hosts that may have become able to take a job of their own queue"""
         self._arrived: list[ControllerJob] = []
+        self._stirred = False
+        """whether a job may go where it could not before"""
         self._pending: Timers[AttemptKey] = Timers()
         self._waits: Timers[AttemptKey] = Timers()
         self._overtime: Timers[AttemptKey] = Timers()
@@ -373,6 +375,7 @@ class Controller:
     def _go_anywhere(self, job: ControllerJob) -> None:
         if not job.anywhere:
             job.anywhere = True
+            self._stirred = True
             if self.cluster.order is Order.FILL:
                 self.any_queue.add(job)
 
@@ -456,12 +459,14 @@ class Controller:
 
     def _match(self, now: int) -> None:
         """Give out what can be given out now."""
-        if self._changed or self._arrived:
+        if self._changed or self._stirred:
+            self._stirred = False
             if self.cluster.order is Order.STRICT:
                 self._match_strictly(now)
             else:
                 self._match_filling(now)
             self._changed.clear()
+        if self._arrived:
             for job in self._arrived:
                 if job.state is _S.QUEUED and not job.accepted:
                     job.accepted = True

@@ -138,6 +138,8 @@ class Died(Struct, frozen=True, gc=False):
     survivors: tuple[int, ...] = ()
     note: str = ""
     """what went wrong with its output, for people"""
+    ended_ns: int = 0
+    """when the main process ended, on the keeper's clock; 0: now. What was asked for later did not end it"""
 
 
 # what the keeper asks of the operating system (its drained list; every Log comes before what follows from it)
@@ -215,7 +217,7 @@ _STOP_OUTCOMES = {
 class KeptAttempt:
     """One attempt that a keeper started, until it is forgotten."""
 
-    __slots__ = ("key", "report", "spec", "started_at", "started_ns", "state", "stopped")
+    __slots__ = ("key", "report", "spec", "started_at", "started_ns", "state", "stopped", "stopped_ns")
 
     def __init__(self, key: AttemptKey, spec: JobSpec) -> None:
         self.key = key
@@ -227,6 +229,7 @@ class KeptAttempt:
         """wall time"""
         self.stopped: StopReason | None = None
         """why it is being ended; the first reason stays"""
+        self.stopped_ns = 0
         self.report: Report | None = None
 
 
@@ -397,7 +400,8 @@ class Keeper:
     def _died(self, event: Died, now: int) -> None:
         attempt = self.attempts[event.job, event.attempt]
         code, signal, core, oom = event.exit_code, event.signal, event.core, event.oom
-        if attempt.stopped is not None:
+        ended_ns = event.ended_ns or now
+        if attempt.stopped is not None and (not event.ended_ns or attempt.stopped_ns < ended_ns):
             outcome, reason = _STOP_OUTCOMES[attempt.stopped]
             if attempt.state is _S.KILLING and not reason:
                 reason = "it did not heed TERM"
@@ -417,7 +421,7 @@ class Keeper:
             core=core,
             oom=oom,
             reason=reason,
-            ran_for_ns=now - attempt.started_ns,
+            ran_for_ns=max(0, ended_ns - attempt.started_ns),
             started=True,
             stdout_bytes=event.stdout_bytes,
             stderr_bytes=event.stderr_bytes,
@@ -442,6 +446,7 @@ class Keeper:
         """Have it end; one that is being started is ended as soon as it runs, one that is being ended goes on so."""
         if attempt.stopped is None:
             attempt.stopped = why
+            attempt.stopped_ns = now
             if attempt.state is _S.RUNNING:
                 self._terminate(attempt, now)
 
