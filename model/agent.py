@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from enum import Enum
 from typing import Any
 
 from model.channel import ChannelTimes, ProtocolError
@@ -27,7 +26,8 @@ from model.events import (
     Vouched,
     WallClock,
 )
-from model.explain import Explanation, Reason
+from model.explain import Explanation
+from model.hosted_attempt import AGENT_MOVES, PROCESS_STATES, WAITING_STATES, AttemptState, HostedAttempt, explain
 from model.job import SECOND, AttemptKey, JobSpec, Outcome, Report
 from model.keeper import Exited, Forget, Holding, ListHeld, Renew, Running, Start, Stop
 from model.messages import Acknowledge, Assign, Cancel, CancelReason, Entry, Held, Inquire, Ping, Pong
@@ -45,70 +45,12 @@ AgentEvent = (
 )
 
 
-class AttemptState(Enum):
-    """Where an attempt is on its host."""
-
-    BLOCKED_BEFORE = "waits for files before its start"
-    QUEUED = "waits for a slot"
-    STARTING = "starting"
-    RUNNING = "running"
-    STOPPING = "being ended"
-    BLOCKED_AFTER = "waits for files after its end"
-    ENDED = "ended"
-
-
 _S = AttemptState
-AGENT_MOVES: dict[AttemptState, frozenset[AttemptState]] = {
-    _S.BLOCKED_BEFORE: frozenset({_S.QUEUED, _S.ENDED}),
-    _S.QUEUED: frozenset({_S.STARTING, _S.ENDED}),
-    _S.STARTING: frozenset({_S.RUNNING, _S.STOPPING, _S.BLOCKED_AFTER, _S.ENDED}),
-    _S.RUNNING: frozenset({_S.STOPPING, _S.BLOCKED_AFTER, _S.ENDED}),
-    _S.STOPPING: frozenset({_S.ENDED}),
-    _S.BLOCKED_AFTER: frozenset({_S.ENDED}),
-    _S.ENDED: frozenset(),
-}
-"""An attempt is forgotten from ENDED, by the acknowledgement of its end."""
-
-_PROCESS_STATES = frozenset({_S.STARTING, _S.RUNNING, _S.STOPPING})
-_WAITING_STATES = frozenset({_S.BLOCKED_BEFORE, _S.QUEUED})
-
 _CANCEL_OUTCOMES = {
     CancelReason.TIMED_OUT: Outcome.TIMED_OUT,
     CancelReason.PENDING_TIMEOUT: Outcome.PENDING_TIMEOUT,
     CancelReason.CONTROLLER_SILENT: Outcome.CONTROLLER_SILENT,
 }
-
-
-class HostedAttempt:
-    """One attempt on this host."""
-
-    __slots__ = (
-        "accepted_ns",
-        "deadline_ns",
-        "ended_as",
-        "keeper",
-        "key",
-        "report",
-        "since_ns",
-        "spec",
-        "state",
-        "waited_ns",
-    )
-
-    def __init__(self, key: AttemptKey, spec: JobSpec, waited_ns: int, now: int, state: AttemptState) -> None:
-        self.key = key
-        self.spec = spec
-        self.waited_ns = waited_ns
-        """waited before it came here; after its start: in all"""
-        self.accepted_ns = now
-        self.since_ns = now
-        self.state = state
-        self.keeper = -1
-        self.deadline_ns: int | None = None
-        """while it waits: when that ends (ns)"""
-        self.report: Report | None = None
-        self.ended_as: tuple[Outcome, str] | None = None
-        """what its end means when it was ended from here"""
 
 
 class Agent:
@@ -225,7 +167,7 @@ class Agent:
         job, number = attempt.key
         if attempt.state is _S.ENDED:
             return Entry(job, number, Held.ENDED, attempt.spec, self.name, attempt.report)
-        if attempt.state in _WAITING_STATES or attempt.state is _S.STARTING:
+        if attempt.state in WAITING_STATES or attempt.state is _S.STARTING:
             return Entry(job, number, Held.WAITING, attempt.spec)
         return Entry(job, number, Held.RUNNING, attempt.spec, self.name)
 
@@ -270,7 +212,7 @@ class Agent:
         if attempt.state is _S.ENDED:
             assert attempt.report is not None
             self.uplink.ended(attempt.key, attempt.report, now)
-        elif attempt.state in _WAITING_STATES or attempt.state is _S.STARTING:
+        elif attempt.state in WAITING_STATES or attempt.state is _S.STARTING:
             self.uplink.accepted(attempt.key)
         else:
             self.uplink.started(attempt.key, self.name, 0)
@@ -296,7 +238,7 @@ class Agent:
 
     def _put_down(self, attempt: HostedAttempt, outcome: Outcome, reason: str, now: int) -> None:
         """End an attempt wherever it is; a running one ends when its keeper says so."""
-        if attempt.state in _PROCESS_STATES:
+        if attempt.state in PROCESS_STATES:
             if attempt.state is not _S.STOPPING:
                 self._move(attempt, _S.STOPPING, now)
                 self._effects.append(ToKeeper(attempt.keeper, Stop(attempt.key[0], attempt.key[1])))
@@ -384,7 +326,7 @@ class Agent:
                 self.uplink.started(attempt.key, self.name, message.started_at)  # type: ignore[union-attr]
         elif kind is Exited:
             attempt = self.attempts.get((message.job, message.attempt))  # type: ignore[union-attr]
-            if attempt is not None and attempt.state in _PROCESS_STATES:
+            if attempt is not None and attempt.state in PROCESS_STATES:
                 self._exited(attempt, message.report, now)  # type: ignore[union-attr]
         elif kind is Holding:
             self._holding(event.keeper, message.entries, now)  # type: ignore[union-attr]
@@ -440,11 +382,11 @@ class Agent:
             listed.add(key)
             self._adopt(keeper, key, entry, now)
         for attempt in list(self.attempts.values()):
-            if attempt.keeper != keeper or attempt.key in listed or attempt.state not in _PROCESS_STATES:
+            if attempt.keeper != keeper or attempt.key in listed or attempt.state not in PROCESS_STATES:
                 continue
             self._exited(attempt, Report(Outcome.LOST, reason="its keeper lost it", started=True), now)
         self._load[keeper] = sum(
-            1 for attempt in self.attempts.values() if attempt.keeper == keeper and attempt.state in _PROCESS_STATES
+            1 for attempt in self.attempts.values() if attempt.keeper == keeper and attempt.state in PROCESS_STATES
         )
         if self.uplink.vouched:
             self._effects.append(ToKeeper(keeper, Renew(FOREVER_NS)))
@@ -463,7 +405,7 @@ class Agent:
             self.busy += entry.spec.slots
         if entry.held is Held.ENDED:
             assert entry.report is not None
-            if attempt.state in _PROCESS_STATES:
+            if attempt.state in PROCESS_STATES:
                 self._exited(attempt, entry.report, now)
         elif attempt.state is _S.STARTING:
             self._move(attempt, _S.RUNNING, now)
@@ -545,21 +487,4 @@ class Agent:
         attempt = self.attempts.get(key)
         if attempt is None:
             return None
-        return _explain(self, attempt)
-
-
-def _explain(agent: Agent, attempt: HostedAttempt) -> Explanation:
-    state, since, spec = attempt.state, attempt.since_ns, attempt.spec
-    if state is _S.QUEUED:
-        text = f"{agent.busy} of {agent.slots} slots of {agent.name} are in use, it needs {spec.slots}"
-        return Explanation(Reason.NO_SLOT, text, since, attempt.deadline_ns, ("a job there ends",))
-    if state in (_S.BLOCKED_BEFORE, _S.BLOCKED_AFTER):
-        assert spec.block is not None
-        files = spec.block.before if state is _S.BLOCKED_BEFORE else spec.block.after
-        missing = attempt.ended_as[1] if attempt.ended_as else files[0]
-        text = f"{state.value}: {missing} is not visible on {agent.name}"
-        return Explanation(Reason.FILES, text, since, attempt.deadline_ns, (f"{missing} becomes visible",))
-    if state is _S.ENDED:
-        return Explanation(Reason.ENDED, "its end waits to be acknowledged", since)
-    reason = Reason.STOPPING if state is _S.STOPPING else Reason.RUNS
-    return Explanation(reason, f"{state.value} on {agent.name}", since)
+        return explain(attempt, self.name, self.busy, self.slots)

@@ -1,7 +1,7 @@
 """The job channel's rules that both ends share. `downlink.py` is the superior's end, `uplink.py` the subordinate's.
 
-All rules about lost, doubled, late and reordered messages, about leases and about reconnection are in these three files, once,
-for both hops. The owner (a machine) sees only fresh messages and says only what it means.
+All rules about lost, doubled, late and reordered messages, about leases and about reconnection are in these three
+files, once, for both hops. The owner (a machine) sees only fresh messages and says only what it means.
 
 The lease, and why it holds whatever the network does. The superior's Ping names the last Pong that it heard. The
 subordinate may keep attempts alive until (the moment at which it *sent* that Pong) + lease. The superior waits until

@@ -9,7 +9,8 @@ from model.explain import Explanation, Reason
 from model.host import Host, HostState
 
 if TYPE_CHECKING:
-    from model.controller import Controller, ControllerJob
+    from model.controller import Controller
+    from model.controller_job import ControllerJob
 
 _BY_HOST_STATE = {
     HostState.OFF: Reason.HOST_OFF,
@@ -25,7 +26,7 @@ def explain_attempt(controller: Controller, job: ControllerJob, now: int) -> Exp
     if not job.queued:
         return _explain_given(job)
     found = _explain_wait(controller, job, now)
-    dues = [found.until_ns, controller.pending_ends(job.key), controller.preference_ends(job.key)]
+    dues = [found.until_ns, controller.placing.pending_ends(job.key), controller.placing.preference_ends(job.key)]
     known = [due for due in dues if due is not None]
     return Explanation(found.reason, found.text, job.since_ns, min(known) if known else None, found.changes)
 
@@ -51,7 +52,7 @@ def _explain_given(job: ControllerJob) -> Explanation:
 def _explain_wait(controller: Controller, job: ControllerJob, now: int) -> Explanation:
     wish = job.spec.host
     if controller.cluster.order is Order.STRICT:
-        first = controller.any_queue.first(1 << 30)
+        first = controller.placing.any_queue.first(1 << 30)
         if first is not None and first.key < job.key:
             text = f"order: strict, job {first.key[0]} came before it"
             return Explanation(Reason.NOT_ITS_TURN, text, job.since_ns, None, (f"job {first.key[0]} starts",))
@@ -106,7 +107,9 @@ def explain_host_state(host: Host) -> Explanation:
             return Explanation(Reason.HOST_PRESSURE, f"dirty: {host.dirty}", host.since_ns)
         text = "short of room: a start failed there"
         return Explanation(Reason.HOST_PRESSURE, text, host.since_ns, host.pressure_until_ns)
-    changes: tuple[str, ...] = (f"laulima host on {host.name}",) if host.state in (HostState.OFF, HostState.DRAINING) else ()
+    changes: tuple[str, ...] = (
+        (f"laulima host on {host.name}",) if host.state in (HostState.OFF, HostState.DRAINING) else ()
+    )
     if host.state is HostState.DOWN:
         changes = (f"{host.name} answers", f"laulima host retry {host.name}")
     return Explanation(_BY_HOST_STATE[host.state], text, host.since_ns, host.next_try_ns, changes)

@@ -15,6 +15,9 @@ JobId = NewType("JobId", int)
 """A job's number, given by its scheduler in ascending order and never used again."""
 
 
+NO_JOB = JobId(0)
+"""In the place of a job's number: there is none."""
+
 AttemptKey = tuple[JobId, int]
 """(job, attempt): the name of one thing that runs, for ever. Attempts count from 1."""
 
@@ -171,7 +174,7 @@ JOB_MOVES: dict[JobState, frozenset[JobState]] = {
     _S.RETRYING: frozenset({_S.READY, _S.HELD, _S.REACTING}),
     _S.FINAL: frozenset(),
 }
-"""The scheduler's table of a job's moves. The diagram in docs/architecture.md is generated from it."""
+"""The scheduler's table of a job's moves. The diagram in docs/states.md is generated from it."""
 
 ABNORMAL = frozenset(Outcome) - {Outcome.EXITED}
 """Outcomes that the handler name `crash` stands for: any abnormal end."""

@@ -224,7 +224,7 @@ class Orders:
         for number in halted:
             job = scheduler.jobs.get(number)
             if job is not None:
-                scheduler.react(job, now)
+                scheduler.ending.react(job, now)
         scheduler.flush_all(now)
         scheduler.spawning.wake_all(now)
 

@@ -12,13 +12,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-from zlib import crc32
 
-from model.behaviour import Behaviour, Later, Reaction
+from model.behaviour import Behaviour
 from model.channel import LinkState
 from model.configuration import ClusterDefinition
 from model.downlink import Downlink
-from model.effects import Commit, Effect, Notice, React, Transmit
+from model.effects import Commit, Effect, Notice, Transmit
+from model.ending import Ending, describe
 from model.events import (
     DefineTask,
     Delivered,
@@ -34,16 +34,16 @@ from model.events import (
     Vouched,
     WallClock,
 )
-from model.explain import Explanation, Reason
-from model.job import JOB_MOVES, LOCAL, AttemptKey, JobId, JobSpec, JobState, Outcome, Report
+from model.explain import Explanation
+from model.job import JOB_MOVES, LOCAL, NO_JOB, AttemptKey, JobId, JobSpec, JobState, Outcome, Report
 from model.messages import Batch, CancelReason, Ended, Pong, Started, Up
 from model.orders import Orders
-from model.records import AttemptAssigned, AttemptEnded, AttemptStarted, JobAccepted
-from model.restored import RestoredScheduler, is_good
+from model.records import AttemptAssigned, AttemptStarted, JobAccepted
+from model.restored import RestoredScheduler
 from model.scheduled_job import ScheduledJob, explain_job
-from model.spawning import ASK_LIMIT_NS, Spawning
+from model.spawning import Spawning
 from model.states import check_move
-from model.task import Retry, TaskDefinition
+from model.task import TaskDefinition
 from model.task_state import TaskState
 from model.timers import Timers
 
@@ -110,16 +110,16 @@ class Scheduler:
         }
         self.spawning = Spawning(self.effects, self._made, lambda: self.next_job)
         self.orders = Orders(self)
-        self._wakes: Timers[JobId] = Timers()
+        self.ending = Ending(self)
+        self.wakes: Timers[JobId] = Timers()
         """ends of back-offs and of holds"""
         self._silent: Timers[JobId] = Timers()
         """ends of the patience with a silent executor"""
-        self._reactions: Timers[JobId] = Timers()
         self._handlers: dict[type, Callable[[Any, int], None]] = {
             Delivered: self._delivered,
             SourceAnswered: self.spawning.answered,
             Prepared: self.spawning.prepared,
-            Reacted: self._reacted,
+            Reacted: self.ending.reacted,
             LinkUp: self._link_up,
             LinkDown: self._link_down,
             Vouched: self._vouched,
@@ -150,10 +150,8 @@ class Scheduler:
                 self._sync(executor, now)
         for job_id in self._silent.take(now):
             self._patience_over(self.jobs[job_id], now)
-        for job_id in self._reactions.take(now):
-            self.jobs[job_id].asked = False
-            self._settle(self.jobs[job_id], Reaction(matched="its reaction did not answer in time"), now)
-        for job_id in self._wakes.take(now):
+        self.ending.advance(now)
+        for job_id in self.wakes.take(now):
             job = self.jobs[job_id]
             if job.state is _S.RETRYING or job.state is _S.HELD:
                 self.make_ready(job, now)
@@ -164,8 +162,8 @@ class Scheduler:
         dues = [
             self.spawning.next_due(),
             self._silent.next_due(),
-            self._reactions.next_due(),
-            self._wakes.next_due(),
+            self.ending.next_due(),
+            self.wakes.next_due(),
             *[executor.link.next_due() for executor in self.executors.values()],
         ]
         known = [due for due in dues if due is not None]
@@ -206,7 +204,7 @@ class Scheduler:
         self.make_ready(job, now)
 
     def accept(
-        self, spec: JobSpec, now: int, *, due_ns: int = 0, parent: JobId = JobId(0), plain: bool = False
+        self, spec: JobSpec, now: int, *, due_ns: int = 0, parent: JobId = NO_JOB, plain: bool = False
     ) -> ScheduledJob:
         """Make a job and record it; it is not assigned yet."""
         number = JobId(self.next_job)
@@ -226,7 +224,7 @@ class Scheduler:
             self.move(job, _S.READY, now)
         job.wake_ns = None
         job.held = ""
-        self._wakes.cancel(job.id)
+        self.wakes.cancel(job.id)
         job.ready_ns = now
         self._assign(job, now)
 
@@ -371,7 +369,7 @@ class Scheduler:
             self._count_stop(job)
         self._silent.cancel(job.id)
         if job.state is _S.CANCELLING and job.cancel is CancelReason.HELD and not report.started:
-            self._back_to_hold(job, report, now)
+            self.ending.back_to_hold(job, report, now)
             return
         job.report = report
         job.acknowledge = by_executor
@@ -379,142 +377,17 @@ class Scheduler:
         if self.orders.halted:
             self.halted[job.id] = report
         else:
-            self.react(job, now)
+            self.ending.react(job, now)
 
     @staticmethod
     def _count_stop(job: ScheduledJob) -> None:
         if job.task is not None and job.host:
             job.task.running -= 1
 
-    def _back_to_hold(self, job: ScheduledJob, report: Report, now: int) -> None:
-        self.effects.append(self._end_record(job, report, final=False, held=job.held))
-        self._acknowledge(job)
-        job.cancel = None
-        self.move(job, _S.HELD, now)
-        self.orders.done(job, f"job {job.id} is held")
-
-    def react(self, job: ScheduledJob, now: int) -> None:
-        """Let the policies, then the task's behaviour, say what follows from the report."""
-        report = job.report
-        assert report is not None
-        if report.again and job.cancel is None and job.rooms < self.cluster.rooms_max:
-            job.rooms += 1
-            wait = min(self.cluster.backoff_cap_ns, self.cluster.backoff_ns << (job.rooms - 1))
-            self._try_again(job, report, wait, now)
-            return
-        task = job.task
-        if report.outcome is Outcome.LOST and task is not None and job.reruns < task.definition.lost_reruns:
-            job.reruns += 1
-            self._try_again(job, report, 0, now)
-            return
-        if task is None or job.plain or job.silently:
-            self._settle(job, Reaction(), now)
-            return
-        reaction = task.behaviour.react(task.definition, job.spec, report, job.retries)
-        if isinstance(reaction, Later):
-            name = task.definition.name
-            job.asked = True
-            self.effects.append(React(name, job.id, job.attempt, job.spec, report, job.retries, ASK_LIMIT_NS))
-            self._reactions.set(job.id, now + ASK_LIMIT_NS)
-        else:
-            self._settle(job, reaction, now)
-
-    def _reacted(self, event: Reacted, now: int) -> None:
-        job = self.jobs.get(JobId(event.job))
-        if job is None or not job.asked or job.attempt != event.attempt:
-            return
-        job.asked = False
-        self._reactions.cancel(job.id)
-        if event.error and job.task is not None:
-            self.spawning.change(job.task, now, faulted=f"its reaction failed: {event.error}")
-        self._settle(job, event.reaction, now)
-
-    def _settle(self, job: ScheduledJob, reaction: Reaction, now: int) -> None:
-        report = job.report
-        assert report is not None
-        if reaction.retry is not None:
-            job.retries += 1
-            job.rooms = 0
-            self._try_again(job, report, _retry_wait(reaction.retry, job), now)
-            return
-        good = is_good(report) if reaction.good is None else reaction.good
-        self.effects.append(self._end_record(job, report, final=True, good=good))
-        self._acknowledge(job)
-        self.move(job, _S.FINAL, now)
-        del self.jobs[job.id]
-        self._wakes.cancel(job.id)
-        self.outcomes[report.outcome.name] += 1
-        self.orders.done(job, f"job {job.id} ended: {report.outcome.name}")
-        if job.task is not None:
-            self._count_final(job, job.task, good, now)
-        self._carry_out(job, reaction, report, now)
-
-    def _count_final(self, job: ScheduledJob, task: TaskState, good: bool, now: int) -> None:
-        task.in_flight -= 1
-        item = job.spec.item
-        if good:
-            task.done += 1
-        else:
-            task.failed += 1
-        if item is not None and item in task.known:
-            task.known[item] = True
-        if good:
-            self.spawning.finished(task, item if item is not None else str(job.id), now)
-        if task.deleted and task.in_flight == 0:
-            self.spawning.forget(task.definition.name)
-        else:
-            self.spawning.wake(task, now)
-
-    def _carry_out(self, job: ScheduledJob, reaction: Reaction, report: Report, now: int) -> None:
-        """What a handler wants besides: disable the task, tell somebody, run a command here."""
-        about = f"{job.spec.task} job {job.id}" + (f" ({job.spec.item})" if job.spec.item else "")
-        if reaction.notify:
-            text = f"{about}: {describe(report)}"
-            self.effects.append(Notice("alarm", f"job {job.id}", text, reaction.notify))
-        if reaction.disable and job.task is not None:
-            self.spawning.change(job.task, now, faulted=f"disabled by on: {reaction.matched} ({about})")
-        if reaction.run:
-            spec = self.orders.handler_spec(job, reaction.run, report)
-            self.make_ready(self.accept(spec, now, parent=job.id, plain=True), now)
-
-    def _try_again(self, job: ScheduledJob, report: Report, wait_ns: int, now: int) -> None:
-        self.effects.append(self._end_record(job, report, final=False, wait_ns=wait_ns))
-        self._acknowledge(job)
-        job.host = ""
-        job.cancel = None
-        self.move(job, _S.RETRYING, now)
-        job.wake_ns = now + wait_ns
-        self._wakes.set(job.id, job.wake_ns)
-        self.orders.done(job, f"job {job.id} is tried again by its task's rules")
-
-    def _end_record(
-        self, job: ScheduledJob, report: Report, *, final: bool, good: bool = False, wait_ns: int = 0, held: str = ""
-    ) -> Commit:
-        return Commit(
-            AttemptEnded(
-                job.id,
-                job.attempt,
-                report,
-                final,
-                good,
-                job.retries,
-                job.reruns,
-                job.rooms,
-                wait_ns,
-                held,
-                job.silently,
-            )
-        )
-
-    def _acknowledge(self, job: ScheduledJob) -> None:
-        if job.acknowledge and job.executor:
-            self.executors[job.executor].link.acknowledge((job.id, job.attempt))
-        job.acknowledge = True
-
     def end_now(self, job: ScheduledJob, outcome: Outcome, reason: str, now: int) -> None:
         """End a job that no executor has."""
         self.executor_of(job.spec).waiting.pop(job.id, None)
-        self._wakes.cancel(job.id)
+        self.wakes.cancel(job.id)
         report = Report(outcome, reason=reason, waited_ns=now - job.ready_ns)
         self._ended(job, report, now, by_executor=False)
 
@@ -534,9 +407,9 @@ class Scheduler:
         """Let the hold of a job end by itself."""
         job.wake_ns = when_ns
         if when_ns is None:
-            self._wakes.cancel(job.id)
+            self.wakes.cancel(job.id)
         else:
-            self._wakes.set(job.id, when_ns)
+            self.wakes.set(job.id, when_ns)
 
     # the rest
 
@@ -567,7 +440,7 @@ class Scheduler:
             elif old.wait_ns:
                 job.state = _S.RETRYING
                 job.wake_ns = now + old.wait_ns
-                self._wakes.set(number, job.wake_ns)
+                self.wakes.set(number, job.wake_ns)
             else:
                 self._assign(job, now)
         for executor in self.executors.values():
@@ -605,19 +478,4 @@ def _commits_first(effect: Effect) -> int:
     return 0 if type(effect) is Commit else 1
 
 
-def _retry_wait(retry: Retry, job: ScheduledJob) -> int:
-    """The back-off before the next retry, ns. The jitter is drawn from the names, so it is the same in every run."""
-    wait = min(float(retry.cap_ns), retry.backoff_ns * retry.factor ** (job.retries - 1))
-    chance = (crc32(f"{job.id}/{job.attempt}".encode()) & 0xFFFF) / 0x10000
-    return int(wait * (1 + retry.jitter * chance))
-
-
-def describe(report: Report) -> str:
-    """A report in one clause, for people."""
-    if report.outcome is Outcome.EXITED:
-        return f"exit {report.exit_code}"
-    detail = f" signal {report.signal}" if report.signal is not None else ""
-    return report.outcome.name + detail + (f": {report.reason}" if report.reason else "")
-
-
-__all__ = ["CONTROLLER", "Executor", "Reason", "Scheduler", "SchedulerEvent", "describe"]
+__all__ = ["CONTROLLER", "Executor", "Scheduler", "SchedulerEvent", "describe"]

@@ -82,8 +82,7 @@ class Spawning:
             if old.last_due_ns is not None and not task.sourced:
                 period = task.definition.periods.exec_ns
                 task.due_ns = old.last_due_ns + period
-                if task.due_ns > now + period:
-                    task.due_ns = now + period
+                task.due_ns = min(task.due_ns, now + period)
                 self._timers.set(name, task.due_ns)
             if task.items:
                 self._timers.set(name, now)
@@ -253,7 +252,7 @@ class Spawning:
 
     def _ask(self, task: TaskState) -> None:
         source = task.definition.source
-        if task.asked or task.blocked is not None and task.blocked[0] is not Reason.LIMIT_IN_FLIGHT:
+        if task.asked or (task.blocked is not None and task.blocked[0] is not Reason.LIMIT_IN_FLIGHT):
             return
         assert isinstance(source, FilesSource | LinesSource)
         self._number += 1

@@ -1,7 +1,7 @@
 """Moves between states, by a literal table.
 
 A machine's states are an enum and its moves are one dict: state -> states that may follow, terminal states with an
-empty row. `docs/architecture.md` shows diagrams that are generated from these tables by `diagram`.
+empty row. `docs/states.md` shows diagrams that are generated from these tables by `diagram`.
 """
 
 from __future__ import annotations
@@ -26,8 +26,7 @@ def diagram(table: Mapping[S, frozenset[S]], title: str) -> str:
     order = list(table)
     lines = ["```mermaid", "---", f"title: {title}", "---", "stateDiagram-v2"]
     for old in order:
-        for new in sorted(table[old], key=order.index):
-            lines.append(f"    {old.name} --> {new.name}")
+        lines.extend(f"    {old.name} --> {new.name}" for new in sorted(table[old], key=order.index))
         if not table[old]:
             lines.append(f"    {old.name} --> [*]")
     return "\n".join([*lines, "```"])

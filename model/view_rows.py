@@ -180,7 +180,7 @@ def host_rows(machines: Machines) -> list[HostRow]:
     rows = [_local_row(machines, machines.local)] if machines.local is not None else []
     controller = machines.controller
     for name, host in controller.hosts.items():
-        queue = controller.queues.get(name)
+        queue = controller.placing.queues.get(name)
         found = controller.explain_host(name, machines.now_ns)
         assert found is not None
         why = "" if found.reason is Reason.UP else found.text

@@ -1,0 +1,73 @@
+# One command for each thing that a person wants to do here. Needs git, make and Python 3.11 or later; the rest is set up
+# inside .venv, from requirements.lock, and only when that file or pyproject.toml has changed.
+#
+#   make demo       a real pipeline on a small cluster of four hosts on this machine
+#   make test       style, types, layers and all tests that need nothing but Python
+#   make test-all   the same, with the Debian packages that some tests need; no test may be skipped for want of one
+#   make bench      how fast it is, against bare process starts in the same run
+#   make lint       only style, types and layers
+#   make docs       the generated pages of docs/
+#   make lock       pins the newest versions that pyproject.toml admits
+
+.PHONY: help demo test check test-all lint bench docs lock packages clean
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+
+# Debian packages that tests need beyond Python, by name. A test says so with @pytest.mark.needs.
+DEBIAN_PACKAGES :=
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3)
+BIN := .venv/bin
+
+help:
+	@sed -n '/^#   make/s/^#   //p' Makefile
+
+demo: .venv/ready
+	$(BIN)/laulima demo
+
+test: lint
+	$(BIN)/python -m pytest $(PYTEST_ARGUMENTS)
+
+check: test
+
+test-all: export LAULIMA_TEST_ALL := 1
+test-all: packages test
+
+lint: .venv/ready
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+bench: .venv/ready
+	$(BIN)/python -m pytest benchmarks --benchmark-only $(PYTEST_ARGUMENTS)
+
+docs: .venv/ready
+	$(BIN)/python -m docs.diagrams
+
+packages:
+	@missing=; for name in $(DEBIAN_PACKAGES); do dpkg -s $$name >/dev/null 2>&1 || missing="$$missing $$name"; done; \
+	if [ -n "$$missing" ]; then apt-get update && apt-get install --yes --no-install-recommends $$missing; fi
+
+lock:
+	$(PYTHON) -m venv --clear .venv/lock
+	.venv/lock/bin/pip install --quiet uv
+	.venv/lock/bin/uv pip compile pyproject.toml --group dev --generate-hashes --universal --python-version 3.11 \
+		--no-emit-index-url --upgrade --quiet --custom-compile-command "make lock" --output-file requirements.lock
+
+clean:
+	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks
+
+# What is installed is exactly the lock, byte for byte; the project itself is a link to this folder.
+.venv/ready: .venv/locked pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/locked: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "laulima needs Python 3.11 or later; name one with: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
+		{ echo "$(PYTHON) has no venv module; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	@touch $@

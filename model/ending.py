@@ -1,0 +1,190 @@
+"""What follows from the end of an attempt: policies first, then the task's behaviour; recorded, then acknowledged.
+
+Owned by the scheduler. The order of the rules: no room -> again; lost -> rerun, as often as the task allows; then the
+task's retries and handlers. A deleted job has none of it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from zlib import crc32
+
+from model.behaviour import Later, Reaction
+from model.effects import Commit, Notice, React
+from model.events import Reacted
+from model.job import JobId, JobState, Outcome, Report
+from model.records import AttemptEnded
+from model.restored import is_good
+from model.spawning import ASK_LIMIT_NS
+from model.task import Retry
+from model.task_state import TaskState
+from model.timers import Timers
+
+if TYPE_CHECKING:
+    from model.scheduled_job import ScheduledJob
+    from model.scheduler import Scheduler
+
+_S = JobState
+
+
+class Ending:
+    """Reactions that are under way, and the rules."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        self._reactions: Timers[JobId] = Timers()
+
+    def next_due(self) -> int | None:
+        """When `advance` wants to be called (ns)."""
+        return self._reactions.next_due()
+
+    def advance(self, now: int) -> None:
+        """Give up on slow behaviours that did not answer."""
+        for number in self._reactions.take(now):
+            job = self._scheduler.jobs[number]
+            job.asked = False
+            self._settle(job, Reaction(matched="its reaction did not answer in time"), now)
+
+    def react(self, job: ScheduledJob, now: int) -> None:
+        """Let the policies, then the task's behaviour, say what follows from the report."""
+        report = job.report
+        assert report is not None
+        if report.again and job.cancel is None and job.rooms < self._scheduler.cluster.rooms_max:
+            job.rooms += 1
+            wait = min(self._scheduler.cluster.backoff_cap_ns, self._scheduler.cluster.backoff_ns << (job.rooms - 1))
+            self._try_again(job, report, wait, now)
+            return
+        task = job.task
+        if report.outcome is Outcome.LOST and task is not None and job.reruns < task.definition.lost_reruns:
+            job.reruns += 1
+            self._try_again(job, report, 0, now)
+            return
+        if task is None or job.plain or job.silently:
+            self._settle(job, Reaction(), now)
+            return
+        reaction = task.behaviour.react(task.definition, job.spec, report, job.retries)
+        if isinstance(reaction, Later):
+            name = task.definition.name
+            job.asked = True
+            self._scheduler.effects.append(
+                React(name, job.id, job.attempt, job.spec, report, job.retries, ASK_LIMIT_NS)
+            )
+            self._reactions.set(job.id, now + ASK_LIMIT_NS)
+        else:
+            self._settle(job, reaction, now)
+
+    def reacted(self, event: Reacted, now: int) -> None:
+        """A slow behaviour has reacted."""
+        job = self._scheduler.jobs.get(JobId(event.job))
+        if job is None or not job.asked or job.attempt != event.attempt:
+            return
+        job.asked = False
+        self._reactions.cancel(job.id)
+        if event.error and job.task is not None:
+            self._scheduler.spawning.change(job.task, now, faulted=f"its reaction failed: {event.error}")
+        self._settle(job, event.reaction, now)
+
+    def _settle(self, job: ScheduledJob, reaction: Reaction, now: int) -> None:
+        report = job.report
+        assert report is not None
+        if reaction.retry is not None:
+            job.retries += 1
+            job.rooms = 0
+            self._try_again(job, report, _retry_wait(reaction.retry, job), now)
+            return
+        good = is_good(report) if reaction.good is None else reaction.good
+        self._scheduler.effects.append(self._end_record(job, report, final=True, good=good))
+        self._acknowledge(job)
+        self._scheduler.move(job, _S.FINAL, now)
+        del self._scheduler.jobs[job.id]
+        self._scheduler.wakes.cancel(job.id)
+        self._scheduler.outcomes[report.outcome.name] += 1
+        self._scheduler.orders.done(job, f"job {job.id} ended: {report.outcome.name}")
+        if job.task is not None:
+            self._count_final(job, job.task, good, now)
+        self._carry_out(job, reaction, report, now)
+
+    def _count_final(self, job: ScheduledJob, task: TaskState, good: bool, now: int) -> None:
+        task.in_flight -= 1
+        item = job.spec.item
+        if good:
+            task.done += 1
+        else:
+            task.failed += 1
+        if item is not None and item in task.known:
+            task.known[item] = True
+        if good:
+            self._scheduler.spawning.finished(task, item if item is not None else str(job.id), now)
+        if task.deleted and task.in_flight == 0:
+            self._scheduler.spawning.forget(task.definition.name)
+        else:
+            self._scheduler.spawning.wake(task, now)
+
+    def _carry_out(self, job: ScheduledJob, reaction: Reaction, report: Report, now: int) -> None:
+        """What a handler wants besides: disable the task, tell somebody, run a command here."""
+        about = f"{job.spec.task} job {job.id}" + (f" ({job.spec.item})" if job.spec.item else "")
+        if reaction.notify:
+            text = f"{about}: {describe(report)}"
+            self._scheduler.effects.append(Notice("alarm", f"job {job.id}", text, reaction.notify))
+        if reaction.disable and job.task is not None:
+            self._scheduler.spawning.change(job.task, now, faulted=f"disabled by on: {reaction.matched} ({about})")
+        if reaction.run:
+            spec = self._scheduler.orders.handler_spec(job, reaction.run, report)
+            self._scheduler.make_ready(self._scheduler.accept(spec, now, parent=job.id, plain=True), now)
+
+    def _try_again(self, job: ScheduledJob, report: Report, wait_ns: int, now: int) -> None:
+        self._scheduler.effects.append(self._end_record(job, report, final=False, wait_ns=wait_ns))
+        self._acknowledge(job)
+        job.host = ""
+        job.cancel = None
+        self._scheduler.move(job, _S.RETRYING, now)
+        job.wake_ns = now + wait_ns
+        self._scheduler.wakes.set(job.id, job.wake_ns)
+        self._scheduler.orders.done(job, f"job {job.id} is tried again by its task's rules")
+
+    def _end_record(
+        self, job: ScheduledJob, report: Report, *, final: bool, good: bool = False, wait_ns: int = 0, held: str = ""
+    ) -> Commit:
+        return Commit(
+            AttemptEnded(
+                job.id,
+                job.attempt,
+                report,
+                final,
+                good,
+                job.retries,
+                job.reruns,
+                job.rooms,
+                wait_ns,
+                held,
+                job.silently,
+            )
+        )
+
+    def _acknowledge(self, job: ScheduledJob) -> None:
+        if job.acknowledge and job.executor:
+            self._scheduler.executors[job.executor].link.acknowledge((job.id, job.attempt))
+        job.acknowledge = True
+
+    def back_to_hold(self, job: ScheduledJob, report: Report, now: int) -> None:
+        """The executor gave the job back because a person holds it."""
+        self._scheduler.effects.append(self._end_record(job, report, final=False, held=job.held))
+        self._acknowledge(job)
+        job.cancel = None
+        self._scheduler.move(job, _S.HELD, now)
+        self._scheduler.orders.done(job, f"job {job.id} is held")
+
+
+def _retry_wait(retry: Retry, job: ScheduledJob) -> int:
+    """The back-off before the next retry, ns. The jitter is drawn from the names, so it is the same in every run."""
+    wait = min(float(retry.cap_ns), retry.backoff_ns * retry.factor ** (job.retries - 1))
+    chance = (crc32(f"{job.id}/{job.attempt}".encode()) & 0xFFFF) / 0x10000
+    return int(wait * (1 + retry.jitter * chance))
+
+
+def describe(report: Report) -> str:
+    """A report in one clause, for people."""
+    if report.outcome is Outcome.EXITED:
+        return f"exit {report.exit_code}"
+    detail = f" signal {report.signal}" if report.signal is not None else ""
+    return report.outcome.name + detail + (f": {report.reason}" if report.reason else "")

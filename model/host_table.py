@@ -1,0 +1,231 @@
+"""The hosts: connecting, following their links, and what a person orders about them. Owned by the controller.
+
+What hosts report about attempts is the controller's (`controller.py`); which job goes where is `placing.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from model.channel import LinkState
+from model.configuration import ClusterDefinition
+from model.effects import Answer, Commit, Connect, Disconnect, Effect, Notice
+from model.events import HostVerb, LinkDown, LinkUp, OrderHost
+from model.host import HOST_MOVES, Host, HostOrder, HostState
+from model.placing import Placing
+from model.records import HostChanged
+from model.states import check_move
+from model.timers import Timers
+
+
+class HostTable:
+    """The hosts by name, their connections and their orders."""
+
+    def __init__(
+        self, cluster: ClusterDefinition, epoch: int, effects: list[Effect], hosts: dict[str, Host], placing: Placing
+    ) -> None:
+        self.hosts = hosts
+        self.talking: dict[str, None] = {}
+        """hosts for which something may be ready to be sent"""
+        self.links: Timers[str] = Timers()
+        """when each link wants to be advanced"""
+        self.placing = placing
+        self._cluster = cluster
+        self._epoch = epoch
+        self._effects = effects
+        self._tries: Timers[str] = Timers()
+        self._pressure: Timers[str] = Timers()
+
+    def next_due(self) -> int | None:
+        """When `advance` wants to be called (ns)."""
+        dues = (self.links.next_due(), self._tries.next_due(), self._pressure.next_due())
+        return min((due for due in dues if due is not None), default=None)
+
+    def advance(self, now: int) -> None:
+        """Connect again what is due, and offer work again where there was no room."""
+        for name in self._tries.take(now):
+            self._connect(self.hosts[name], now)
+        for name in self._pressure.take(now):
+            self.placing.offer(self.hosts[name], now)
+
+    def watch(self, host: Host) -> None:
+        """Note when the host's link wants to be advanced."""
+        due = host.link.next_due()
+        at = self.links.at(host.name)
+        if due is None:
+            self.links.cancel(host.name)
+        elif at is None or due < at:
+            self.links.set(host.name, due)
+
+    def press(self, host: Host, now: int) -> None:
+        """A start failed there for want of room: no new job for a while, longer each time."""
+        cluster = self._cluster
+        host.pressure_ns = min(2 * host.pressure_ns or cluster.backoff_ns, cluster.backoff_cap_ns)
+        host.pressure_until_ns = now + host.pressure_ns
+        self._pressure.set(host.name, host.pressure_until_ns)
+
+    # connections
+
+    def add(self, name: str, slots: int, now: int) -> Host:
+        host = Host(name, slots, self._epoch, self._cluster.times, now)
+        self.hosts[name] = host
+        self._connect(host, now)
+        return host
+
+    def _connect(self, host: Host, now: int) -> None:
+        host.next_try_ns = None
+        self._tries.cancel(host.name)
+        self._set_state(host, HostState.CONNECTING, host.reason, now)
+        self._effects.append(Connect(host.name))
+
+    def link_up(self, event: LinkUp, now: int) -> None:
+        host = self.hosts.get(event.peer)
+        if host is None or host.state is HostState.OFF:
+            self._effects.append(Disconnect(event.peer))
+            return
+        host.link.opened(now)
+        self._tries.cancel(host.name)
+        host.next_try_ns = None
+        self.talking[host.name] = None
+        self.sync(host, now)
+
+    def link_down(self, event: LinkDown, now: int) -> None:
+        host = self.hosts.get(event.peer)
+        if host is None or host.state is HostState.OFF:
+            return
+        host.link.closed(now)
+        self.talking[host.name] = None
+        cluster = self._cluster
+        wait = host.wait_before_next_try(cluster.backoff_ns, cluster.backoff_cap_ns, event.chance, now)
+        host.up_since_ns = None
+        host.tries += 1
+        host.next_try_ns = now + wait
+        self._tries.set(host.name, host.next_try_ns)
+        self._set_state(host, HostState.DOWN, event.reason, now)
+        self.placing.withdraw(host.name)
+        self.placing.judge_waiting(host.name, now)
+        if host.order is HostOrder.OFF:
+            self.leave_if_done(host, now)
+
+    def sync(self, host: Host, now: int) -> None:
+        """Let the host's state follow its link."""
+        if host.link.state is LinkState.CLOSED or host.state is HostState.OFF:
+            return
+        state = host.state_by_link()
+        if state is host.state:
+            return
+        if state is HostState.UP or state is HostState.DRAINING:
+            host.tries = 0
+            host.up_since_ns = now
+            self._set_state(host, state, host.order_reason, now)
+        elif state is HostState.SILENT:
+            self._set_state(host, state, "connected, but it does not answer", now)
+            self.placing.judge_waiting(host.name, now)
+        else:
+            self._set_state(host, state, "asked what it holds", now)
+        self.placing.offer(host, now)
+
+    def _set_state(self, host: Host, state: HostState, reason: str, now: int) -> None:
+        if state is host.state:
+            host.reason = reason
+            return
+        if state not in HOST_MOVES[host.state]:
+            check_move(HOST_MOVES, host.state, state, f"host {host.name}")
+        if HostState.DOWN in (state, host.state) or state is HostState.SILENT:
+            level = "info" if state is HostState.CONNECTING else "warning"
+            self._effects.append(
+                Notice(level, f"host {host.name}", f"{state.value}: {reason}" if reason else state.value)
+            )
+        host.state = state
+        host.since_ns = now
+        host.reason = reason
+
+    def leave_if_done(self, host: Host, now: int) -> None:
+        """An OFF order is carried out once nothing of ours is there."""
+        if host.state is HostState.OFF or host.holding:
+            return
+        if host.link.state is not LinkState.CLOSED:
+            host.link.closed(now)
+            self._effects.append(Disconnect(host.name))
+        self._tries.cancel(host.name)
+        self.links.cancel(host.name)
+        host.next_try_ns = None
+        self._set_state(host, HostState.OFF, host.order_reason, now)
+        self.placing.withdraw(host.name)
+
+    # orders of a person
+
+    def order(self, order: OrderHost, now: int) -> None:
+        if order.verb is HostVerb.ADD:
+            problem = self._order_add(order, now)
+        elif order.host not in self.hosts:
+            problem = f"there is no host {order.host}"
+        else:
+            problem = self._order_change(self.hosts[order.host], order, now)
+        if problem:
+            self._effects.append(Answer(order.request, False, problem))
+            return
+        self._effects.append(Commit(HostChanged(order.host, order.verb.value, order.slots, order.reason)))
+        self._effects.append(Answer(order.request, True, f"host {order.host}: {order.verb.value}"))
+
+    def _order_add(self, order: OrderHost, now: int) -> str:
+        if order.host in self.hosts:
+            return f"host {order.host} is there already"
+        self.add(order.host, order.slots, now)
+        self.placing.announce(order.host)
+        return ""
+
+    def _order_change(self, host: Host, order: OrderHost, now: int) -> str:
+        verb = order.verb
+        if verb is HostVerb.DELETE:
+            return self._order_delete(host, now)
+        if verb is HostVerb.RETRY:
+            if host.state is not HostState.DOWN:
+                return f"host {host.name} is {host.state.value}, only a host that is down can be tried again"
+            self._connect(host, now)
+            return ""
+        host.order = HostOrder(verb.value)
+        host.order_reason = order.reason
+        if host.order is HostOrder.ON and host.state is HostState.OFF:
+            host.backoff_ns = 0
+            self._connect(host, now)
+        elif host.order is HostOrder.OFF and host.state in (HostState.DOWN, HostState.CONNECTING):
+            self.leave_if_done(host, now)
+        self.sync(host, now)
+        if host.order is HostOrder.OFF:
+            self.leave_if_done(host, now)
+        self.talking[host.name] = None
+        return ""
+
+    def _order_delete(self, host: Host, now: int) -> str:
+        if host.state not in (HostState.OFF, HostState.DOWN):
+            return f"host {host.name} is {host.state.value}: switch it off first (host off {host.name})"
+        if host.holding:
+            return f"jobs of host {host.name} are not ended yet"
+        del self.hosts[host.name]
+        for timers in (self.links, self._tries, self._pressure):
+            timers.cancel(host.name)
+        self.placing.withdraw(host.name)
+        self.placing.judge_waiting(host.name, now)
+        return ""
+
+    # after a restart
+
+    def restore(self, changes: Iterable[HostChanged], now: int) -> None:
+        """Take up the orders of an earlier life, oldest first."""
+        for change in changes:
+            self._restore_one(change, now)
+
+    def _restore_one(self, change: HostChanged, now: int) -> None:
+        if change.verb == HostVerb.ADD.value and change.host not in self.hosts:
+            self.add(change.host, change.slots, now)
+            return
+        host = self.hosts.get(change.host)
+        if host is None or change.verb == HostVerb.RETRY.value:
+            return
+        if change.verb == HostVerb.DELETE.value:
+            del self.hosts[change.host]
+            self._effects.remove(Connect(change.host))
+        else:
+            host.order = HostOrder(change.verb)
+            host.order_reason = change.reason

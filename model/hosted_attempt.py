@@ -1,0 +1,86 @@
+"""An attempt on its host, from its arrival at the agent to the acknowledgement of its end, and why it is there."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from model.explain import Explanation, Reason
+from model.job import AttemptKey, JobSpec, Outcome, Report
+
+
+class AttemptState(Enum):
+    """Where an attempt is on its host."""
+
+    BLOCKED_BEFORE = "waits for files before its start"
+    QUEUED = "waits for a slot"
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "being ended"
+    BLOCKED_AFTER = "waits for files after its end"
+    ENDED = "ended"
+
+
+_S = AttemptState
+AGENT_MOVES: dict[AttemptState, frozenset[AttemptState]] = {
+    _S.BLOCKED_BEFORE: frozenset({_S.QUEUED, _S.ENDED}),
+    _S.QUEUED: frozenset({_S.STARTING, _S.ENDED}),
+    _S.STARTING: frozenset({_S.RUNNING, _S.STOPPING, _S.BLOCKED_AFTER, _S.ENDED}),
+    _S.RUNNING: frozenset({_S.STOPPING, _S.BLOCKED_AFTER, _S.ENDED}),
+    _S.STOPPING: frozenset({_S.ENDED}),
+    _S.BLOCKED_AFTER: frozenset({_S.ENDED}),
+    _S.ENDED: frozenset(),
+}
+"""An attempt is forgotten from ENDED, by the acknowledgement of its end."""
+
+PROCESS_STATES = frozenset({_S.STARTING, _S.RUNNING, _S.STOPPING})
+WAITING_STATES = frozenset({_S.BLOCKED_BEFORE, _S.QUEUED})
+
+
+class HostedAttempt:
+    """One attempt on this host."""
+
+    __slots__ = (
+        "accepted_ns",
+        "deadline_ns",
+        "ended_as",
+        "keeper",
+        "key",
+        "report",
+        "since_ns",
+        "spec",
+        "state",
+        "waited_ns",
+    )
+
+    def __init__(self, key: AttemptKey, spec: JobSpec, waited_ns: int, now: int, state: AttemptState) -> None:
+        self.key = key
+        self.spec = spec
+        self.waited_ns = waited_ns
+        """waited before it came here; after its start: in all"""
+        self.accepted_ns = now
+        self.since_ns = now
+        self.state = state
+        self.keeper = -1
+        self.deadline_ns: int | None = None
+        """while it waits: when that ends (ns)"""
+        self.report: Report | None = None
+        self.ended_as: tuple[Outcome, str] | None = None
+        """what its end means when it was ended from here"""
+
+
+def explain(attempt: HostedAttempt, host: str, busy: int, slots: int) -> Explanation:
+    """Why the attempt does not run, or what it does; `busy` of the host's `slots` are in use."""
+    state, since, spec = attempt.state, attempt.since_ns, attempt.spec
+    if state is _S.QUEUED:
+        text = f"{busy} of {slots} slots of {host} are in use, it needs {spec.slots}"
+        return Explanation(Reason.NO_SLOT, text, since, attempt.deadline_ns, ("a job there ends",))
+    if state in (_S.BLOCKED_BEFORE, _S.BLOCKED_AFTER):
+        assert spec.block is not None
+        files = spec.block.before if state is _S.BLOCKED_BEFORE else spec.block.after
+        missing = attempt.ended_as[1] if attempt.ended_as else files[0]
+        text = f"{state.value}: {missing} is not visible on {host}"
+        return Explanation(Reason.FILES, text, since, attempt.deadline_ns, (f"{missing} becomes visible",))
+    if state is _S.ENDED:
+        return Explanation(Reason.ENDED, "its end waits to be acknowledged", since)
+    reason = Reason.STOPPING if state is _S.STOPPING else Reason.RUNS
+    return Explanation(reason, f"{state.value} on {host}", since)
