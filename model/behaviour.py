@@ -137,6 +137,7 @@ class DeclaredBehaviour:
             host=task.host,
             timeout_ns=task.periods.timeout_ns,
             pending_ns=task.periods.pending_ns,
+            grace_ns=task.grace_ns,
             block=None if block is None else _expand_block(block, values),
             stdout=None if task.stdout is None else expand(task.stdout, values),
             stderr=None if task.stderr is None else expand(task.stderr, values),

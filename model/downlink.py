@@ -53,6 +53,7 @@ class Downlink(End):
 
     __slots__ = (
         "_inquire_at",
+        "_inquiry",
         "_judge_after",
         "_lost_judged",
         "_number",
@@ -86,6 +87,8 @@ class Downlink(End):
         """nothing is judged lost before the superior's own start + lease + margin"""
         self.last_pong = 0
         self._number = 0
+        self._inquiry = 0
+        """number of the Inquire whose answer is awaited"""
         self._ping_at: int | None = None
         self._inquire_at: int | None = None
         self._resend_at: int | None = None
@@ -217,7 +220,7 @@ class Downlink(End):
                 self._heard_pong(message.number, now)  # type: ignore[union-attr]
                 fresh.append(message)  # type: ignore[arg-type]
             elif kind is Inventory:
-                if self.state is LinkState.INQUIRING and message.number == self._number:  # type: ignore[union-attr]
+                if self.state is LinkState.INQUIRING and message.number == self._inquiry:  # type: ignore[union-attr]
                     fresh.extend(self._reconcile(message, now))  # type: ignore[arg-type]
             else:
                 raise ProtocolError(f"{self.name} sent {kind.__name__}, which only a superior may say")
@@ -352,7 +355,7 @@ class Downlink(End):
             self._resend(now)
 
     def _inquire(self, now: int) -> None:
-        self._number += 1
+        self._number = self._inquiry = self._number + 1
         self.outbox.append(Inquire(self._number))
         self._inquire_at = now + self.times.resend_ns
         if self._unanswered_since is None:

@@ -176,5 +176,5 @@ JOB_MOVES: dict[JobState, frozenset[JobState]] = {
 }
 """The scheduler's table of a job's moves. The diagram in docs/states.md is generated from it."""
 
-ABNORMAL = frozenset(Outcome) - {Outcome.EXITED}
-"""Outcomes that the handler name `crash` stands for: any abnormal end."""
+ABNORMAL = frozenset(Outcome) - {Outcome.EXITED, Outcome.KILLED}
+"""Outcomes that the handler name `crash` stands for: any abnormal end that nobody asked for."""

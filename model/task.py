@@ -75,7 +75,7 @@ class Handler(Struct, frozen=True):
     """What to do when an attempt ended so.
 
     `match`: `"0"`, `"3-7"` (exit codes), an outcome's name in lower case with hyphens (`timed-out`, `lost`), `crash`
-    (any abnormal end) or `default`. The most exact one that matches wins, in this order.
+    (any abnormal end that nobody asked for) or `default`. The most exact one that matches wins, in this order.
     """
 
     match: str
@@ -106,6 +106,8 @@ class TaskDefinition(Struct, frozen=True):
     windows: tuple[Window, ...] = ()
     missed: Missed = Missed.ONCE
     source: Source | None = None
+    grace_ns: int = 5 * SECOND
+    """between TERM and KILL"""
     block: Block | None = None
     stdout: str | None = None
     stderr: str | None = None

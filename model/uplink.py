@@ -98,18 +98,15 @@ class Uplink(End):
         """Answer an Inquire. Everything still to be said about attempts is in it."""
         self.outbox.clear()
         self._remember_pong(number, now)
-        if self.lease_end_ns is None:
-            self.lease_end_ns = now + self.times.lease_ns
         for key, (ended, _) in self.results.items():
             self.results[key] = (ended, now)
         self._resend_at = now + self.times.resend_ns if self.results else None
         self.outbox.append(Inventory(entries, number, remembers, slots))
 
     def pong(self, number: int, running: int, waiting: int, dirty: str, now: int) -> None:
-        """Answer a Ping."""
+        """Answer a Ping, also before the superior has inquired: so it learns that it may."""
         self._remember_pong(number, now)
-        if self.open:
-            self.outbox.append(Pong(number, running, waiting, dirty))
+        self.outbox.append(Pong(number, running, waiting, dirty))
 
     def _remember_pong(self, number: int, now: int) -> None:
         self._pongs[number] = now

@@ -1,5 +1,5 @@
-"""Fills the rows of `views.py` from the machines: reads them, changes nothing. Called by the control socket's verbs (and
-by whoever shows a simulated world); knows no clock, so every function is given the times.
+"""Fills the rows of `views.py` from the machines: reads them, changes nothing. Called by the control socket's verbs
+(and by whoever shows a simulated world); knows no clock, so every function is given the times.
 
 The house rule is kept here: whatever is not running says why, by the same functions as `explain`.
 """
@@ -112,9 +112,7 @@ def final_row(row: HistoryRow, wall_ns: int) -> JobRow:
     """A job that is final, from its last attempt."""
     outcome = f"exit {row.exit_code}" if row.outcome == "EXITED" else row.outcome
     since = max(0, wall_ns - row.ended_at)
-    return JobRow(
-        row.job, row.attempt, row.task, row.item, "final", row.host, since, row.command, outcome, row.reason
-    )
+    return JobRow(row.job, row.attempt, row.task, row.item, "final", row.host, since, row.command, outcome, row.reason)
 
 
 # tasks
@@ -302,4 +300,3 @@ def explain_final(row: HistoryRow, wall_ns: int) -> ExplanationView:
         f"job {row.job} ({row.task})", "final", reasons, max(0, wall_ns - row.ended_at), None,
         (f"laulima retry {row.job}",),
     )  # fmt: skip
-

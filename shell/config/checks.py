@@ -1,0 +1,256 @@
+"""What needs several parts of the file to judge: names that refer to each other, slots, windows, circles.
+
+Works on the sections that are right. Where a part is wrong or missing from them (`unknown`), nothing is concluded from
+its absence, so that one mistake is complained about once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from model.job import HostWish, Wait
+from model.windows import Window, contradiction, never_opens
+from shell.config.conversion import calendars_of, channel_times, make_wish, window_parts
+from shell.config.ends import parse_end
+from shell.config.problems import KeyPath, Problem
+from shell.config.reading import Document
+from shell.config.sections import ConfigurationSection, HandlerSection, TaskSection, TaskSettings
+from shell.hostset import HOSTS_MAX, expand
+from shell.wording import nearest
+
+LOCAL_SLOTS = 2
+"""`cluster.local.slots` when it is not said."""
+VARIABLES = ("item", "job", "task")
+"""What `$name` stands for in words of a task."""
+
+_VARIABLE = re.compile(r"\$(?:\{([^}]*)\}|([A-Za-z0-9_]+)|\$)")
+
+
+class Checks:
+    """One pass over one file. `problems` and `warnings` are complete after `run`."""
+
+    def __init__(self, document: Document, sections: ConfigurationSection, unknown: frozenset[KeyPath]) -> None:
+        self.document = document
+        self.sections = sections
+        self.unknown = unknown
+        self.problems: list[Problem] = []
+        self.warnings: list[Problem] = []
+        self.hosts: dict[str, int] = {}
+        """slots of each defined host"""
+
+    def run(self) -> None:
+        """Check everything."""
+        self._hosts()
+        self._times()
+        self._windows(("defaults",), self.sections.defaults)
+        self._settings(("defaults",), self.sections.defaults)
+        for name, task in self.sections.tasks.items():
+            path: KeyPath = ("tasks", name)
+            self._windows(path, task)
+            self._settings(path, task)
+            self._command(path, task)
+            self._variables(path, task)
+            self._wish(path, task)
+        self._sources()
+
+    def _wrong(self, path: KeyPath, message: str, *, key: bool = False) -> None:
+        self.problems.append(self.document.problem(path, message, key=key))
+
+    def _warn(self, path: KeyPath, message: str, *, key: bool = False) -> None:
+        self.warnings.append(self.document.problem(path, message, key=key))
+
+    def _known(self, *paths: KeyPath) -> bool:
+        """Whether nothing at, under or around these paths was left out."""
+        return not any(
+            path[: len(left_out)] == left_out or left_out[: len(path)] == path
+            for left_out in self.unknown
+            for path in paths
+        )
+
+    # cluster
+
+    def _hosts(self) -> None:
+        for index, entry in enumerate(self.sections.cluster.hosts):
+            path: KeyPath = ("cluster", "hosts", index, "name")
+            for name in expand(entry.name):
+                if name in self.hosts:
+                    self._wrong(path, f"host {name} is defined twice")
+                    break
+                self.hosts[name] = entry.slots
+        if len(self.hosts) > HOSTS_MAX:
+            self._wrong(("cluster", "hosts"), f"{len(self.hosts)} hosts; at most {HOSTS_MAX}")
+
+    def _times(self) -> None:
+        cluster = self.sections.cluster
+        times, local = channel_times(cluster), channel_times(cluster.local, local=True)
+        for path, link in ((("cluster",), times), (("cluster", "local"), local)):
+            if not self._known(*((*path, key) for key in ("ping", "silent", "lease"))):
+                continue
+            if link.silent_ns <= link.ping_ns:
+                self._wrong((*path, self._said(path, "silent", "ping")), "silent must be longer than ping")
+            if link.lease_ns <= link.silent_ns:
+                self._wrong((*path, self._said(path, "lease", "silent")), "lease must be longer than silent")
+        if cluster.backoff and cluster.backoff_cap and cluster.backoff_cap < cluster.backoff:
+            self._wrong(("cluster", "backoff_cap"), "backoff_cap must not be shorter than backoff")
+
+    def _said(self, path: KeyPath, *keys: str) -> str:
+        return next((key for key in keys if self.document.position((*path, key)) is not None), keys[0])
+
+    # windows
+
+    def _windows(self, path: KeyPath, settings: TaskSettings) -> None:
+        base: KeyPath = (*path, "windows")
+        if settings.windows is None or not self._known(base, ("calendars",), ("zone",)):
+            return
+        calendars = calendars_of(self.sections)
+        windows: list[Window] = []
+        before = len(self.problems)
+        for index, section in enumerate(settings.windows):
+            here: KeyPath = (*base, index)
+            if section.calendar is not None and section.calendar not in calendars:
+                hint = nearest(section.calendar, list(calendars)) or "; define it under `calendars:`"
+                self._wrong((*here, "calendar"), f"calendar {section.calendar} is not defined{hint}")
+                continue
+            if section.zone is None and self.sections.zone is None:
+                self._warn(here, "no zone is named, so this window is read in UTC; say `zone: Area/City`")
+            parts = window_parts(section, self.sections.zone, calendars)
+            clauses = [contradiction(part) for part in parts]
+            if all(clauses):
+                self._wrong(here, f"this window never opens: {clauses[0]}", key=True)
+            windows += parts
+        if len(self.problems) == before:
+            reason = never_opens(tuple(windows))
+            if reason:
+                self._wrong(base, f"the task could never start: {reason}", key=True)
+
+    # what defaults and tasks have in common
+
+    def _settings(self, path: KeyPath, settings: TaskSettings) -> None:
+        seen: dict[str, str] = {}
+        for key, handler in settings.on.items():
+            here: KeyPath = (*path, "on", key)
+            end = parse_end(key)
+            if end in seen:
+                self._wrong(here, f"says the same as {seen[end]}", key=True)
+            seen[end] = key
+            self._handler(here, handler)
+
+    def _handler(self, path: KeyPath, handler: HandlerSection) -> None:
+        notifiers = self.sections.notify
+        if handler.notify is not None and handler.notify not in notifiers and self._known(("notify",)):
+            hint = nearest(handler.notify, list(notifiers)) or "; define it under `notify:`"
+            self._wrong((*path, "notify"), f"notifier {handler.notify} is not defined{hint}")
+        if handler.run is not None and not (handler.run and handler.run[0]):
+            self._wrong((*path, "run"), "the command is empty")
+
+    # tasks
+
+    def _command(self, path: KeyPath, task: TaskSection) -> None:
+        if not self._known((*path, "command"), (*path, "call")):
+            return
+        if task.command is None and task.call is None:
+            self._wrong(path, "has neither command nor call", key=True)
+        elif task.command is not None and task.call is not None:
+            self._wrong((*path, "call"), "has both command and call; one of them", key=True)
+        if task.command is not None and not (task.command and task.command[0]):
+            self._wrong((*path, "command"), "the command is empty")
+        if task.arguments and task.call is None:
+            self._wrong((*path, "arguments"), "arguments belong to call; a command has them in its own list", key=True)
+
+    def _variables(self, path: KeyPath, task: TaskSection) -> None:
+        block = () if task.block is None else (*task.block.before, *task.block.after)
+        places = {
+            "command": task.command or (),
+            "arguments": task.arguments,
+            "environment": tuple(task.environment.values()),
+            "block": block,
+            "stdout": (task.stdout or "",),
+            "stderr": (task.stderr or "",),
+        }
+        for key, words in places.items():
+            for name in _variables(words):
+                if name == "item" and task.each is None and self._known((*path, "each")):
+                    self._warn((*path, key), "$item is empty, for the task has no `each`")
+                close = nearest(name, list(VARIABLES))
+                if close and name not in VARIABLES and len(name) > 2:
+                    self._warn((*path, key), f"${name} stays as it is{close.replace('mean ', 'mean $')}")
+
+    def _wish(self, path: KeyPath, task: TaskSection) -> None:
+        here: KeyPath = (*path, "host")
+        if not self._known(here, ("defaults", "host"), ("defaults", "when_unknown"), ("cluster", "hosts")):
+            return
+        wish = make_wish(task, self.sections.defaults, has_hosts=bool(self.hosts))
+        name, required = wish.name or "any", wish.required
+        if name == "any" and required:
+            self._wrong((*here, "required"), "a host must be named to be required; `any` names none")
+        elif name not in ("any", "local") and name not in self.hosts:
+            self._undefined_host(here, name, wish)
+        self._slots(path, name, task, required=required)
+
+    def _undefined_host(self, here: KeyPath, name: str, wish: HostWish) -> None:
+        place = next(
+            (path for path in ((*here, "name"), here, ("defaults", "host")) if self.document.position(path)), here
+        )
+        hint = nearest(name, list(self.hosts))
+        if not wish.required:
+            self._warn(place, f"host {name} is not defined{hint or ', so any host will do until it is'}")
+        elif wish.when_unknown.action is Wait.FAIL:
+            rest = hint or "; define it under `cluster.hosts`, or say `when_unknown: wait`"
+            self._wrong(place, f"the required host {name} is not defined{rest}")
+        elif wish.when_unknown.action is Wait.WAIT:
+            self._warn(place, f"the required host {name} is not defined{hint}; jobs wait until it is (`host add`)")
+
+    def _slots(self, path: KeyPath, name: str, task: TaskSection, *, required: bool) -> None:
+        slots = task.slots or self.sections.defaults.slots or 1
+        place: KeyPath = (*path, "slots")
+        if not self._known(place, ("cluster", "hosts"), ("cluster", "local"), ("defaults", "slots")):
+            return
+        local = self.sections.cluster.local.slots or LOCAL_SLOTS
+        biggest = max(self.hosts.values(), default=0)
+        if name == "local" and slots > local:
+            self._wrong(place, f"a job takes {slots} slots, but local has {local} (`cluster.local.slots`)")
+        elif name in self.hosts and required and slots > self.hosts[name]:
+            self._wrong(place, f"a job takes {slots} slots, but its host {name} has {self.hosts[name]}")
+        elif name != "local" and not required and self.hosts and slots > biggest:
+            self._wrong(place, f"a job takes {slots} slots, but the biggest host has {biggest}")
+        elif name in self.hosts and slots > self.hosts[name]:
+            self._warn(place, f"a job takes {slots} slots, so it never runs on its preferred host {name}")
+
+    # sources
+
+    def _sources(self) -> None:
+        tasks = self.sections.tasks
+        written = self.document.data.get("tasks")
+        names = set(tasks) | (set(written) if isinstance(written, dict) else set())
+        upstream = {name: task.each.done for name, task in tasks.items() if task.each is not None and task.each.done}
+        for name, source in upstream.items():
+            path: KeyPath = ("tasks", name, "each", "done")
+            circle = _circle(upstream, name)
+            if source not in names:
+                self._wrong(path, f"there is no task {source}{nearest(source, sorted(tasks))}")
+            elif circle and name == min(circle):  # once for each circle
+                self._wrong(path, f"the tasks wait for each other in a circle: {' <- '.join(circle)}")
+            elif source in tasks and tasks[source].each is None and self._known(("tasks", source, "each")):
+                self._warn(path, f"task {source} has no `each`, so it finishes no items")
+
+
+def _circle(upstream: dict[str, str], start: str) -> list[str]:
+    """The tasks from `start` around and back to it; empty when the way does not come back."""
+    way = [start]
+    while way[-1] in upstream and len(way) <= len(upstream):
+        way.append(upstream[way[-1]])
+        if way[-1] == start:
+            return way
+    return []
+
+
+def _variables(words: tuple[str, ...]) -> Iterator[str]:
+    """The names behind `$` in the words, each once."""
+    seen: set[str] = set()
+    for word in words:
+        for found in _VARIABLE.finditer(word):
+            name = found[1] or found[2]
+            if name and name not in seen:
+                seen.add(name)
+                yield name

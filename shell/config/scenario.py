@@ -1,0 +1,372 @@
+"""Load a scenario: what happens to a pipeline in a simulated world, and what must come out.
+
+A scenario names its pipeline (`pipeline: file`, relative to itself); a pipeline without a scenario gets the default
+world. All errors come out together, each at its place. Called by `shell.simulate` and by the live scenario tests.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, PlainValidator
+
+import shell.config.loading as pipelines
+from model.configuration import Configuration
+from model.errors import ConfigurationError
+from model.job import LOCAL, SECOND, Outcome
+from shell.config.fields import Checked, Duration, Flag, Name, Whole, Word
+from shell.config.problems import InvalidConfiguration, KeyPath, Problem
+from shell.config.reading import Document, parse_file, parse_text
+from shell.config.scenario_faults import HINT, parse_fault
+from shell.config.scenario_values import drift, durations, parse_comparison, positive, probability, sizes
+from shell.config.validation import Section, validate
+from shell.config.window_text import parse_zone
+from shell.hostset import expand
+from shell.wording import nearest
+from sim.distributions import Constant, Distribution
+from sim.scenario import DAY, Expectation, Fault, Host, Items, Network, Scenario, TaskWeather
+
+Durations = Annotated[Any, PlainValidator(durations)]
+Sizes = Annotated[Any, PlainValidator(sizes)]
+Probability = Annotated[float, Checked(expects="a probability from 0 to 1", check=probability)]
+Length = Annotated[int, Duration(0)]
+Text = Annotated[str, Word()]
+
+COUNTS = ("made", "final", "open", "attempts", "retries")
+"""What may be expected besides outcomes."""
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class NetworkSection(Section):
+    """The network between the machines."""
+
+    latency: Length = 200_000
+    """one way between the controller and a host"""
+    jitter: Length = 0
+    """up to so much more, drawn for each message"""
+    controller: Length = 50_000
+    """one way between the scheduler and the controller"""
+    loss: Probability = 0.0
+    doubling: Probability = 0.0
+
+
+class HostSection(Section):
+    """One host, or a set of them, where it differs from the others."""
+
+    latency: Length | None = None
+    jitter: Length | None = None
+    drift: Annotated[float, Checked(expects="parts per million", check=drift)] = 0.0
+    """how much faster its clock runs, parts per million"""
+    processes: Annotated[int, Whole(0, 1_000_000)] = 0
+    """processes that its operating system allows; 0: any number"""
+    speed: Annotated[float, Checked(expects="a number above 0", check=positive)] = 1.0
+
+
+class ItemsSection(Section):
+    """When the items of an `each` source appear."""
+
+    names: tuple[Text, ...] = ()
+    pattern: Text = "item-%06d"
+    first: Length = 0
+    every: Length = 60 * SECOND
+    """0s: all at once"""
+    burst: Annotated[int, Whole(1, 1_000_000)] = 1
+    count: Annotated[int, Whole(0, 100_000_000)] = 0
+    """0: no end"""
+
+
+class TaskSection(Section):
+    """What a task's jobs do on a host."""
+
+    run: Durations = Constant(5 * SECOND)
+    exit: dict[str, Text] | Text = "0"
+    """an exit code, or codes with their weights"""
+    crash: dict[str, Probability] = Field(default_factory=dict)
+    """signals with their probabilities"""
+    out_of_memory: Probability = 0.0
+    never_ends: Probability = 0.0
+    ignores_term: Probability = 0.0
+    not_found: Annotated[bool, Flag()] = False
+    """its command does not exist"""
+    stdout: Sizes = Constant(0)
+    stderr: Sizes = Constant(0)
+    before: Durations = Constant(0)
+    """how long after the making of a job its `block: before` files are visible"""
+    after: Durations = Constant(0)
+    """how long after its end its `block: after` files are visible"""
+    never_visible: Probability = 0.0
+    items: ItemsSection | tuple[Text, ...] | None = None
+
+
+class ScenarioSection(Section):
+    """A scenario file."""
+
+    pipeline: Text | None = None
+    title: Text = ""
+    seed: Annotated[int, Whole(0, 10**18)] = 1
+    start: Text = "2026-01-01T00:00"
+    """wall time of the start"""
+    zone: Text = "UTC"
+    length: Annotated[int, Duration()] = Field(default=DAY, alias="for")
+    network: NetworkSection = NetworkSection()
+    hosts: dict[str, HostSection] = Field(default_factory=dict)
+    tasks: dict[Annotated[str, Name()], TaskSection] = Field(default_factory=dict)
+    faults: tuple[Text, ...] = ()
+    """lines such as `node3 down 02:00-04:00`"""
+    expect: dict[str, dict[str, Text]] = Field(default_factory=dict)
+    """for a task, or for `*` (all): counts of outcomes, such as `{HOST_DOWN: ">=1", exit 0: 5, open: 0}`"""
+
+
+@dataclass(frozen=True)
+class LoadedScenario:
+    """A pipeline and the world in which it is to be simulated. `warnings` are formatted."""
+
+    configuration: Configuration
+    scenario: Scenario
+    start: datetime
+    warnings: tuple[str, ...] = ()
+    path: Path | None = None
+    """the scenario's file; None: the default world"""
+
+
+def load_rehearsal(file: Path, scenario: Path | None = None) -> LoadedScenario:
+    """`file` is a pipeline, or a scenario that names one; `scenario` is a scenario for the pipeline `file`.
+
+    Raises `InvalidConfiguration` with every error of the file that is wrong.
+    """
+    if scenario is not None:
+        return _load(parse_file(scenario), scenario, file)
+    document = parse_file(file)
+    if "pipeline" in document.data:
+        return _load(document, file, None)
+    loaded = pipelines.load(file)
+    world = Scenario(start_wall_ns=_wall_ns(START), digest="default")
+    return LoadedScenario(loaded.configuration, world, START, loaded.warnings)
+
+
+def load_scenario_text(text: str, path: Path, pipeline: Path | None = None) -> LoadedScenario:
+    """Load a scenario's text as if it stood in the file `path`."""
+    return _load(parse_text(text, str(path)), path, pipeline)
+
+
+def with_faults(loaded: LoadedScenario, lines: tuple[str, ...]) -> LoadedScenario:
+    """The same with more faults (`--fail`). Raises `ConfigurationError`."""
+    faults: list[Fault] = list(loaded.scenario.faults)
+    for line in lines:
+        try:
+            faults += parse_fault(line, loaded.start, loaded.configuration)
+        except ValueError as error:
+            raise ConfigurationError(f"--fail '{line}': {error}", HINT) from error
+    scenario = loaded.scenario
+    return replace(loaded, scenario=_changed(scenario, faults=tuple(faults)))
+
+
+def _changed(scenario: Scenario, **changes: Any) -> Scenario:
+    fields = {name: getattr(scenario, name) for name in scenario.__struct_fields__}
+    return Scenario(**{**fields, **changes})
+
+
+def with_settings(loaded: LoadedScenario, seed: int | None, for_ns: int | None) -> LoadedScenario:
+    """The same with another seed or length."""
+    changes: dict[str, Any] = {}
+    if seed is not None:
+        changes["seed"] = seed
+    if for_ns is not None:
+        changes["for_ns"] = for_ns
+    return replace(loaded, scenario=_changed(loaded.scenario, **changes))
+
+
+def _load(document: Document, path: Path, pipeline: Path | None) -> LoadedScenario:
+    sections, problems = validate(document, ScenarioSection)
+    problems = [*document.problems, *problems]
+    if sections is None or problems:
+        raise InvalidConfiguration(document.name, problems, document.lines)
+    named = pipeline
+    if named is None:
+        if sections.pipeline is None:
+            problem = document.problem(("pipeline",), "is missing: the file of the pipeline")
+            raise InvalidConfiguration(document.name, [problem], document.lines)
+        named = path.parent / sections.pipeline
+    loaded = pipelines.load(named)
+    maker = _Maker(document, sections, loaded.configuration)
+    scenario = maker.make()
+    if maker.problems:
+        raise InvalidConfiguration(document.name, maker.problems, document.lines)
+    return LoadedScenario(loaded.configuration, scenario, maker.start, loaded.warnings, path)
+
+
+class _Maker:
+    """Converts the sections, and checks them against the pipeline."""
+
+    def __init__(self, document: Document, sections: ScenarioSection, configuration: Configuration) -> None:
+        self.problems: list[Problem] = []
+        self.start = START
+        self._document = document
+        self._sections = sections
+        self._configuration = configuration
+        self._tasks = [task.name for task in configuration.tasks]
+        self._hosts = [host.name for host in configuration.cluster.hosts]
+
+    def make(self) -> Scenario:
+        """The scenario; what is wrong is in `problems`."""
+        sections = self._sections
+        self.start = self._start()
+        network = sections.network
+        return Scenario(
+            seed=sections.seed,
+            start_wall_ns=_wall_ns(self.start),
+            for_ns=sections.length,
+            network=Network(network.latency, network.jitter, network.controller, network.loss, network.doubling),
+            hosts=self._make_hosts(),
+            tasks=self._make_tasks(),
+            faults=self._make_faults(),
+            expect=self._make_expectations(),
+            title=sections.title,
+            digest=self._document.digest,
+        )
+
+    def _wrong(self, path: KeyPath, message: str, *, key: bool = False) -> None:
+        self.problems.append(self._document.problem(path, message, key=key))
+
+    def _start(self) -> datetime:
+        try:
+            zone = parse_zone(self._sections.zone)
+        except ValueError as error:
+            self._wrong(("zone",), str(error))
+            zone = UTC
+        try:
+            moment = datetime.fromisoformat(self._sections.start)
+        except ValueError:
+            self._wrong(("start",), f"expects a date and time such as 2026-11-24T18:00, not {self._sections.start}")
+            return START
+        return moment if moment.tzinfo is not None else moment.replace(tzinfo=zone)
+
+    def _make_hosts(self) -> dict[str, Host]:
+        made: dict[str, Host] = {}
+        known = [*self._hosts, LOCAL]
+        for text, section in self._sections.hosts.items():
+            try:
+                names = expand(text)
+            except ConfigurationError as error:
+                self._wrong(("hosts", text), str(error), key=True)
+                continue
+            for name in names:
+                if name not in known:
+                    self._wrong(("hosts", text), f"the pipeline has no host {name}{nearest(name, known)}", key=True)
+                made[name] = Host(
+                    section.latency, section.jitter, round(section.drift * 1000), section.processes, section.speed
+                )
+        return made
+
+    def _make_tasks(self) -> dict[str, TaskWeather]:
+        made: dict[str, TaskWeather] = {}
+        for name, section in self._sections.tasks.items():
+            if name not in self._tasks:
+                self._wrong(("tasks", name), f"the pipeline has no task {name}{nearest(name, self._tasks)}", key=True)
+            made[name] = self._weather(("tasks", name), section)
+        return made
+
+    def _weather(self, path: KeyPath, section: TaskSection) -> TaskWeather:
+        items = section.items
+        return TaskWeather(
+            run=_as_distribution(section.run),
+            exits=self._exits((*path, "exit"), section.exit),
+            crashes=self._crashes((*path, "crash"), section.crash),
+            out_of_memory=section.out_of_memory,
+            never_ends=section.never_ends,
+            ignores_term=section.ignores_term,
+            not_found=section.not_found,
+            stdout_bytes=_as_distribution(section.stdout),
+            stderr_bytes=_as_distribution(section.stderr),
+            before=_as_distribution(section.before),
+            after=_as_distribution(section.after),
+            never_visible=section.never_visible,
+            items=_items(items),
+        )
+
+    def _exits(self, path: KeyPath, value: dict[str, str] | str) -> tuple[tuple[int, float], ...]:
+        weights = {value: "1"} if isinstance(value, str) else value
+        exits: list[tuple[int, float]] = []
+        for text, weight in weights.items():
+            if not text.isdigit() or int(text) > 255:
+                self._wrong(path, f"expects an exit code from 0 to 255, not {text}")
+                continue
+            try:
+                exits.append((int(text), positive(weight)))
+            except ValueError as error:
+                self._wrong((*path, text), str(error))
+        return tuple(exits) or ((0, 1.0),)
+
+    def _crashes(self, path: KeyPath, value: dict[str, float]) -> tuple[tuple[int, float], ...]:
+        crashes: list[tuple[int, float]] = []
+        for text, chance in value.items():
+            number = SIGNALS.get(text.upper().removeprefix("SIG"), int(text) if text.isdigit() else 0)
+            if not 0 < number < 65:
+                guess = nearest(text.upper().removeprefix("SIG"), list(SIGNALS))
+                self._wrong((*path, text), f"{text} is no signal{guess}", key=True)
+            crashes.append((number, chance))
+        return tuple(crashes)
+
+    def _make_faults(self) -> tuple[Fault, ...]:
+        faults: list[Fault] = []
+        for at, line in enumerate(self._sections.faults):
+            try:
+                faults += parse_fault(line, self.start, self._configuration)
+            except (ValueError, ConfigurationError) as error:
+                self._wrong(("faults", at), f"{error}")
+        return tuple(faults)
+
+    def _make_expectations(self) -> tuple[Expectation, ...]:
+        expectations: list[Expectation] = []
+        for task, counts in self._sections.expect.items():
+            if task not in ("*", *self._tasks):
+                guess = nearest(task, self._tasks)
+                self._wrong(("expect", task), f"the pipeline has no task {task}{guess}", key=True)
+            for outcome, text in counts.items():
+                path = ("expect", task, outcome)
+                if not _is_countable(outcome):
+                    known = [name.name for name in Outcome]
+                    guess = nearest(outcome, [*known, *COUNTS])
+                    known_counts = ", ".join(COUNTS)
+                    self._wrong(path, f"{outcome} is neither an outcome nor one of {known_counts}{guess}", key=True)
+                try:
+                    comparison, count = parse_comparison(text)
+                except ValueError as error:
+                    self._wrong(path, str(error))
+                    continue
+                expectations.append(Expectation(task, outcome, comparison, count))
+        return tuple(expectations)
+
+
+SIGNALS = {
+    "HUP": 1, "INT": 2, "QUIT": 3, "ILL": 4, "TRAP": 5, "ABRT": 6, "BUS": 7, "FPE": 8, "KILL": 9, "USR1": 10,
+    "SEGV": 11, "USR2": 12, "PIPE": 13, "ALRM": 14, "TERM": 15, "XCPU": 24, "XFSZ": 25, "SYS": 31,
+}  # fmt: skip
+"""By their numbers on Linux: a scenario means the same on every machine."""
+
+
+def _is_countable(outcome: str) -> bool:
+    word, _, code = outcome.partition(" ")
+    if word == "exit":
+        return code.isdigit() and int(code) < 256
+    return outcome in COUNTS or (outcome in Outcome.__members__ and outcome != Outcome.EXITED.name)
+
+
+def _items(section: ItemsSection | tuple[str, ...] | None) -> Items | None:
+    if section is None:
+        return None
+    if isinstance(section, tuple):
+        return Items(names=section, every_ns=0)
+    return Items(section.names, section.pattern, section.first, section.every, section.burst, section.count)
+
+
+def _as_distribution(value: object) -> Distribution:
+    assert isinstance(value, Distribution)
+    return value
+
+
+def _wall_ns(moment: datetime) -> int:
+    return int(moment.timestamp()) * SECOND

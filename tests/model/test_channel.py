@@ -1,0 +1,316 @@
+"""Goal: whatever the network does, an attempt runs at most once, its end arrives, and a lease never outlives what the
+superior believes. Method: both ends of the channel with a subordinate of a few lines, and a network that Hypothesis
+loses, doubles, delays and reorders.
+"""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from model.channel import ChannelTimes, LinkState, ProtocolError
+from model.downlink import Downlink
+from model.job import SECOND, AttemptKey, JobId, JobSpec, Outcome, Report
+from model.messages import (
+    Acknowledge,
+    Assign,
+    Batch,
+    Cancel,
+    CancelReason,
+    Ended,
+    Entry,
+    Held,
+    Inquire,
+    Ping,
+    Pong,
+    Started,
+)
+from model.uplink import Uplink
+
+TIMES = ChannelTimes()
+SPEC = JobSpec("t", ("true",))
+
+
+class Subordinate:
+    """Runs what it is assigned until told to end it; remembers everything over its own restarts."""
+
+    def __init__(self, now: int) -> None:
+        self.uplink = Uplink(1, TIMES)
+        self.running: dict[AttemptKey, None] = {}
+        self.ended: dict[AttemptKey, Report] = {}
+        self.started: list[AttemptKey] = []
+        self.forgotten: set[AttemptKey] = set()
+
+    def receive(self, batch: Batch, now: int) -> None:
+        self.judge_lease(now)
+        for message in self.uplink.receive(batch, now):
+            if isinstance(message, Assign):
+                self._assign((message.job, message.attempt), now)
+            elif isinstance(message, Cancel):
+                key = (message.job, message.attempt)
+                if key in self.running:
+                    self.end(key, Report(Outcome.KILLED, started=True), now)
+                else:
+                    self.uplink.deny(key, now)
+            elif isinstance(message, Acknowledge):
+                self.ended.pop((message.job, message.attempt), None)
+            elif isinstance(message, Inquire):
+                entries = [Entry(*key, Held.RUNNING, SPEC, "host") for key in self.running]
+                entries += [Entry(*key, Held.ENDED, SPEC, "host", report) for key, report in self.ended.items()]
+                self.uplink.inventory(message.number, tuple(entries), 0, 1, now)
+            elif isinstance(message, Ping):
+                self.uplink.pong(message.number, len(self.running), 0, "", now)
+
+    def _assign(self, key: AttemptKey, now: int) -> None:
+        if key in self.running:
+            self.uplink.started(key, "host", 0)
+        elif key in self.ended:
+            self.uplink.ended(key, self.ended[key], now)
+        else:
+            self.started.append(key)
+            self.running[key] = None
+            self.uplink.started(key, "host", 0)
+
+    def end(self, key: AttemptKey, report: Report, now: int) -> None:
+        del self.running[key]
+        self.ended[key] = report
+        self.uplink.ended(key, report, now)
+
+    def judge_lease(self, now: int) -> None:
+        if self.uplink.lease_ended(now):
+            self.uplink.lease_end_ns = None
+            for key in list(self.running):
+                self.end(key, Report(Outcome.LOST, started=True), now)
+
+    def restart(self) -> None:
+        lease_end = self.uplink.lease_end_ns  # on a host the keepers hold it
+        self.uplink = Uplink(self.uplink.epoch + 1, TIMES)
+        self.uplink.lease_end_ns = lease_end
+        for key, report in self.ended.items():
+            self.uplink.results[key] = (Ended(*key, report), 0)
+
+
+class Channel(RuleBasedStateMachine):
+    """The network holds batches in flight; every rule is something that a network or a machine may do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 100 * SECOND
+        self.down = Downlink("host", 1, TIMES, self.now)
+        self.sub = Subordinate(self.now)
+        self.to_sub: list[Batch] = []
+        self.to_down: list[Batch] = []
+        self.arrived: list[tuple[list[Batch], Batch]] = []
+        self.next_job = 1
+        self.assigned: set[AttemptKey] = set()
+        self.ends: dict[AttemptKey, Report] = {}
+        self.down.opened(self.now)
+        self._collect()
+        self.network_works()
+
+    @rule()
+    def network_works(self) -> None:
+        """Everything that is under way arrives, in order, and so do the answers."""
+        while self.to_sub or self.to_down:
+            flight = self.to_sub or self.to_down
+            self._arrive(flight, flight.pop(0))
+
+    def _collect(self) -> None:
+        connected = self.down.state is not LinkState.CLOSED
+        for end, flight in ((self.down, self.to_sub), (self.sub.uplink, self.to_down)):
+            batch = end.take()  # type: ignore[attr-defined]
+            if batch is not None and connected:
+                flight.append(batch)
+
+    def _heard(self, messages: list[object]) -> None:
+        for message in messages:
+            if isinstance(message, Ended):
+                key = (message.job, message.attempt)
+                self.ends.setdefault(key, message.report)
+                self.down.acknowledge(key)
+            elif isinstance(message, Started) and (message.job, message.attempt) in self.ends:
+                self.down.refuse((message.job, message.attempt), CancelReason.ORPHAN)
+
+    @precondition(lambda self: self.down.ready)
+    @rule()
+    def assign(self) -> None:
+        key = (JobId(self.next_job), 1)
+        self.next_job += 1
+        self.assigned.add(key)
+        self.down.assign(key, SPEC, 0, self.now)
+        self._collect()
+
+    @precondition(lambda self: self.down.given)
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        key = data.draw(st.sampled_from(sorted(self.down.given)))
+        self.down.cancel(key, CancelReason.KILLED, self.now)
+        self._collect()
+
+    @precondition(lambda self: self.sub.running)
+    @rule(data=st.data())
+    def job_ends(self, data: st.DataObject) -> None:
+        self.sub.end(data.draw(st.sampled_from(sorted(self.sub.running))), Report(Outcome.EXITED, 0), self.now)
+        self._collect()
+
+    @precondition(lambda self: self.to_sub or self.to_down)
+    @rule(data=st.data(), lost=st.booleans())
+    def one_batch(self, data: st.DataObject, lost: bool) -> None:
+        """Any one that is under way arrives, past the others, or is lost."""
+        flight = data.draw(st.sampled_from([flight for flight in (self.to_sub, self.to_down) if flight]))
+        batch = flight.pop(data.draw(st.integers(0, len(flight) - 1)))
+        if not lost:
+            self._arrive(flight, batch)
+
+    @precondition(lambda self: self.arrived)
+    @rule(data=st.data())
+    def an_old_batch_arrives_again(self, data: st.DataObject) -> None:
+        flight, batch = data.draw(st.sampled_from(self.arrived[-8:]))
+        self._arrive(flight, batch)
+
+    @rule()
+    def all_under_way_is_lost(self) -> None:
+        self.to_sub.clear()
+        self.to_down.clear()
+
+    def _arrive(self, flight: list[Batch], batch: Batch) -> None:
+        self.arrived.append((flight, batch))
+        if flight is self.to_sub:
+            self.sub.receive(batch, self.now)
+        else:
+            self._heard(list(self.down.receive(batch, self.now)))
+        self._collect()
+
+    @rule(seconds=st.sampled_from([1, 4, 11, 40, 200, 400]))
+    def time_passes(self, seconds: int) -> None:
+        end = self.now + seconds * SECOND
+        while True:
+            dues = [due for due in (self.down.next_due(), self.sub.uplink.next_due()) if due is not None]
+            if self.sub.uplink.lease_end_ns is not None and self.sub.running:
+                dues.append(self.sub.uplink.lease_end_ns)
+            due = min(dues, default=end + 1)
+            if due > end:
+                break
+            self.now = max(self.now, due)
+            self.sub.judge_lease(self.now)
+            self.sub.uplink.advance(self.now)
+            self._heard(list(self.down.advance(self.now)))
+            self._collect()
+        self.now = end
+
+    @rule()
+    def connection_breaks_and_returns(self) -> None:
+        self.down.closed(self.now)
+        self.sub.uplink.closed()
+        self.down.opened(self.now)
+        self._collect()
+
+    @rule()
+    def subordinate_restarts(self) -> None:
+        self.sub.restart()
+        self.down.closed(self.now)
+        self.down.opened(self.now)
+        self._collect()
+
+    @invariant()
+    def nothing_runs_twice(self) -> None:
+        assert len(self.sub.started) == len(set(self.sub.started))
+
+    @invariant()
+    def the_lease_ends_before_the_superior_gives_up(self) -> None:
+        lease_end = self.sub.uplink.lease_end_ns
+        if lease_end is not None and self.sub.running and self.down.given:
+            assert lease_end <= self.down.lost_at
+
+    @invariant()
+    def nothing_runs_that_was_declared_ended_as_lost(self) -> None:
+        for key, report in self.ends.items():
+            if report.outcome is Outcome.LOST:
+                assert key not in self.sub.running
+
+    def teardown(self) -> None:
+        """After healing, every attempt that was assigned has its end at the superior, and nobody holds anything."""
+        self.to_sub.clear()
+        self.to_down.clear()
+        for _ in range(90):
+            self.network_works()
+            for key in list(self.sub.running):
+                self.sub.end(key, Report(Outcome.EXITED, 0), self.now)
+            self._collect()
+            self.time_passes(1)
+        assert set(self.ends) >= self.assigned
+        assert not self.down.given
+        assert not self.sub.running and not self.sub.ended
+
+
+TestChannel = Channel.TestCase
+TestChannel.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+
+
+def test_an_end_says_only_what_its_side_may_say() -> None:
+    now = SECOND
+    down, up = Downlink("host", 1, TIMES, now), Uplink(1, TIMES)
+    down.opened(now)
+    with pytest.raises(ProtocolError, match="only a superior"):
+        down.receive(Batch(1, 1, 0, (Ping(1, 1, 1),)), now)
+    with pytest.raises(ProtocolError, match="only a subordinate"):
+        up.receive(Batch(1, 1, 1, (Pong(1),)), now)
+
+
+def test_a_batch_of_an_earlier_life_is_counted_and_not_obeyed() -> None:
+    up = Uplink(3, TIMES)
+    up.receive(Batch(5, 1, 0, (Inquire(1),)), 0)
+    up.inventory(1, (), 3, 1, 0)
+    assert up.receive(Batch(4, 9, 3, (Assign(JobId(1), 1, SPEC),)), 0) == []
+    assert up.receive(Batch(5, 1, 3, (Assign(JobId(1), 1, SPEC),)), 0) == []
+    assert up.receive(Batch(5, 2, 2, (Assign(JobId(1), 1, SPEC),)), 0) == []
+    assert up.stale == {"earlier life of the sender": 1, "old sequence number": 1, "meant for an earlier life": 1}
+    assert up.receive(Batch(5, 3, 3, (Assign(JobId(1), 1, SPEC),)), 0) != []
+
+
+def test_a_ping_that_was_delayed_for_hours_renews_nothing() -> None:
+    up = Uplink(1, TIMES)
+    up.receive(Batch(1, 1, 0, (Inquire(1),)), 0)
+    up.inventory(1, (), 1, 1, 0)
+    up.receive(Batch(1, 2, 1, (Ping(2, TIMES.lease_ns, 1),)), TIMES.lease_ns - 1)
+    assert up.lease_ended(TIMES.lease_ns)
+    assert up.lease_end_ns == TIMES.lease_ns
+
+
+def test_a_superior_that_stood_still_declares_nothing_lost_at_once() -> None:
+    now = 0
+    down, sub = Downlink("host", 1, TIMES, now), Subordinate(now)
+    down.opened(now)
+    for _ in range(3):
+        batch = down.take()
+        if batch is not None:
+            sub.receive(batch, now)
+        answer = sub.uplink.take()
+        if answer is not None:
+            down.receive(answer, now)
+    down.assign((JobId(1), 1), SPEC, 0, now)
+    later = 3 * TIMES.lease_ns
+    assert down.advance(later) == []
+    assert down.state is LinkState.OPEN
+    assert down.lost_at > later
+
+
+def test_a_vouched_link_sends_nothing_and_knows_its_last_exchange_afterwards() -> None:
+    now = 0
+    down, sub = Downlink("host", 1, TIMES, now), Subordinate(now)
+    down.opened(now)
+    for _ in range(3):
+        batch = down.take()
+        if batch is not None:
+            sub.receive(batch, now)
+        answer = sub.uplink.take()
+        if answer is not None:
+            down.receive(answer, now)
+    down.vouch(True, now)
+    assert down.next_due() is None
+    later = 1003 * SECOND
+    age = down.vouch(False, later)
+    assert age == 3 * SECOND
+    assert down.next_due() == 1005 * SECOND

@@ -1,0 +1,209 @@
+"""Goal: what a person may order, and what a restart must keep. Method: the small world; the server dies and comes back."""
+
+from __future__ import annotations
+
+import pytest
+
+from model.behaviour import DECLARED
+from model.events import (
+    DefineTask,
+    HostVerb,
+    IntakeVerb,
+    JobVerb,
+    OrderHost,
+    OrderIntake,
+    OrderJob,
+    OrderTask,
+    Submit,
+    TaskVerb,
+)
+from model.host import HostState
+from model.job import SECOND, HostPolicy, HostWish, JobSpec
+from model.task import DoneSource, FilesSource, Handler, Limits, Missed
+from tests.model.small_world import SmallWorld, cluster, task
+
+
+def needs(name: str, **policies: HostPolicy) -> HostWish:
+    return HostWish(name, required=True, **policies)
+
+
+def submit(world: SmallWorld, *words: str, **fields: object) -> int:
+    """An ad-hoc job; its number."""
+    world.give(Submit(1, JobSpec("adhoc", words, **fields)))  # type: ignore[arg-type]
+    return world.answers[-1].job
+
+
+# what a person may do
+
+
+def test_a_killed_job_runs_its_handler_and_a_deleted_one_does_not() -> None:
+    for verb, notices in ((JobVerb.KILL, 1), (JobVerb.DELETE, 0)):
+        world = SmallWorld((task("t", "run", "100", "0", every=1000, handlers=(Handler("killed", notify="me"),)),))
+        world.run(1)
+        world.give(OrderJob(1, verb, 1))
+        assert world.outcomes() == ["KILLED"]
+        assert len([notice for notice in world.notices if notice.to]) == notices
+
+
+def test_a_held_job_waits_and_is_released() -> None:
+    world = SmallWorld(definition=cluster(("node1", 1)))
+    submit(world, "run", "10", "0")
+    submit(world, "run", "1", "0")
+    world.give(OrderJob(2, JobVerb.HOLD, 2, "look at it first"))
+    assert world.answers[-1].ok
+    world.run(60)
+    assert world.hosts["node1"].ran == {(1, 1): 1}
+    found = world.scheduler.explain_job(2, world.now)
+    assert found is not None and "look at it first" in found.text
+    world.give(OrderJob(3, JobVerb.RELEASE, 2))
+    world.run(2)
+    assert world.outcomes() == ["EXITED", "EXITED"]
+
+
+def test_a_running_job_cannot_be_held() -> None:
+    world = SmallWorld()
+    submit(world, "run", "10", "0")
+    world.run(1)
+    world.give(OrderJob(2, JobVerb.HOLD, 1))
+    assert not world.answers[-1].ok and "running" in world.answers[-1].text
+
+
+def test_a_hold_of_a_task_ends_by_itself_and_makes_up_for_nothing() -> None:
+    world = SmallWorld((task("t", "run", "1", "0", every=10),))
+    world.run(5)
+    world.give(OrderTask(1, TaskVerb.HOLD, "t", "mail loop", 95 * SECOND))
+    world.run(94)
+    assert len(world.made) == 1
+    world.run(6)
+    assert len(world.made) == 2
+    assert world.scheduler.spawning.tasks["t"].skipped["held"] == 9
+
+
+def test_a_deleted_task_spawns_nothing_and_is_forgotten_after_its_last_job() -> None:
+    world = SmallWorld((task("t", "run", "30", "0", every=10),))
+    world.run(15)
+    world.give(OrderTask(1, TaskVerb.DELETE, "t"))
+    world.run(16)
+    assert "t" in world.scheduler.spawning.tasks
+    world.run(10)
+    assert "t" not in world.scheduler.spawning.tasks
+    assert len(world.made) == 2 and world.outcomes() == ["EXITED"] * 2
+
+
+def test_flush_ends_what_does_not_run() -> None:
+    world = SmallWorld((task("t", "run", "30", "0", every=1),), cluster(("node1", 2)))
+    world.run(10)
+    world.give(OrderTask(1, TaskVerb.FLUSH, "t"))
+    assert set(world.outcomes()) == {"KILLED"} and len(world.outcomes()) == 9
+    assert len(world.hosts["node1"].processes) == 2
+
+
+def test_a_drained_host_finishes_and_takes_nothing_and_off_ends_the_link() -> None:
+    world = SmallWorld((task("t", "run", "20", "0", every=5),))
+    world.run(6)
+    world.order_host(OrderHost(1, HostVerb.DRAIN, "node1", reason="new disk"))
+    world.order_host(OrderHost(2, HostVerb.OFF, "node2", reason="moved"))
+    world.run(60)
+    before = {name: sum(host.ran.values()) for name, host in world.hosts.items()}
+    world.run(60)
+    assert {name: sum(host.ran.values()) for name, host in world.hosts.items()} == before
+    assert world.controller.hosts["node1"].state is HostState.DRAINING
+    assert world.controller.hosts["node2"].state is HostState.OFF
+    world.order_host(OrderHost(3, HostVerb.ON, "node2"))
+    world.run(5)
+    assert world.controller.hosts["node2"].state is HostState.UP
+    world.order_host(OrderHost(4, HostVerb.DELETE, "node2"))
+    assert not world.answers[-1].ok and "off first" in world.answers[-1].text
+
+
+def test_stop_harvests_and_resume_makes_up_once() -> None:
+    world = SmallWorld((task("t", "run", "5", "0", every=10, missed=Missed.ONCE),))
+    world.run(1)
+    world.give(OrderIntake(1, IntakeVerb.STOP, "maintenance"))
+    world.run(48)
+    assert world.outcomes() == ["EXITED"] and len(world.made) == 1
+    world.give(OrderIntake(2, IntakeVerb.RESUME))
+    world.run(0.5)
+    assert len(world.made) == 2
+    assert world.scheduler.spawning.tasks["t"].skipped["missed"] == 3
+
+
+@pytest.mark.parametrize(("missed", "jobs"), [(Missed.SKIP, 1), (Missed.ONCE, 2), (Missed.ALL, 5)])
+def test_missed_starts_follow_their_policy(missed: Missed, jobs: int) -> None:
+    world = SmallWorld((task("t", "run", "1", "0", every=10, missed=missed),))
+    world.run(1)
+    world.give(OrderIntake(1, IntakeVerb.STOP))
+    world.run(48)
+    world.give(OrderIntake(2, IntakeVerb.RESUME))
+    world.run(0.5)
+    assert len(world.made) == jobs
+    world.run(1)
+    assert len(world.made) == jobs + (1 if missed is not Missed.SKIP else 1)
+
+
+def test_halt_reacts_to_nothing_until_resumed() -> None:
+    world = SmallWorld((task("t", "run", "5", "0", every=100),))
+    world.run(1)
+    world.give(OrderIntake(1, IntakeVerb.HALT))
+    world.run(20)
+    assert world.outcomes() == []
+    world.give(OrderIntake(2, IntakeVerb.RESUME))
+    assert world.outcomes() == ["EXITED"]
+
+
+def test_a_new_definition_does_not_fire_and_is_used_from_then_on() -> None:
+    world = SmallWorld((task("t", "run", "1", "0", every=100),))
+    world.run(50)
+    world.give(DefineTask(1, task("t", "run", "1", "7", every=30)))
+    assert len(world.made) == 1
+    world.run(35)
+    assert [end.report.exit_code for end in world.ends] == [0, 7]
+
+
+# restarts
+
+
+def test_a_restart_neither_skips_nor_repeats_an_item() -> None:
+    tasks = (
+        task("check", "run", "7", "0", every=2, source=FilesSource("*"), limits=Limits(in_flight=4)),
+        task("next", "run", "3", "0", source=DoneSource("check")),
+    )
+    world = SmallWorld(tasks)
+    for start in range(0, 60, 6):
+        world.items["check"] = tuple(f"f{n}" for n in range(start + 6))
+        world.run(13)
+        world.restart_server()
+    world.run(200)
+    for name in ("check", "next"):
+        given = [record.spec.item for record in world.made if record.spec.task == name]
+        assert sorted(given) == sorted({f"f{n}" for n in range(60)})
+    assert world.outcomes() == ["EXITED"] * 120
+    assert all(count == 1 for host in world.hosts.values() for count in host.ran.values())
+
+
+def test_limits_holds_and_orders_survive_a_restart() -> None:
+    world = SmallWorld((task("t", "run", "1", "0", every=10, limits=Limits(total=3)), task("u", every=10)))
+    world.give(OrderTask(1, TaskVerb.HOLD, "u", "not now"))
+    world.order_host(OrderHost(2, HostVerb.DRAIN, "node1", reason="new disk"))
+    world.run(15)
+    world.restart_server()
+    world.run(100)
+    assert len([record for record in world.made if record.spec.task == "t"]) == 3
+    assert len([record for record in world.made if record.spec.task == "u"]) == 0
+    assert world.controller.hosts["node1"].state is HostState.DRAINING
+
+
+def test_job_numbers_are_never_used_again() -> None:
+    world = SmallWorld((task("t", "run", "1", "0", every=10),))
+    world.run(25)
+    world.restart_server()
+    world.run(25)
+    numbers = [record.job for record in world.made]
+    assert len(numbers) == len(set(numbers))
+
+
+def test_the_declared_behaviour_expands_one_word_to_one_word() -> None:
+    definition = task("t", "cp", "$item", "out/${item}.gz", "$$HOME", "$other")
+    spec = DECLARED.prepare(definition, 7, "a b;$(rm)")
+    assert isinstance(spec, JobSpec)
+    assert spec.command == ("cp", "a b;$(rm)", "out/a b;$(rm).gz", "$HOME", "$other")

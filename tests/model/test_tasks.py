@@ -1,0 +1,123 @@
+"""Goal: limits, order, files, retries and handlers do what the configuration says. Method: the small world."""
+
+from __future__ import annotations
+
+import pytest
+
+from model.configuration import Order
+from model.events import (
+    Submit,
+)
+from model.explain import Reason
+from model.job import SECOND, Block, HostPolicy, HostWish, JobSpec
+from model.task import Handler, Limits, Retry
+from tests.model.small_world import SmallWorld, cluster, task
+
+
+def needs(name: str, **policies: HostPolicy) -> HostWish:
+    return HostWish(name, required=True, **policies)
+
+
+def submit(world: SmallWorld, *words: str, **fields: object) -> int:
+    """An ad-hoc job; its number."""
+    world.give(Submit(1, JobSpec("adhoc", words, **fields)))  # type: ignore[arg-type]
+    return world.answers[-1].job
+
+
+# limits, order, several slots
+
+
+def test_in_flight_and_total_limits_hold_and_say_so() -> None:
+    world = SmallWorld((task("t", "run", "100", "0", every=1, timeout=0, limits=Limits(in_flight=2, total=3)),))
+    world.run(50)
+    assert len(world.made) == 2
+    found = world.scheduler.explain_task("t", world.now)
+    assert found is not None and found.reason is Reason.LIMIT_IN_FLIGHT
+    world.run(60)
+    assert len(world.made) == 3
+    found = world.scheduler.explain_task("t", world.now)
+    assert found is not None and found.reason is Reason.LIMIT_TOTAL
+
+
+def test_a_job_of_several_slots_gets_them_on_one_host() -> None:
+    world = SmallWorld(definition=cluster(("node1", 4), ("node2", 4)))
+    for _ in range(3):
+        submit(world, "run", "10", "0", slots=3)
+    world.run(1)
+    assert sorted(host.agent.busy for host in world.hosts.values()) == [0, 3, 3]
+    world.run(30)
+    assert world.outcomes() == ["EXITED"] * 3
+
+
+def test_fill_lets_small_jobs_pass_a_large_one_and_strict_does_not() -> None:
+    for order, expected in ((Order.FILL, [3, 1, 2]), (Order.STRICT, [1, 2, 3])):
+        world = SmallWorld(definition=cluster(("node1", 4), order=order))
+        submit(world, "run", "10", "0", slots=3)
+        submit(world, "run", "10", "0", slots=4)
+        submit(world, "run", "1", "0", slots=1)
+        world.run(60)
+        assert [end.job for end in world.ends] == expected, order
+
+
+# files, retries, handlers
+
+
+def test_a_job_waits_for_its_files_before_the_start_and_after_the_end() -> None:
+    world = SmallWorld(definition=cluster(("node1", 1)))
+    submit(world, "run", "5", "0", block=Block(("in",), ("out",), 60 * SECOND))
+    world.run(10)
+    assert world.hosts["node1"].ran == {}
+    world.hosts["node1"].files.add("in")
+    world.run(10)
+    assert world.hosts["node1"].ran == {(1, 1): 1} and world.outcomes() == []
+    world.hosts["node1"].files.add("out")
+    world.run(2)
+    assert world.outcomes() == ["EXITED"]
+
+
+@pytest.mark.parametrize(("there", "which"), [((), "in before the start"), (("in",), "out after the end")])
+def test_files_that_do_not_come_are_named(there: tuple[str, ...], which: str) -> None:
+    world = SmallWorld(definition=cluster(("node1", 1)))
+    world.hosts["node1"].files.update(there)
+    submit(world, "run", "5", "0", block=Block(("in",), ("out",), 60 * SECOND))
+    world.run(70)
+    assert world.outcomes() == ["FILES_MISSING"]
+    assert world.ends[0].report.reason == which
+
+
+def test_retries_back_off_and_stop_after_their_count() -> None:
+    retry = Retry(("exit 75",), times=2, backoff_ns=10 * SECOND, factor=3)
+    world = SmallWorld((task("t", "run", "1", "75", every=10_000, retry=retry),))
+    world.run(100)
+    assert [(end.attempt, end.final, end.wait_ns // SECOND) for end in world.ends] == [
+        (1, False, 10),
+        (2, False, 30),
+        (3, True, 0),
+    ]
+
+
+def test_an_exit_that_is_not_listed_is_not_retried() -> None:
+    world = SmallWorld((task("t", "run", "1", "4", every=10_000, retry=Retry(("exit 75", "LOST"))),))
+    world.run(100)
+    assert [end.final for end in world.ends] == [True]
+
+
+def test_the_most_exact_handler_speaks() -> None:
+    handlers = (
+        Handler("default", notify="operator"),
+        Handler("3-5", disable=True),
+        Handler("4", run=("run", "1", "0")),
+    )
+    world = SmallWorld((task("t", "run", "1", "4", every=100, handlers=handlers),))
+    world.run(5)
+    assert [record.plain for record in world.made] == [False, True]
+    assert world.made[1].parent == 1 and world.ends[1].report.host == "local"
+    assert not world.scheduler.spawning.tasks["t"].faulted
+    world = SmallWorld((task("t", "run", "1", "5", every=10, handlers=handlers),))
+    world.run(100)
+    assert len(world.made) == 1
+    found = world.scheduler.explain_task("t", world.now)
+    assert found is not None and found.reason is Reason.FAULTED and "3-5" in found.text
+    world = SmallWorld((task("t", "run", "1", "9", every=1000, handlers=handlers),))
+    world.run(5)
+    assert [notice.to for notice in world.notices if notice.to] == ["operator"]
