@@ -111,6 +111,7 @@ def explain_host_state(host: Host) -> Explanation:
         (f"laulima host on {host.name}",) if host.state in (HostState.OFF, HostState.DRAINING) else ()
     )
     if host.state is HostState.DOWN:
+        text += f" ({host.tries} {'try' if host.tries == 1 else 'tries'} failed)"
         changes = (f"{host.name} answers", f"laulima host retry {host.name}")
     return Explanation(_BY_HOST_STATE[host.state], text, host.since_ns, host.next_try_ns, changes)
 

@@ -231,8 +231,6 @@ class Checks:
                 self._wrong(path, f"there is no task {source}{nearest(source, sorted(tasks))}")
             elif circle and name == min(circle):  # once for each circle
                 self._wrong(path, f"the tasks wait for each other in a circle: {' <- '.join(circle)}")
-            elif source in tasks and tasks[source].each is None and self._known(("tasks", source, "each")):
-                self._warn(path, f"task {source} has no `each`, so it finishes no items")
 
 
 def _circle(upstream: dict[str, str], start: str) -> list[str]:

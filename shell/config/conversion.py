@@ -64,6 +64,7 @@ RETRY = Retry()
 BLOCK = Block()
 CLUSTER = ClusterDefinition()
 CONFIGURATION = Configuration("", "")
+TASK_GRACE_NS = TaskDefinition(name="").grace_ns
 
 
 def said(*choices: T | None, otherwise: T) -> T:
@@ -108,6 +109,7 @@ def _task(
         windows=tuple(part for window in windows for part in window_parts(window, sections.zone, calendars)),
         missed=Missed(said(task.missed, defaults.missed, otherwise=Missed.ONCE.value)),
         source=None if task.each is None else _source(task.each),
+        grace_ns=said(task.grace, defaults.grace, otherwise=TASK_GRACE_NS),
         block=_block(task.block or defaults.block),
         stdout=task.stdout or defaults.stdout,
         stderr=task.stderr or defaults.stderr,

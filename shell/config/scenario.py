@@ -21,7 +21,7 @@ from shell.config.fields import Checked, Duration, Flag, Name, Whole, Word
 from shell.config.problems import InvalidConfiguration, KeyPath, Problem
 from shell.config.reading import Document, parse_file, parse_text
 from shell.config.scenario_faults import HINT, parse_fault
-from shell.config.scenario_values import drift, durations, parse_comparison, positive, probability, sizes
+from shell.config.scenario_values import durations, parse_comparison, parse_drift, positive, probability, sizes
 from shell.config.validation import Section, validate
 from shell.config.window_text import parse_zone
 from shell.hostset import expand
@@ -58,7 +58,7 @@ class HostSection(Section):
 
     latency: Length | None = None
     jitter: Length | None = None
-    drift: Annotated[float, Checked(expects="parts per million", check=drift)] = 0.0
+    drift: Annotated[float, Checked(expects="parts per million", check=parse_drift)] = 0.0
     """how much faster its clock runs, parts per million"""
     processes: Annotated[int, Whole(0, 1_000_000)] = 0
     """processes that its operating system allows; 0: any number"""

@@ -84,7 +84,7 @@ def positive(text: str) -> float:
     return float(text)
 
 
-def drift(text: str) -> float:
+def parse_drift(text: str) -> float:
     """Parts per million, of either sign, at most 100000."""
     if not re.fullmatch(r"-?[0-9]{1,6}(\.[0-9]{1,3})?", text) or abs(float(text)) > 100_000:
         raise ValueError(f"expects parts per million such as -50, {found(text)}")

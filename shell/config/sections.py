@@ -305,6 +305,8 @@ class TaskSettings(Section):
     """slots that a job takes, all on one host (default 1)"""
     nice: Annotated[int | None, Whole(-20, 19)] = None
     """how much a job gives way to others, 19 most (default 0)"""
+    grace: Annotated[int | None, Duration()] = None
+    """between TERM and KILL when a job is ended (default 5s)"""
     periods: PeriodsSection = PeriodsSection()
     limits: LimitsSection = LimitsSection()
     windows: tuple[WindowSection, ...] | None = None

@@ -252,11 +252,10 @@ def test_what_may_be_meant_is_a_warning(line: str, place: str, sentence: str) ->
     assert sentence in warning
 
 
-def test_a_source_without_items_and_a_host_that_is_too_small_are_warnings() -> None:
+def test_a_preferred_host_that_is_too_small_is_a_warning() -> None:
     loaded = load_text(
         "cluster: {hosts: [{name: small, slots: 1}, {name: big, slots: 4}]}\n"
         "tasks:\n  a: {command: [x]}\n  b: {command: [x], each: {done: a}, host: small, slots: 2}\n"
     )
-    assert len(loaded.warnings) == 2
-    assert "finishes no items" in loaded.warnings[0]
-    assert "never runs on its preferred host small" in loaded.warnings[1]
+    assert len(loaded.warnings) == 1
+    assert "never runs on its preferred host small" in loaded.warnings[0]
