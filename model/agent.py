@@ -343,7 +343,8 @@ class Agent:
             self._effects.append(Notice("alarm", f"host {self.name}", self.dirty))
         report = self._complete(attempt, report)
         block = attempt.spec.block
-        if block is not None and block.after and report.outcome is Outcome.EXITED and report.exit_code == 0:
+        went_well = report.outcome is Outcome.EXITED and report.exit_code == 0
+        if block is not None and block.after and went_well and attempt.state is not _S.STOPPING:
             attempt.report = report
             attempt.deadline_ns = now + block.limit_ns
             self._move(attempt, _S.BLOCKED_AFTER, now)

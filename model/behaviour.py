@@ -152,9 +152,7 @@ class DeclaredBehaviour:
             return Reaction(retry=retry, matched=handler.match if handler else "retry")
         if handler is None:
             return NO_REACTION
-        return Reaction(
-            run=handler.run, notify=handler.notify, disable=handler.disable, matched=handler.match
-        )
+        return Reaction(run=handler.run, notify=handler.notify, disable=handler.disable, matched=handler.match)
 
 
 def _expand_block(block: Block, values: dict[str, str]) -> Block:

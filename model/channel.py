@@ -12,13 +12,13 @@ always the earlier one, however long a message was under way; the margin covers 
 from __future__ import annotations
 
 from collections import Counter
-from enum import Enum
 
 from msgspec import Struct
 
 from model.errors import LaulimaError
 from model.job import SECOND
 from model.messages import Batch, Message
+from model.states import State
 
 
 class ChannelTimes(Struct, frozen=True):
@@ -37,7 +37,7 @@ class ProtocolError(LaulimaError):
     """The peer said something that no correct peer says; its connection is to be closed."""
 
 
-class LinkState(Enum):
+class LinkState(State):
     """A link as its superior sees it."""
 
     CLOSED = "closed"

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from enum import Enum
-
 from model.host import Host
 from model.job import AttemptKey, JobSpec, Report
-from model.states import check_move
+from model.states import State, check_move
 
 
-class ControllerJobState(Enum):
+class ControllerJobState(State):
     """Where an attempt is, as the controller knows it."""
 
     QUEUED = "queued"

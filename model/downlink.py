@@ -299,6 +299,7 @@ class Downlink(End):
 
     def _lost(self, key: AttemptKey, why: str) -> Ended:
         self.unconfirmed.pop(key, None)
+        self.given[key].cancel = CancelReason.ORPHAN  # never to be handed down again, nor to live if it still does
         report = Report(Outcome.LOST, reason=why, host=self.name, started=True)
         return Ended(key[0], key[1], report)
 
@@ -326,9 +327,15 @@ class Downlink(End):
         return min(dues) if dues else None
 
     def advance(self, now: int) -> list[Up]:
-        """Ping, ask again, say again, and judge silence and loss, as far as they are due."""
+        """Ping, ask again, judge silence and loss, and say again what is not lost, as far as they are due."""
         if self.state is not LinkState.CLOSED:
             self._advance_connected(now)
+        lost = self._judge_loss(now)
+        if self._resend_at is not None and now >= self._resend_at:
+            self._resend(now)
+        return lost
+
+    def _judge_loss(self, now: int) -> list[Up]:
         if self.given and not self.vouched and not self._lost_judged and now >= self.lost_at:
             if now - self.lost_at >= self.times.ping_ns:  # we stood still ourselves: the peer may have spoken since
                 self._judge_after = now + self.times.silent_ns
@@ -341,8 +348,9 @@ class Downlink(End):
     def _advance_connected(self, now: int) -> None:
         times = self.times
         if self._ping_at is not None and not self.vouched and now >= self._ping_at:
-            if now - self._ping_at >= times.ping_ns:
-                self._unanswered_since = None  # we stood still ourselves: the peer gets its full time to speak
+            if now - self._ping_at >= times.ping_ns:  # we stood still ourselves: the peer gets its full time to speak
+                self._unanswered_since = None
+                self._judge_after = now + times.silent_ns
             self._ping_at = now + times.ping_ns
             self._ping(now)
         silent_at = self.silent_at
@@ -351,8 +359,6 @@ class Downlink(End):
             self._inquire_at = None
         if self._inquire_at is not None and now >= self._inquire_at:
             self._inquire(now)
-        if self._resend_at is not None and now >= self._resend_at:
-            self._resend(now)
 
     def _inquire(self, now: int) -> None:
         self._number = self._inquiry = self._number + 1

@@ -9,9 +9,10 @@ from enum import Enum
 
 from model.channel import ChannelTimes, LinkState
 from model.downlink import Downlink
+from model.states import State
 
 
-class HostState(Enum):
+class HostState(State):
     """OFF by a person; DOWN: no connection; CONNECTING: being tried or asked what it holds; UP: gets work; SILENT:
     connected, not answering; DRAINING: finishes what it has, takes nothing."""
 

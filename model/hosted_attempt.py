@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from enum import Enum
-
 from model.explain import Explanation, Reason
 from model.job import AttemptKey, JobSpec, Outcome, Report
+from model.states import State
 
 
-class AttemptState(Enum):
+class AttemptState(State):
     """Where an attempt is on its host."""
 
     BLOCKED_BEFORE = "waits for files before its start"

@@ -11,6 +11,8 @@ from typing import NewType
 
 from msgspec import Struct
 
+from model.states import State
+
 JobId = NewType("JobId", int)
 """A job's number, given by its scheduler in ascending order and never used again."""
 
@@ -141,7 +143,7 @@ class Report(Struct, frozen=True, array_like=True):
     """process ids that could not be ended (their host is dirty)"""
 
 
-class JobState(Enum):
+class JobState(State):
     """Where a job is, as its scheduler knows it."""
 
     READY = "ready"

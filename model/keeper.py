@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from model.job import AttemptKey, JobId, JobSpec, Outcome, Report
 from model.messages import Entry, Held
-from model.states import check_move
+from model.states import State, check_move
 from model.timers import Timers
 
 TERM = 15
@@ -183,7 +183,7 @@ KeeperEffect = Log | Spawn | SignalTree | Tell
 # the machine
 
 
-class ProcessState(Enum):
+class ProcessState(State):
     """Where an attempt is, for its keeper."""
 
     STARTING = "starting"

@@ -15,6 +15,12 @@ from model.errors import ImpossibleMoveError
 S = TypeVar("S", bound=Enum)
 
 
+class State(Enum):
+    """Base of the states: an enum whose hash is that of the object, for a table is looked up at every move."""
+
+    __hash__ = object.__hash__
+
+
 def check_move(table: Mapping[S, frozenset[S]], old: S, new: S, what: str, story: str = "") -> None:
     """Raise `ImpossibleMoveError`, with the thing's own story, when the table does not hold the move."""
     if new not in table[old]:
