@@ -1,0 +1,67 @@
+"""An agent's log: one line for each complaint, and no more lines than people can read.
+
+Written to the standard error of `live/agent_program.py`, which its server has turned into `agent.log`. Its last lines
+are shown when the agent does not start, so each is a sentence.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, TextIO
+
+from live.clock import boottime_ns, wall_ns
+from model.job import SECOND
+
+LOG_MAX: Final = 1 << 20
+"""Bytes of the log at which the next start sets it aside as `agent.log.1`."""
+LINES_MAX: Final = 20
+"""Lines in MINUTE_NS; further ones are counted only."""
+MINUTE_NS: Final = 60 * SECOND
+
+
+class Complaints:
+    """Writes sentences to a file, with the wall time."""
+
+    def __init__(self, file: TextIO, clock: Callable[[], int] = boottime_ns) -> None:
+        self._file = file
+        self._clock = clock
+        self._minute_ns = clock()
+        self._lines = 0
+        self._untold = 0
+
+    def say(self, sentence: str) -> None:
+        """Write it, or count it when there were too many in this minute."""
+        now = self._clock()
+        if now - self._minute_ns >= MINUTE_NS:
+            if self._untold:
+                self._write(f"{self._untold} more lines in the minute before are left out")
+            self._minute_ns = now
+            self._lines = self._untold = 0
+        self._lines += 1
+        if self._lines > LINES_MAX:
+            self._untold += 1
+        else:
+            self._write(sentence)
+
+    def _write(self, sentence: str) -> None:
+        at = datetime.fromtimestamp(wall_ns() / SECOND, UTC).isoformat(timespec="milliseconds")
+        self._file.write(f"{at} {_on_one_line(sentence)}\n")
+        self._file.flush()
+
+
+def _on_one_line(sentence: str) -> str:
+    """What a peer said may be in it: nothing in the log moves a cursor or hides text."""
+    line = " ".join(sentence.split())
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in line)
+
+
+def set_aside(log: Path) -> None:
+    """Keep a log from growing for ever: called by its one writer's starter, before it is opened."""
+    try:
+        if log.stat().st_size > LOG_MAX:
+            os.replace(log, log.with_name(log.name + ".1"))
+    except FileNotFoundError:
+        return

@@ -1,0 +1,120 @@
+"""Questions about the past: the attempts that ended, and a job's own story. Reads the journal file, changes nothing.
+
+Called by `live/control.py` in a worker thread, and by the command line when no server runs. Each question opens a
+read-only connection of its own and closes it, so that no long reader keeps the write-ahead log from being reused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import msgspec
+from msgspec import Struct
+
+from live.clock import wall_ns
+from model.errors import NotReachableError
+from model.job import JobSpec
+from model.records import JobAccepted, Record
+from model.views import HistoryRow
+
+LIMIT_MAX = 100_000
+"""Rows of one answer at most."""
+STORY_MAX = 50
+"""Records of a job's story at most: the last ones."""
+
+_COLUMNS = ", ".join(HistoryRow.__struct_fields__)
+
+
+class HistoryQuestion(Struct, frozen=True):
+    """What to look for; None: anything. `outcome` may be `exit N` or an outcome's name. `since_ns`: ended within the
+    last so many ns. The answer holds the last `limit` that fit, oldest first."""
+
+    task: str | None = None
+    job: int | None = None
+    outcome: str | None = None
+    host: str | None = None
+    limit: int = 100
+    since_ns: int | None = None
+
+
+class History:
+    """The history in the journal at `path`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        try:
+            connection = sqlite3.connect(f"file:{quote(str(self.path))}?mode=ro", uri=True, timeout=5.0)
+        except sqlite3.OperationalError as error:
+            raise NotReachableError(f"no journal at {self.path}: {error}", "name the state with --state") from error
+        try:
+            connection.execute("PRAGMA query_only=1")
+            yield connection
+        finally:
+            connection.close()
+
+    def attempts(self, question: HistoryQuestion) -> list[HistoryRow]:
+        """The attempts that fit, oldest first."""
+        terms, values = _terms(question)
+        where = f"WHERE {' AND '.join(terms)}" if terms else ""
+        query = f"SELECT {_COLUMNS} FROM attempt {where} ORDER BY ended_at DESC, job DESC, attempt DESC LIMIT ?"  # noqa: S608 - fixed words; every value is bound
+        limit = max(1, min(question.limit, LIMIT_MAX))
+        with self._open() as connection:
+            rows = connection.execute(query, (*values, limit)).fetchall()
+        return [_row(row) for row in reversed(rows)]
+
+    def final(self, job: int) -> HistoryRow | None:
+        """How a job ended; None: it has not, or is not known (any more)."""
+        rows = self.attempts(HistoryQuestion(job=job, limit=LIMIT_MAX))
+        return next((row for row in reversed(rows) if row.final), None)
+
+    def spec(self, job: int) -> JobSpec | None:
+        """What a job was made to do; None: there is none of this number."""
+        query = "SELECT body FROM record WHERE job = ? AND job > 0 AND kind = 'job accepted'"
+        with self._open() as connection:
+            row = connection.execute(query, (job,)).fetchone()
+        if row is None:
+            return None
+        record = msgspec.msgpack.decode(row[0], type=Record)
+        return record.spec if isinstance(record, JobAccepted) else None
+
+    def story(self, job: int) -> list[tuple[int, Record]]:
+        """The job's last records, each with its wall time, oldest first."""
+        decode = msgspec.msgpack.Decoder(Record).decode
+        query = "SELECT wall, body FROM record WHERE job = ? AND job > 0 ORDER BY sequence DESC LIMIT ?"
+        with self._open() as connection:
+            rows = connection.execute(query, (job, STORY_MAX)).fetchall()
+        return [(wall, decode(body)) for wall, body in reversed(rows)]
+
+
+def _row(values: tuple[object, ...]) -> HistoryRow:
+    return msgspec.convert(dict(zip(HistoryRow.__struct_fields__, values, strict=True)), HistoryRow, strict=False)
+
+
+def _terms(question: HistoryQuestion) -> tuple[list[str], list[object]]:
+    terms: list[str] = []
+    values: list[object] = []
+    for column, value in (("task", question.task), ("job", question.job), ("host", question.host)):
+        if value is not None:
+            terms.append(f"{column} = ?")
+            values.append(value)
+    if question.outcome is not None:
+        word, _, code = question.outcome.strip().partition(" ")
+        if word.lower() == "exit" and code.strip().isdigit():
+            terms.append("outcome = 'EXITED' AND exit_code = ?")
+            values.append(int(code))
+        elif word.lower() == "failed":
+            terms.append("NOT (outcome = 'EXITED' AND exit_code = 0)")
+        else:
+            terms.append("outcome = ?")
+            values.append(question.outcome.strip().upper().replace("-", "_").replace(" ", "_"))
+    if question.since_ns is not None:
+        terms.append("ended_at >= ?")
+        values.append(wall_ns() - question.since_ns)
+    return terms, values

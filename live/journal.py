@@ -1,0 +1,328 @@
+"""The journal: every record in the order in which it was decided, and the history of attempts, in one SQLite file.
+
+Rules: one writer; one transaction for each turn of the loop; a commit that returned is on the disk (WAL,
+`synchronous=FULL`; RELIABILITY P5, decision 9). The history row of an attempt is written in the transaction of its
+`AttemptEnded`, so the two never differ. Reading for people is `live/history.py`, over a connection of its own.
+
+Called by `live/loop.py` (append) and `live/server.py` (open, epoch, replay). What the records mean belongs to
+`model/records.py`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from live.clock import boot_id, monotonic_ns, wall_ns
+from live.file_system import network_file_system
+from live.state_directory import refuse_others
+from model.errors import LaulimaError
+from model.job import JobSpec
+from model.records import AttemptEnded, AttemptStarted, JobAccepted, Record
+from model.view_rows import command_text
+
+SCHEMA = 1
+"""`PRAGMA user_version` of the tables below."""
+APPLICATION = 0x6C617531
+"""`PRAGMA application_id`: "lau1"."""
+WAL_LIMIT_BYTES = 64 << 20
+RESERVE_BYTES = 4 << 20
+"""Kept free for the ends of what already runs, for when the disk is full (RELIABILITY decision 10)."""
+REMEMBERED_JOBS_MAX = 200_000
+"""Unfinished jobs whose particulars are kept in memory for their history rows; beyond it they are read back."""
+
+_TABLES = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
+CREATE TABLE boot (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE) STRICT;
+CREATE TABLE record (
+    sequence INTEGER PRIMARY KEY, node TEXT NOT NULL, kind TEXT NOT NULL, job INTEGER NOT NULL,
+    wall INTEGER NOT NULL, clock INTEGER NOT NULL, boot INTEGER NOT NULL, body BLOB NOT NULL) STRICT;
+CREATE INDEX record_job ON record (job) WHERE job > 0;
+CREATE TABLE attempt (
+    job INTEGER NOT NULL, attempt INTEGER NOT NULL, task TEXT NOT NULL, item TEXT, command TEXT NOT NULL,
+    host TEXT NOT NULL, outcome TEXT NOT NULL, exit_code INTEGER, signal INTEGER, reason TEXT NOT NULL,
+    accepted_at INTEGER NOT NULL, started_at INTEGER, ended_at INTEGER NOT NULL, waited_ns INTEGER NOT NULL,
+    ran_for_ns INTEGER NOT NULL, final INTEGER NOT NULL, stdout_bytes INTEGER NOT NULL, stderr_bytes INTEGER NOT NULL,
+    PRIMARY KEY (job, attempt)) STRICT, WITHOUT ROWID;
+CREATE INDEX attempt_ended ON attempt (ended_at);
+INSERT INTO meta VALUES ('epoch', 0);
+"""
+_INSERT_RECORD = "INSERT INTO record (node, kind, job, wall, clock, boot, body) VALUES (?, ?, ?, ?, ?, ?, ?)"
+_INSERT_ATTEMPT = """
+INSERT INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (job, attempt) DO UPDATE SET
+    outcome = excluded.outcome, exit_code = excluded.exit_code, signal = excluded.signal,
+    reason = excluded.reason || ', after ' || outcome || ifnull(' ' || exit_code, ifnull(' ' || signal, '')),
+    ended_at = excluded.ended_at, final = excluded.final
+"""
+"""A job that waits for its next attempt may be ended meanwhile: then its last attempt's row says that, too."""
+
+
+class JournalError(LaulimaError):
+    """The journal cannot be used."""
+
+
+class JournalFullError(JournalError):
+    """No room on the disk. Nothing of the transaction was written; the same one may be tried again."""
+
+
+class JournalBrokenError(JournalError):
+    """The disk failed or the file is damaged. Nothing of the transaction was written; the file is left as it is."""
+
+
+class Header(Struct, frozen=True):
+    """What the driver adds to a record. `clock_ns` is the node's own clock and means nothing in another boot."""
+
+    sequence: int
+    boot: str
+    wall_ns: int
+    clock_ns: int
+
+
+class _Accepted(Struct, frozen=True, gc=False):
+    """What a history row takes from the job's acceptance."""
+
+    task: str
+    item: str | None
+    command: str
+    accepted_at: int
+
+
+class Journal:
+    """The open journal at `path`; one thread at a time may use it. Raises JournalError when the file system, the
+    owner or the version is wrong."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        _refuse_network(path.parent)
+        refuse_others(path.parent)
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        refuse_others(path)
+        self._reserve = path.with_name(path.name + ".reserve")
+        self._encoder = msgspec.msgpack.Encoder()
+        self._decoder: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(Record)
+        self._kinds: dict[type, tuple[str, bool]] = {}
+        self._accepted: dict[int, _Accepted] = {}
+        self._started: dict[tuple[int, int], int] = {}
+        self._connection = sqlite3.connect(path, isolation_level=None, timeout=5.0, check_same_thread=False)
+        try:
+            self._prepare()
+        except sqlite3.Error as error:
+            self._connection.close()
+            raise _explain(error, path) from error
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _prepare(self) -> None:
+        execute = self._connection.execute
+        version = execute("PRAGMA user_version").fetchone()[0]
+        if version not in (0, SCHEMA):
+            raise JournalError(
+                f"{self.path} was written by another version (schema {version}, this one writes {SCHEMA})",
+                "use the version that wrote it, or another state directory",
+            )
+        mode = execute("PRAGMA journal_mode=WAL").fetchone()[0]
+        if mode != "wal":
+            raise JournalError(f"{self.path}: this file system does not take SQLite's WAL mode", "use a local disk")
+        execute("PRAGMA synchronous=FULL")
+        execute("PRAGMA temp_store=MEMORY")
+        execute(f"PRAGMA journal_size_limit={WAL_LIMIT_BYTES}")
+        if version == 0:
+            self._connection.executescript(
+                f"BEGIN; {_TABLES} PRAGMA application_id={APPLICATION}; PRAGMA user_version={SCHEMA}; COMMIT;"
+            )
+        execute("INSERT OR IGNORE INTO boot (id) VALUES (?)", (boot_id(),))
+        self._boot: int = execute("SELECT number FROM boot WHERE id = ?", (boot_id(),)).fetchone()[0]
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def epoch(self) -> int:
+        """A number that grows with each call and is on the disk before it is returned: which life of ours this is."""
+        with self._transaction():
+            self._connection.execute("UPDATE meta SET value = value + 1 WHERE name = 'epoch'")
+            number: int = self._connection.execute("SELECT value FROM meta WHERE name = 'epoch'").fetchone()[0]
+        return number
+
+    def append(self, records: Iterable[tuple[str, Record]]) -> None:
+        """Write (node, record) pairs in one transaction; on return they are on the disk.
+
+        Raises JournalFullError or JournalBrokenError, and then nothing was written and the call may be repeated.
+        """
+        wall, clock, boot = wall_ns(), monotonic_ns(), self._boot
+        encode, describe = self._encoder.encode, self._kinds
+        rows: list[tuple[str, str, int, int, int, int, bytes]] = []
+        attempts: list[tuple[object, ...]] = []
+        for node, record in records:
+            kind = describe.get(type(record)) or self._describe(type(record))
+            job: int = record.job if kind[1] else 0  # type: ignore[union-attr]
+            rows.append((node, kind[0], job, wall, clock, boot, encode(record)))
+            if node == "scheduler" and kind[1]:
+                self._note(record, wall, attempts)
+        with self._transaction():
+            self._connection.executemany(_INSERT_RECORD, rows)
+            if attempts:
+                self._connection.executemany(_INSERT_ATTEMPT, attempts)
+
+    def _describe(self, kind: type) -> tuple[str, bool]:
+        tag = kind.__struct_config__.tag  # type: ignore[attr-defined]
+        found = self._kinds[kind] = (str(tag), "job" in kind.__struct_fields__)  # type: ignore[attr-defined]
+        return found
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        execute = self._connection.execute
+        try:
+            execute("BEGIN IMMEDIATE")
+            yield
+            execute("COMMIT")
+        except sqlite3.Error as error:
+            if self._connection.in_transaction:
+                with contextlib.suppress(sqlite3.Error):  # the first error is the one to tell
+                    execute("ROLLBACK")
+            raise _explain(error, self.path) from error
+
+    # the reserve
+
+    def keep_reserve(self) -> bool:
+        """Set room aside for the ends of what already runs; False when the disk has none."""
+        try:
+            reserve = os.open(self._reserve, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            try:
+                os.posix_fallocate(reserve, 0, RESERVE_BYTES)
+            finally:
+                os.close(reserve)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise JournalBrokenError(f"{self._reserve}: {error.strerror}", "check the disk") from error
+            self.spend_reserve()
+            return False
+        return True
+
+    def spend_reserve(self) -> bool:
+        """Give the room back to the file system; False when there was none left."""
+        try:
+            self._reserve.unlink()
+        except FileNotFoundError:
+            return False
+        return True
+
+    # the history rows
+
+    def _note(self, record: Record, wall: int, attempts: list[tuple[object, ...]]) -> None:
+        """Follow a job of the scheduler, and make the row of an attempt that ended. Repeating it is harmless."""
+        kind = type(record)
+        if kind is AttemptEnded:
+            assert isinstance(record, AttemptEnded)
+            attempts.append(self._row(record, wall))
+        elif kind is AttemptStarted:
+            assert isinstance(record, AttemptStarted)
+            self._started[record.job, record.attempt] = wall
+        elif kind is JobAccepted:
+            assert isinstance(record, JobAccepted)
+            if len(self._accepted) >= REMEMBERED_JOBS_MAX:
+                self._accepted.pop(next(iter(self._accepted)))
+            self._accepted[record.job] = _accepted(record.spec, wall)
+
+    def _row(self, ended: AttemptEnded, wall: int) -> tuple[object, ...]:
+        job, attempt, report = ended.job, ended.attempt, ended.report
+        accepted = self._accepted.get(job) or self._read_accepted(job, wall)
+        if ended.final:
+            self._accepted.pop(job, None)
+        started = self._started.pop((job, attempt), None)
+        if started is None and report.started:
+            started = self._read_started(job, attempt) or wall - report.ran_for_ns
+        return (
+            job, attempt, accepted.task, accepted.item, accepted.command, report.host, report.outcome.value,
+            report.exit_code, report.signal, report.reason, accepted.accepted_at, started, wall,
+            report.waited_ns, report.ran_for_ns, ended.final, report.stdout_bytes, report.stderr_bytes,
+        )  # fmt: skip
+
+    def _read_accepted(self, job: int, wall: int) -> _Accepted:
+        """The particulars of a job that an earlier life of this process accepted."""
+        for kind, at, body in self._of_job(job):
+            if kind == "job accepted":
+                record = self._decoder.decode(body)
+                assert isinstance(record, JobAccepted)
+                found = self._accepted[job] = _accepted(record.spec, at)
+                return found
+        return _Accepted("", None, "", wall)
+
+    def _read_started(self, job: int, attempt: int) -> int | None:
+        for kind, at, body in self._of_job(job):
+            if kind == "attempt started":
+                record = self._decoder.decode(body)
+                if isinstance(record, AttemptStarted) and record.attempt == attempt:
+                    return at
+        return None
+
+    def _of_job(self, job: int) -> list[tuple[str, int, bytes]]:
+        query = "SELECT kind, wall, body FROM record WHERE job = ? AND job > 0 AND node = 'scheduler' ORDER BY sequence"
+        return self._connection.execute(query, (job,)).fetchall()
+
+    # reading at the start
+
+    def replay(self, node: str | None = None) -> Iterator[tuple[Header, Record]]:
+        """All records (of `node`) in order, each with its header. Raises JournalBrokenError on a damaged file."""
+        boots = dict(self._connection.execute("SELECT number, id FROM boot"))
+        rows = self._connection.execute(
+            "SELECT sequence, boot, wall, clock, body FROM record WHERE ? IN (node, '') ORDER BY sequence",
+            (node or "",),
+        )
+        decode = self._decoder.decode
+        sequence = 0
+        try:
+            for sequence, boot, wall, clock, body in rows:
+                yield Header(sequence, boots[boot], wall, clock), decode(body)
+        except sqlite3.Error as error:
+            raise _explain(error, self.path) from error
+        except msgspec.MsgspecError as error:
+            raise JournalBrokenError(
+                f"{self.path}: record {sequence} cannot be read: {error}",
+                "the file was left as it is; start with another state directory or restore a copy",
+            ) from error
+
+    def prune_history(self, before_ns: int, limit: int = 1000) -> int:
+        """Forget up to `limit` history rows of attempts that ended before `before_ns` (wall time); how many went."""
+        with self._transaction():
+            done = self._connection.execute(
+                "DELETE FROM attempt WHERE (job, attempt) IN "
+                "(SELECT job, attempt FROM attempt WHERE ended_at < ? ORDER BY ended_at LIMIT ?)",
+                (before_ns, limit),
+            )
+        return done.rowcount
+
+
+def _accepted(spec: JobSpec, wall: int) -> _Accepted:
+    return _Accepted(spec.task, spec.item, command_text(spec), wall)
+
+
+def _refuse_network(directory: Path) -> None:
+    name = network_file_system(directory)
+    if name is not None:
+        raise JournalError(
+            f"{directory} lies on a network file system ({name}), where the journal would not be safe",
+            "choose a directory on a local disk: --state /var/tmp/NAME",
+        )
+
+
+def _explain(error: sqlite3.Error, path: Path) -> JournalError:
+    """The error of SQLite in our words, by whose fault it is."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_FULL:
+        return JournalFullError(f"the disk of {path} is full", "make room; the server goes on by itself")
+    if code == sqlite3.SQLITE_BUSY:
+        return JournalError(f"{path} is locked by another program", "end the program that writes to it")
+    return JournalBrokenError(
+        f"{path}: {error} ({getattr(error, 'sqlite_errorname', 'SQLite')})",
+        "the file was left as it is; check the disk, restore a copy, or start with another state directory",
+    )

@@ -1,0 +1,50 @@
+"""One thread that commits: a disk that takes its time to sync holds up nothing but what must wait for it.
+
+Used by `live/loop.py`: one transaction is under way at a time, and the next one takes all that has come meanwhile
+(group commit). The journal's connection belongs to this thread from the first `commit` until `close`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from queue import SimpleQueue
+
+from live.journal import Journal
+from model.records import Record
+
+Batch = Sequence[tuple[str, Record]]
+
+
+class JournalWriter:
+    """Commits batches of records in the order in which they are given. `done(error)` is called in the loop."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, journal: Journal, done: Callable[[Exception | None], None]
+    ) -> None:
+        self._loop = loop
+        self._journal = journal
+        self._done = done
+        self._batches: SimpleQueue[Batch | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="laulima-journal", daemon=True)
+        self._thread.start()
+
+    def commit(self, records: Batch) -> None:
+        """Begin; `done` follows."""
+        self._batches.put(records)
+
+    def close(self) -> None:
+        """End the thread, after the transaction that is under way. `done` is not called any more once this returned and
+        the loop is closed."""
+        self._batches.put(None)
+        self._thread.join()
+
+    def _work(self) -> None:
+        while (records := self._batches.get()) is not None:
+            error: Exception | None = None
+            try:
+                self._journal.append(records)
+            except Exception as failure:  # noqa: BLE001 - brought to the loop, which knows what to do
+                error = failure
+            self._loop.call_soon_threadsafe(self._done, error)

@@ -1,0 +1,338 @@
+"""The agent's side of its keepers: start them, adopt the ones that live already, talk to them, start dead ones again.
+
+Keepers are started with `multiprocessing` (the forkserver context): one short-lived process takes the lock of each
+keeper, makes its socket, forks it and ends; so a keeper is nobody's multiprocessing child, nothing joins it, and it
+outlives the agent. A keeper that died is started again under its number, reads the log of the dead one, ends what is
+left of its jobs, and holds their ends; so an agent learns everything from `Holding`, whatever happened.
+
+Everything but `_start_keepers` (in that short-lived process) runs in the agent's event loop. Nothing is decided here
+about jobs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from live import keeper_process
+from live.clock import boottime_ns
+from live.keeper_frames import BACKLOG_MAX, FrameError, frame_orders, message_frames
+from live.processes import base_environment
+from live.spool import Spool, SpoolBusyError, lock_file, read_log, write_owner
+from model.errors import LaulimaError
+from model.keeper import KeeperMessage, Leave, Order, Start
+
+START_SECONDS = 30.0
+"""How long the start of keepers may take."""
+RETRY_SECONDS = (0.01, 5.0)
+"""First and longest pause before a keeper that cannot be reached is tried again."""
+BACKLOG = 8
+"""Connections that may wait at a keeper's socket."""
+ERRORS_MAX = 1 << 20
+"""Bytes of complaints of a keeper that are kept; then the file is begun anew at its next start."""
+
+
+class KeeperError(LaulimaError):
+    """A keeper cannot be started."""
+
+
+class Keepers:
+    """The keepers of one spool. `numbers` are those that must be heard before it is known what runs here: the wanted
+    ones and those of an earlier life that still hold something. All methods belong to the loop's thread."""
+
+    def __init__(
+        self,
+        spool: Spool,
+        host: str,
+        directory: Path,
+        count: int,
+        on_message: Callable[[int, KeeperMessage], None],
+        on_up: Callable[[int], None],
+        on_down: Callable[[int], None],
+        on_trouble: Callable[[str], None] = lambda _text: None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """`host`: LAULIMA_HOST of the jobs. `directory`: where jobs run that name no directory. `environment`: from
+        which their small environment is taken (default: ours)."""
+        self._spool = spool
+        self._settings = keeper_process.Settings(
+            spool=str(spool.path),
+            identity=spool.identity,
+            host=host,
+            directory=str(directory.absolute()),
+            environment=base_environment(os.environ if environment is None else environment),
+        )
+        self.on_message = on_message
+        self.on_up = on_up
+        self.on_down = on_down
+        self.on_trouble = on_trouble
+        wanted = set(range(count))
+        self.numbers = tuple(sorted(wanted | {number for number in spool.keepers() if self._holds_something(number)}))
+        self._links: dict[int, _Link] = {}
+        self._leaving: set[int] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
+        self._directory = os.open(spool.path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._gone = asyncio.Event()
+
+    def _holds_something(self, number: int) -> bool:
+        """A keeper that lives, or a log with attempts in it."""
+        try:
+            os.close(lock_file(self._spool.path / f"keeper-{number}.lock"))
+        except SpoolBusyError:
+            return True
+        contents = read_log(self._spool.path / f"keeper-{number}.log")
+        return bool(contents.begun or contents.ended)
+
+    async def start(self) -> None:
+        """Adopt or start all `numbers`; on_up is called for each. Raises KeeperError when one does not come."""
+        await self._bring_up(list(self.numbers))
+
+    def send(self, number: int, order: Order) -> None:
+        """Orders of one turn of the loop travel together. One for a keeper that is down is dropped: what it holds is
+        said by its successor, and what it does not hold was not started."""
+        link = self._links.get(number)
+        if link is None:
+            return
+        if isinstance(order, Leave):
+            self._leaving.add(number)
+        elif isinstance(order, Start):
+            self._leaving.discard(number)
+        link.send(order)
+
+    async def gone(self) -> None:
+        """Wait until every keeper has gone away, after `Leave` was sent to all of them."""
+        while self._links:
+            self._gone.clear()
+            await self._gone.wait()
+
+    async def close(self) -> None:
+        """Leave the keepers to themselves. What was sent is given to the kernel first, within a second."""
+        self._closed = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        links = list(self._links.values())
+        for link in links:
+            link.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1):
+                await asyncio.gather(*(link.lost for link in links))
+        for link in links:
+            link.abort()
+        os.close(self._directory)
+
+    # bringing up
+
+    async def _bring_up(self, numbers: list[int]) -> None:
+        pause = RETRY_SECONDS[0]
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                missing = [number for number in numbers if not await self._connect(number)]
+                while missing:
+                    await asyncio.to_thread(_run_starter, self._settings, missing)
+                    missing = [number for number in missing if not await self._connect(number)]
+                    if missing:
+                        await asyncio.sleep(pause)  # one that is going away still holds its lock, or its log is read
+                        pause = min(2 * pause, RETRY_SECONDS[1])
+        except TimeoutError:
+            names = ", ".join(map(str, numbers))
+            raise KeeperError(
+                f"keeper {names} did not start within {START_SECONDS:g} s", f"see keeper-*.err in {self._spool.path}"
+            ) from None
+
+    async def _connect(self, number: int) -> bool:
+        """False: nobody listens."""
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        try:
+            connection.connect(_socket_path(self._directory, number))
+        except OSError:
+            connection.close()
+            return False
+        loop = asyncio.get_running_loop()
+        _, link = await loop.create_unix_connection(lambda: _Link(self, number), sock=connection)
+        if link.lost.done():
+            return False
+        self._links[number] = link
+        self._leaving.discard(number)
+        self.on_up(number)
+        return True
+
+    def _lost(self, number: int, link: _Link) -> None:
+        if self._links.get(number) is not link:
+            return
+        del self._links[number]
+        self._gone.set()
+        if self._closed or number in self._leaving:
+            return
+        self.on_down(number)
+        task = asyncio.get_running_loop().create_task(self._restart(number))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _restart(self, number: int) -> None:
+        pause = RETRY_SECONDS[0]
+        while True:
+            try:
+                await self._bring_up([number])
+            except KeeperError as error:
+                self.on_trouble(f"{error}; {error.hint}")
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, RETRY_SECONDS[1])
+            else:
+                return
+
+
+class _Link(asyncio.Protocol):
+    """The connection to one keeper."""
+
+    def __init__(self, keepers: Keepers, number: int) -> None:
+        self._keepers = keepers
+        self._number = number
+        self._loop = asyncio.get_running_loop()
+        self._frames = message_frames()
+        self._orders: list[Order] = []
+        self._transport: asyncio.Transport | None = None
+        self.lost: asyncio.Future[None] = self._loop.create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        transport.set_write_buffer_limits(high=BACKLOG_MAX)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for messages in self._frames.feed(data):
+                for message in messages:
+                    self._keepers.on_message(self._number, message)
+        except FrameError as error:
+            self._keepers.on_trouble(f"keeper {self._number}: {error}")
+            self.abort()
+
+    def pause_writing(self) -> None:
+        self._keepers.on_trouble(f"keeper {self._number} does not read; its connection is closed")
+        self.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        if not self.lost.done():
+            self.lost.set_result(None)
+        self._keepers._lost(self._number, self)  # noqa: SLF001 - two halves of one thing
+
+    def send(self, order: Order) -> None:
+        if not self._orders:
+            self._loop.call_soon(self._flush)
+        self._orders.append(order)
+
+    def _flush(self) -> None:
+        orders, self._orders = self._orders, []
+        if self._transport is not None and orders:
+            self._transport.write(frame_orders(orders, boottime_ns()))
+
+    def close(self) -> None:
+        self._flush()
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+
+def _socket_path(directory: int, number: int) -> str:
+    """A unix socket's path may have 107 bytes; through the descriptor of its directory it is short wherever that is."""
+    return f"/proc/self/fd/{directory}/keeper-{number}.sock"
+
+
+# in the short-lived process
+
+
+def _run_starter(settings: keeper_process.Settings, numbers: list[int]) -> None:
+    """Start the keepers that do not live. Blocks for some 0.1 s. Raises KeeperError."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["live.keepers"])
+    starter = context.Process(target=_start_keepers, args=(settings, numbers), name="laulima-starter")
+    starter.start()
+    starter.join(START_SECONDS)
+    code = starter.exitcode
+    if code is None:
+        starter.kill()
+        starter.join()
+    starter.close()
+    if code != 0:
+        raise KeeperError(f"keepers could not be started (status {code})", f"see keeper-*.err in {settings.spool}")
+
+
+def _start_keepers(settings: keeper_process.Settings, numbers: list[int]) -> None:
+    """Fork a keeper for each number that is free."""
+    for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(ignored, signal.SIG_IGN)  # before there is a keeper, so it is deaf from its first instant
+    spool = Path(settings.spool)
+    for number in numbers:
+        try:
+            lock = lock_file(spool / f"keeper-{number}.lock")
+        except SpoolBusyError:
+            continue  # it lives, or is about to be gone
+        listener = _listen(spool, number)
+        pid = os.fork()
+        if pid == 0:
+            _be_keeper(number, settings, listener, lock)
+        write_owner(lock, pid)
+        os.close(lock)
+        listener.close()
+
+
+def _listen(spool: Path, number: int) -> socket.socket:
+    (spool / f"keeper-{number}.sock").unlink(missing_ok=True)
+    directory = os.open(spool, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    mask = os.umask(0o177)
+    try:
+        listener.bind(_socket_path(directory, number))
+        listener.listen(BACKLOG)
+    finally:
+        os.umask(mask)
+        os.close(directory)
+    return listener
+
+
+def _be_keeper(number: int, settings: keeper_process.Settings, listener: socket.socket, lock: int) -> None:
+    """Never returns: what this process inherited from multiprocessing is closed, so nothing of it is kept alive."""
+    status = 1
+    try:
+        os.setsid()
+        _close_inherited(Path(settings.spool) / f"keeper-{number}.err", {listener.fileno(), lock})
+        keeper_process.main(number, settings, listener, lock)
+        status = 0
+    except BaseException:  # noqa: BLE001 - the last words of a process that ends here
+        traceback.print_exc()
+        sys.stderr.flush()
+    finally:
+        os._exit(status)
+
+
+def _close_inherited(errors: Path, keep: set[int]) -> None:
+    """Standard input from nothing, output and errors to a file, everything else closed."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+    complaints = os.open(errors, flags, 0o600)
+    if os.fstat(complaints).st_size > ERRORS_MAX:
+        os.ftruncate(complaints, 0)
+    nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    os.dup2(nothing, 0)
+    os.dup2(complaints, 1)
+    os.dup2(complaints, 2)
+    start = 3
+    for kept in sorted(keep):
+        os.closerange(start, kept)
+        start = kept + 1
+    os.closerange(start, os.sysconf("SC_OPEN_MAX"))
+    with open("/proc/self/comm", "w", encoding="ascii") as name:
+        name.write("laulima-keeper")

@@ -1,0 +1,298 @@
+"""One link of the job channel: a hello, then batches, over a transport. The same at both ends.
+
+`live/links.py` (the superior's end) and `live/listener.py` (an agent's end) make links and hear from them through a
+`LinkOwner`. The rules about lost or late messages are not here but in `model/channel.py`: what is given to a link that
+ends is gone.
+
+States: GREETING until both ends know each other (HELLO_SECONDS), then OPEN, then ENDED. Every fault of the peer ends
+this link with a reason, and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from enum import Enum
+from typing import Annotated, Final, Protocol
+
+import msgspec
+
+from live import hello
+from live.hello import Hello, HelloError, Refused, Side
+from live.transport import Transport
+from live.wire import Wire, WireError
+from model.errors import LaulimaError
+from model.messages import Batch, Down, Up
+
+HELLO_SECONDS: Final = 5.0
+"""From the connection to the end of both hellos."""
+PARTIAL_SECONDS: Final = 30.0
+"""From a frame's first byte to its last."""
+CLOSE_SECONDS: Final = 1.0
+"""How long a link that ends may try to send its last words."""
+FRAMES_A_TURN: Final = 64
+"""Frames of one link that are handled before other links get their turn."""
+MESSAGES_MAX: Final = 100_000
+"""Messages in one batch; a host's whole inventory is one message."""
+
+
+class LinkOwner(Protocol):
+    """Who hears from a link. `link_up` may raise a LaulimaError to refuse; then `link_down` follows with its text."""
+
+    def link_up(self, link: Link, peer: Hello) -> None: ...
+
+    def link_batch(self, link: Link, batch: Batch) -> None: ...
+
+    def link_down(self, link: Link, reason: str) -> None:
+        """Called once for each link that was not closed by its owner. `link.left`: the peer left on purpose."""
+
+
+class LinkState(Enum):
+    GREETING = "greeting"
+    OPEN = "open"
+    ENDED = "ended"
+
+
+class DownBatch(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """`model.messages.Batch` as an agent may get it: what no superior says does not decode."""
+
+    epoch: int
+    sequence: int
+    receiver_epoch: int
+    messages: Annotated[tuple[Down, ...], msgspec.Meta(max_length=MESSAGES_MAX)]
+
+
+class UpBatch(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """`model.messages.Batch` as a superior may get it."""
+
+    epoch: int
+    sequence: int
+    receiver_epoch: int
+    messages: Annotated[tuple[Up, ...], msgspec.Meta(max_length=MESSAGES_MAX)]
+
+
+_encoder: Final = msgspec.msgpack.Encoder()
+_down_decoder: Final = msgspec.msgpack.Decoder(DownBatch)
+_up_decoder: Final = msgspec.msgpack.Decoder(UpBatch)
+
+
+def encode_batch(batch: Batch) -> bytes:
+    return _encoder.encode(batch)
+
+
+def decode_batch(data: bytes, receiver: Side) -> Batch:
+    """Raises WireError for what `receiver` cannot have been sent by a correct peer."""
+    try:
+        said = _down_decoder.decode(data) if receiver is Side.AGENT else _up_decoder.decode(data)
+    except (msgspec.MsgspecError, RecursionError, ValueError) as error:
+        raise WireError(f"its batch cannot be read: {error}") from error
+    return Batch(said.epoch, said.sequence, said.receiver_epoch, said.messages)
+
+
+class Link:
+    """One connected link. `dials`: this end made the connection, and so says hello first."""
+
+    __slots__ = (
+        "_dials",
+        "_loop",
+        "_owner",
+        "_partial_frame",
+        "_partial_since",
+        "_side",
+        "_timer",
+        "_transport",
+        "_wire",
+        "own",
+        "peer",
+        "state",
+    )
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, own: Hello, owner: LinkOwner, dials: bool) -> None:
+        self._loop = loop
+        self._owner = owner
+        self._dials = dials
+        self._side = Side(own.side)
+        self.own = own
+        self.peer: Hello | None = None
+        """who is at the other end, once it is known"""
+        self.state = LinkState.GREETING
+        self._wire = Wire(self._delivered)
+        self._transport = Transport(loop, self._wire.outgoing, self._received, self._ended)
+        self._partial_frame = -1
+        self._partial_since = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self, connected: socket.socket) -> None:
+        """Own this connected socket, and begin."""
+        self._transport.attach_socket(connected)
+        self._begin()
+
+    def start_pipes(self, read_fd: int, write_fd: int) -> None:
+        """Own these descriptors, and begin."""
+        self._transport.attach_pipes(read_fd, write_fd)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._timer = self._loop.call_later(HELLO_SECONDS, self._hello_late)
+        if self._dials:
+            self._wire.deliver(hello.encode(self.own), self._hello_answered)
+            self._transport.flush()
+
+    # for the owner
+
+    @property
+    def ended(self) -> bool:
+        return self.state is LinkState.ENDED
+
+    @property
+    def left(self) -> bool:
+        """Whether the peer ended the link on purpose, with a goodbye."""
+        return self._wire.left
+
+    @property
+    def backlog_bytes(self) -> int:
+        """Bytes that wait for the peer."""
+        return self._wire.backlog_bytes
+
+    def send(self, batch: Batch) -> None:
+        """Send a batch, without waiting. Dropped unless OPEN. A link whose peer is too slow ends (in a later turn)."""
+        if self.state is not LinkState.OPEN:
+            return
+        try:
+            self._wire.deliver(encode_batch(batch))
+        except WireError as error:
+            self._loop.call_soon(self._fail, str(error))
+        else:
+            self._transport.flush()
+
+    def close(self, goodbye: bool = False) -> None:
+        """End it; the owner hears nothing more. `goodbye`: this end leaves on purpose, and says so first."""
+        if self.state is LinkState.ENDED:
+            return
+        if goodbye:
+            try:
+                self._wire.goodbye()
+            except WireError:
+                goodbye = False  # it takes nothing any more: it sees the end of the connection instead
+        self._stop(flush=goodbye)
+
+    # what comes in
+
+    def _received(self, data: bytes) -> None:
+        self._wire.feed(data)
+        self._serve()
+
+    def _serve(self) -> None:
+        if self.state is LinkState.ENDED:
+            return
+        try:
+            more = self._wire.serve(FRAMES_A_TURN)
+        except LaulimaError as error:
+            self._fail(str(error))
+            return
+        except Exception:
+            self._fail("this end failed")
+            raise
+        if self.ended:
+            return
+        self._transport.flush()
+        if self._wire.left:
+            self._fail("the other end left")
+        elif more:
+            self._transport.pause()
+            self._loop.call_soon(self._serve)
+        else:
+            self._transport.resume()
+            if self.state is LinkState.OPEN and self._wire.partial:
+                self._watch_partial()
+
+    def _delivered(self, payload: bytes) -> bytes:
+        """The peer's `deliver`; the return value is the reply."""
+        if self.state is LinkState.OPEN:
+            assert self.peer is not None
+            batch = decode_batch(payload, self._side)
+            if batch.epoch != self.peer.epoch:  # a wrong one would make all that the true life says look stale
+                raise WireError(f"its batch speaks for life {batch.epoch}, its hello spoke for {self.peer.epoch}")
+            self._owner.link_batch(self, batch)
+            return b""
+        if self._dials:
+            raise WireError("it spoke before it had answered the hello")
+        return self._greet(payload)
+
+    def _greet(self, payload: bytes) -> bytes:
+        """Judge the first word of a peer that dialled; the reply is our hello, or why not."""
+        try:
+            other = hello.decode(payload)
+            if isinstance(other, Refused):
+                raise HelloError("its first word is no hello")
+            hello.check(self.own, other)
+            self._open(other)
+        except LaulimaError as error:
+            self._wire.close()  # what else it has sent is not looked at
+            self._loop.call_soon(self._fail, str(error))
+            return hello.encode(Refused(str(error)[: hello.TEXT_MAX]))
+        return hello.encode(self.own)
+
+    def _hello_answered(self, payload: bytes) -> None:
+        answer = hello.decode(payload)
+        if isinstance(answer, Refused):
+            raise HelloError(answer.text[: hello.TEXT_MAX])
+        hello.check(self.own, answer)
+        self._open(answer)
+
+    def _open(self, peer: Hello) -> None:
+        self.peer = peer
+        self.state = LinkState.OPEN
+        self._wire.accept_large()
+        self._cancel_timer()
+        self._owner.link_up(self, peer)
+
+    # time
+
+    def _hello_late(self) -> None:
+        self._timer = None
+        self._fail(f"no hello within {HELLO_SECONDS:g} s")
+
+    def _watch_partial(self) -> None:
+        """A frame has begun: it must end in time. One timer, looked at when it fires, costs a busy link nothing."""
+        if self._partial_frame != self._wire.frames:
+            self._partial_frame = self._wire.frames
+            self._partial_since = self._loop.time()
+        if self._timer is None:
+            self._timer = self._loop.call_at(self._partial_since + PARTIAL_SECONDS, self._partial_late)
+
+    def _partial_late(self) -> None:
+        self._timer = None
+        if not self._wire.partial:
+            return
+        if self._partial_frame != self._wire.frames:
+            self._watch_partial()
+        elif self._loop.time() >= self._partial_since + PARTIAL_SECONDS:
+            self._fail(f"its frame was not complete within {PARTIAL_SECONDS:g} s")
+        else:
+            self._timer = self._loop.call_at(self._partial_since + PARTIAL_SECONDS, self._partial_late)
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    # the end
+
+    def _ended(self, reason: str) -> None:
+        """The transport is gone."""
+        self._fail(reason)
+
+    def _fail(self, reason: str) -> None:
+        if self.state is not LinkState.ENDED:
+            self._stop(flush=True)
+            self._owner.link_down(self, reason)
+
+    def _stop(self, flush: bool) -> None:
+        self.state = LinkState.ENDED
+        self._cancel_timer()
+        self._wire.close()
+        if flush:
+            self._transport.close_when_empty(CLOSE_SECONDS)
+        else:
+            self._transport.close()

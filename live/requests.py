@@ -1,0 +1,384 @@
+"""What each verb of the control socket does: reads of the machines and of the history, orders and their answers.
+
+Made by `live/server.py`, called by `live/control.py`. A change returns when the machine has answered, which is when the
+effect has happened or is certain to happen. The verbs and the shape of their data are the contract with the command
+line; rows are those of `model/views.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from live.clock import wall_ns
+from live.control import Verb
+from live.errands import Errands
+from live.history import History, HistoryQuestion
+from live.loop import Turns
+from live.outward import CONTROLLER, SCHEDULER, Outward
+from live.selection import Selection, live_jobs, wants_final
+from live.spool import output_path
+from live.state_directory import StateDirectory
+from live.story import story_lines
+from live.submission import Submission, specification
+from model import view_rows
+from model.effects import Answer
+from model.errors import OperatorError
+from model.events import (
+    HostVerb,
+    IntakeVerb,
+    JobVerb,
+    OrderHost,
+    OrderIntake,
+    OrderJob,
+    OrderTask,
+    Submit,
+    TaskVerb,
+)
+from model.job import LOCAL, JobId, JobState
+from model.scheduled_job import ScheduledJob
+from model.view_rows import Machines
+from model.views import ExplanationView, HistoryRow, JobRow, Status
+
+READ_SECONDS = 25.0
+"""How long a question to the history may take."""
+HOST_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
+"""A host's name becomes a folder's (RELIABILITY 5.5)."""
+FAILURES_SHOWN = 5
+
+A = TypeVar("A", bound=Struct)
+
+
+class Nothing(Struct, frozen=True, forbid_unknown_fields=True):
+    """No arguments."""
+
+
+class ByJobs(Struct, frozen=True):
+    selection: Selection = Selection()
+    reason: str = ""
+
+
+class ByTaskOrJobs(Struct, frozen=True):
+    task: str | None = None
+    selection: Selection = Selection()
+    reason: str = ""
+    for_ns: int | None = None
+
+
+class ByTask(Struct, frozen=True):
+    task: str
+
+
+class ByHost(Struct, frozen=True):
+    verb: HostVerb
+    name: str
+    slots: int = 1
+    reason: str = ""
+
+
+class ByReason(Struct, frozen=True):
+    reason: str = ""
+
+
+class ByName(Struct, frozen=True):
+    name: str
+    about: str | None = None
+
+
+class ByOutput(Struct, frozen=True):
+    job: int
+    attempt: int | None = None
+    stream: str = "stdout"
+
+
+class ByEnd(Struct, frozen=True):
+    kill: bool = False
+
+
+class Requests:
+    """The verbs of one server. Everything is called in the loop."""
+
+    def __init__(
+        self,
+        outward: Outward,
+        machines: Callable[[], Machines],
+        state: StateDirectory,
+        errands: Errands,
+        turns: Turns,
+        *,
+        status: Callable[[], Status],
+        define_host: Callable[[str, int], None],
+        leave: Callable[[bool], Awaitable[str]],
+    ) -> None:
+        """`machines` gives them with the time of now. `leave(kill)` ends the server, and returns what was left."""
+        self._outward = outward
+        self._machines = machines
+        self._state = state
+        self._errands = errands
+        self._turns = turns
+        self._status = status
+        self._define_host = define_host
+        self._leave = leave
+        self._history = History(state.journal)
+
+    def verbs(self) -> dict[str, Verb]:
+        """Every verb by its name."""
+        return {
+            "status": _typed(Nothing, self._do_status),
+            "tasks": _typed(Nothing, self._do_tasks),
+            "hosts": _typed(Nothing, self._do_hosts),
+            "jobs": _typed(ByJobs, self._do_jobs),
+            "explain": _typed(ByName, self._do_explain),
+            "history": _typed(HistoryQuestion, self._do_history),
+            "logs": _typed(ByOutput, self._do_logs),
+            "kill": _typed(ByJobs, lambda given: self._do_to_jobs(JobVerb.KILL, given)),
+            "delete": _typed(ByJobs, lambda given: self._do_to_jobs(JobVerb.DELETE, given)),
+            "retry": _typed(ByJobs, self._do_retry),
+            "hold": _typed(ByTaskOrJobs, lambda given: self._do_hold(TaskVerb.HOLD, JobVerb.HOLD, given)),
+            "release": _typed(ByTaskOrJobs, lambda given: self._do_hold(TaskVerb.RELEASE, JobVerb.RELEASE, given)),
+            "flush": _typed(ByTask, lambda given: self._do_to_task(TaskVerb.FLUSH, given.task)),
+            "delete_task": _typed(ByTask, lambda given: self._do_to_task(TaskVerb.DELETE, given.task)),
+            "host": _typed(ByHost, self._do_host),
+            "submit": _typed(Submission, self._do_submit),
+            "stop": _typed(ByReason, lambda given: self._do_intake(IntakeVerb.STOP, given.reason)),
+            "resume": _typed(ByReason, lambda given: self._do_intake(IntakeVerb.RESUME, given.reason)),
+            "halt": _typed(ByReason, lambda given: self._do_intake(IntakeVerb.HALT, given.reason)),
+            "shutdown": _typed(ByEnd, self._do_shutdown),
+        }
+
+    # reads
+
+    async def _do_status(self, given: Nothing) -> Status:
+        return self._status()
+
+    async def _do_tasks(self, given: Nothing) -> Any:
+        return view_rows.task_rows(self._machines())
+
+    async def _do_hosts(self, given: Nothing) -> Any:
+        return view_rows.host_rows(self._machines())
+
+    async def _do_jobs(self, given: ByJobs) -> list[JobRow]:
+        machines = self._machines()
+        chosen = given.selection
+        rows = [view_rows.job_row(machines, job) for job in live_jobs(machines.scheduler, chosen)]
+        if wants_final(chosen):
+            past: list[HistoryRow] = await self._past(lambda: chosen.final_rows(self._history))
+            there = {row.job for row in rows}
+            now = wall_ns()
+            rows.extend(view_rows.final_row(row, now) for row in past if row.job not in there)
+        if chosen.last and len(rows) > 1:
+            rows = [max(rows, key=lambda row: row.job)]
+        return sorted(rows, key=lambda row: row.job)
+
+    async def _do_explain(self, given: ByName) -> ExplanationView:
+        machines, name = self._machines(), given.name
+        if given.about in (None, "job") and (name.isdigit() or name == "last"):
+            number = int(name) if name.isdigit() else max(machines.scheduler.jobs, default=0)
+            return await self._explain_job(machines, number)
+        found = view_rows.explain_task(machines, name) if given.about in (None, "task") else None
+        if found is None and given.about in (None, "host"):
+            found = view_rows.explain_host(machines, name)
+        if found is None:
+            raise OperatorError(f"there is no {given.about or 'job, task or host'} {name}", "see laulima tasks, hosts")
+        return found
+
+    async def _explain_job(self, machines: Machines, number: int) -> ExplanationView:
+        found = view_rows.explain_job(machines, number)
+        story = story_lines(await self._past(lambda: self._history.story(number)))
+        if found is None:
+            row: HistoryRow | None = await self._past(lambda: self._history.final(number))
+            if row is None:
+                raise OperatorError(f"there is no job {number}", "see laulima jobs, laulima history")
+            found = view_rows.explain_final(row, wall_ns())
+        return msgspec.structs.replace(found, story=story)
+
+    async def _do_history(self, given: HistoryQuestion) -> list[HistoryRow]:
+        rows: list[HistoryRow] = await self._past(lambda: self._history.attempts(given))
+        return rows
+
+    async def _past(self, question: Callable[[], Any]) -> Any:
+        return await self._errands.run(question, READ_SECONDS)
+
+    async def _do_logs(self, given: ByOutput) -> dict[str, Any]:
+        if given.stream not in ("stdout", "stderr"):
+            raise OperatorError(f"there is no stream {given.stream}", "a job has stdout and stderr")
+        job = self._machines().scheduler.jobs.get(JobId(given.job))
+        attempt, host = given.attempt, ""
+        running = False
+        if job is not None and (attempt is None or attempt == job.attempt):
+            attempt, host = job.attempt, job.host or (LOCAL if job.executor == LOCAL else "")
+            running = job.state in (JobState.RUNNING, JobState.CANCELLING)
+        if not running:
+            question = HistoryQuestion(job=given.job, limit=1000)
+            rows: list[HistoryRow] = await self._past(lambda: self._history.attempts(question))
+            wanted = [row for row in rows if given.attempt is None or row.attempt == given.attempt]
+            if not wanted and job is None:
+                raise OperatorError(f"job {given.job} has no such attempt", f"see laulima history --job {given.job}")
+            if wanted and not host:
+                attempt, host = wanted[-1].attempt, wanted[-1].host
+        path, size = self._output(host, given.job, attempt or 0, given.stream)
+        return {"path": path, "bytes": size, "running": running}
+
+    def _output(self, host: str, job: int, attempt: int, stream: str) -> tuple[str | None, int]:
+        if not host:
+            return None, 0
+        spool = self._state.local_spool if host == LOCAL else self._state.host_spool(host)
+        path = output_path(spool, job, attempt, "stderr" if stream == "stderr" else "stdout")
+        try:
+            return str(path), path.stat().st_size
+        except FileNotFoundError:
+            return None, 0
+
+    # orders
+
+    async def _order(self, machine: str, make: Callable[[int], object]) -> Answer:
+        answer = await self._outward.order(machine, make)
+        if not answer.ok:
+            raise OperatorError(answer.text)
+        return answer
+
+    async def _do_to_jobs(self, verb: JobVerb, given: ByJobs, for_ns: int | None = None) -> dict[str, Any]:
+        jobs = self._chosen(given.selection)
+        orders = [self._order_job(verb, job.id, given.reason, for_ns) for job in jobs]
+        return _summed(await asyncio.gather(*orders))
+
+    def _order_job(
+        self, verb: JobVerb, job: int, reason: str = "", for_ns: int | None = None
+    ) -> asyncio.Future[Answer]:
+        return self._outward.order(SCHEDULER, lambda request: OrderJob(request, verb, job, reason, for_ns))
+
+    def _chosen(self, selection: Selection) -> list[ScheduledJob]:
+        """The unfinished jobs that a change is for; OperatorError when there is none, or none was named."""
+        if selection.empty:
+            raise OperatorError("no job was named", "name jobs by number, `last`, task=NAME, state=…, or --all")
+        scheduler = self._machines().scheduler
+        jobs = live_jobs(scheduler, selection)
+        if selection.last:
+            jobs = jobs[-1:]
+        missing = sorted(set(selection.jobs) - {job.id for job in jobs})
+        if missing:
+            raise OperatorError(
+                f"no unfinished job {', '.join(map(str, missing[:FAILURES_SHOWN]))}", "see laulima jobs, history"
+            )
+        if not jobs:
+            raise OperatorError("no unfinished job fits", "see laulima jobs")
+        return jobs
+
+    async def _do_retry(self, given: ByJobs) -> dict[str, Any]:
+        """Jobs that wait for their back-off are tried now; final ones are made anew, naming the old one as parent."""
+        selection = given.selection
+        if selection.empty:
+            raise OperatorError("no job was named", "name jobs by number, `last`, task=NAME, state=failed")
+        machines = self._machines()
+        waiting = [job for job in live_jobs(machines.scheduler, selection) if job.state is JobState.RETRYING]
+        busy = [
+            job.id for job in live_jobs(machines.scheduler, selection)
+            if job.id in selection.jobs and job.state is not JobState.RETRYING
+        ]  # fmt: skip
+        if busy:
+            raise OperatorError(f"job {busy[0]} is not final, and does not wait for a retry", "see laulima explain")
+        past: list[HistoryRow] = await self._past(lambda: selection.final_rows(self._history))
+        if selection.last:
+            past = past[-1:] if not waiting else []
+        if not waiting and not past:
+            raise OperatorError("no job fits that is final or waits for a retry", "see laulima history")
+        orders = [self._order_job(JobVerb.RETRY, job.id) for job in waiting]
+        orders.extend([await self._again(row.job) for row in past])
+        return _summed(await asyncio.gather(*orders))
+
+    async def _again(self, number: int) -> asyncio.Future[Answer]:
+        spec = await self._past(lambda: self._history.spec(number))
+        if spec is None:
+            raise OperatorError(f"what job {number} did is not known any more", "submit it anew")
+        return self._outward.order(SCHEDULER, lambda request: Submit(request, spec, number))
+
+    async def _do_hold(self, task_verb: TaskVerb, job_verb: JobVerb, given: ByTaskOrJobs) -> dict[str, Any]:
+        if given.task is not None:
+            return await self._do_to_task(task_verb, given.task, given.reason, given.for_ns)
+        return await self._do_to_jobs(job_verb, ByJobs(given.selection, given.reason), given.for_ns)
+
+    async def _do_to_task(
+        self, verb: TaskVerb, task: str, reason: str = "", for_ns: int | None = None
+    ) -> dict[str, Any]:
+        answer = await self._order(SCHEDULER, lambda request: OrderTask(request, verb, task, reason, for_ns))
+        return {"text": answer.text}
+
+    async def _do_host(self, given: ByHost) -> dict[str, Any]:
+        if not HOST_NAME.fullmatch(given.name) or ".." in given.name or given.name == LOCAL:
+            raise OperatorError(f"{given.name!r} cannot be the name of a host", "letters, digits, _ . - are allowed")
+        if given.slots < 1:
+            raise OperatorError("a host has at least one slot")
+        if given.verb is HostVerb.ADD and given.name not in self._machines().controller.hosts:
+            self._define_host(given.name, given.slots)
+        order = await self._order(
+            CONTROLLER, lambda request: OrderHost(request, given.verb, given.name, given.slots, given.reason)
+        )
+        return {"text": order.text}
+
+    async def _do_intake(self, verb: IntakeVerb, reason: str) -> dict[str, Any]:
+        answer = await self._order(SCHEDULER, lambda request: OrderIntake(request, verb, reason))
+        return {"text": answer.text}
+
+    async def _do_shutdown(self, given: ByEnd) -> dict[str, Any]:
+        return {"text": await self._leave(given.kill)}
+
+    async def _do_submit(self, given: Submission) -> dict[str, Any]:
+        spec = specification(given, self._machines())
+        answer = await self._order(SCHEDULER, lambda request: Submit(request, spec))
+        if not given.wait:
+            return {"job": answer.job, "text": answer.text}
+        attempt, report = await self._end_of(answer.job)
+        host = str(report["host"])
+        return {
+            "job": answer.job,
+            "attempt": attempt,
+            "report": report,
+            "stdout": self._output(host, answer.job, attempt, "stdout")[0],
+            "stderr": self._output(host, answer.job, attempt, "stderr")[0],
+        }
+
+    async def _end_of(self, job: int) -> tuple[int, dict[str, Any]]:
+        """The last attempt of a job and its report, once that is on the disk."""
+        final = self._turns.when_final(job)
+        if JobId(job) not in self._machines().scheduler.jobs:
+            await self._turns.when_durable()
+        if JobId(job) in self._machines().scheduler.jobs or final.done():
+            key, report = await final
+            return key[1], msgspec.structs.asdict(report)
+        final.cancel()
+        row: HistoryRow | None = await self._past(lambda: self._history.final(job))
+        if row is None:
+            raise OperatorError(f"the end of job {job} is not recorded yet", "the disk may be full: laulima status")
+        return row.attempt, msgspec.structs.asdict(row)
+
+
+def _typed(arguments: type[A], verb: Callable[[A], Awaitable[Any]]) -> Verb:
+    """The verb with its arguments checked."""
+
+    async def checked(given: dict[str, Any]) -> Any:
+        try:
+            words = msgspec.convert({name: value for name, value in given.items() if value is not None}, arguments)
+        except msgspec.ValidationError as error:
+            raise OperatorError(
+                f"wrong arguments: {error}", "the command and the server may differ in version"
+            ) from None
+        return await verb(words)
+
+    return checked
+
+
+def _summed(answers: list[Answer]) -> dict[str, Any]:
+    """Many answers as one; OperatorError when one was a refusal."""
+    refused = [answer.text for answer in answers if not answer.ok]
+    if refused:
+        more = f" (and {len(refused) - FAILURES_SHOWN} more)" if len(refused) > FAILURES_SHOWN else ""
+        done = f"; {len(answers) - len(refused)} others were done" if len(refused) < len(answers) else ""
+        raise OperatorError("; ".join(refused[:FAILURES_SHOWN]) + more + done)
+    if len(answers) <= FAILURES_SHOWN:
+        return {"text": "; ".join(answer.text for answer in answers)}
+    return {"text": f"{len(answers)} jobs: {answers[0].text}, …"}

@@ -1,0 +1,416 @@
+"""The server: one process that runs the scheduler, the controller and the local agent, and reaches the process hosts.
+
+`serve` is what `laulima run` calls; `end_leftovers` is `laulima shutdown --kill` where no server runs. Here the parts
+are made and joined, started and ended, in order; what each does is in its own file:
+
+    journal -> recovery -> machines -> loop (turns) -> outward (effects) -> hosts, local keepers, sources, control
+
+Leaving. Intake stops first, then the scheduler says that it has said everything. `kill`: all jobs are ended, agents
+and keepers leave, nothing of ours stays. `keep`: running jobs get the parting lease and stay with their keepers and
+agents; what stays is named on stderr with the command that ends it. A second signal leaves at once: the journal is
+right at every instant, so that is a crash like any other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from live.clock import boottime_ns, monotonic_ns, wall_ns
+from live.control import ControlServer
+from live.errands import Errands
+from live.hosts import Hosts
+from live.idle import endless, is_idle
+from live.journal import Journal, JournalFullError
+from live.local import LocalAgent
+from live.loop import Turns
+from live.outward import CONTROLLER, LOCAL, SCHEDULER, Outward
+from live.recovery import recover
+from live.requests import Requests
+from live.sources import Notifiers, Sources
+from live.state_directory import StateDirectory, listen
+from model.configuration import Configuration, OnExit
+from model.controller import Controller
+from model.effects import Notice
+from model.events import IntakeVerb, LinkUp, OrderIntake, Vouched, WallClock
+from model.job import SECOND, JobState
+from model.scheduler import Scheduler
+from model.view_rows import Machines, status
+from model.views import Status
+
+WALL_LOOK_SECONDS = 5.0
+"""How often the wall clock is compared, so that a step of it reaches the task windows."""
+WALL_STEP_NS = SECOND // 10
+IDLE_LOOK_SECONDS = 0.1
+"""How soon after a turn `until_idle` is judged: many turns make one look."""
+ROOM_LOOK_SECONDS = 5.0
+"""How often a full disk is tried."""
+LEAVE_SECONDS = 60.0
+"""How long the ends of all jobs may take, beyond their grace, before a server that ends with `kill` uses force."""
+SETTLE_SECONDS = 2.0
+"""How long agents and keepers with nothing to do get to leave, when others stay."""
+TURN_TOLD_SECONDS = 0.5
+DISK = "disk full"
+
+
+class Server:
+    """One life of a server. Made and used inside its event loop."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        state: StateDirectory,
+        journal: Journal,
+        loop: asyncio.AbstractEventLoop,
+        tell: Callable[[str], None],
+    ) -> None:
+        self._configuration = configuration
+        self._state = state
+        self._journal = journal
+        self._loop = loop
+        self._tell = tell
+        self._started_ns = monotonic_ns()
+        self._offset_ns = 0
+        self._disk = ""
+        self._idle_look: asyncio.TimerHandle | None = None
+        self._leaving: bool | None = None
+        """whether with `kill`, once it is decided to leave"""
+        self._until_idle = False
+        self._wanted: asyncio.Future[None] = loop.create_future()
+        """it was decided to leave"""
+        self._left: asyncio.Future[str] = loop.create_future()
+        self.at_once: asyncio.Future[int] = loop.create_future()
+        """the exit status of a second signal"""
+        epoch = journal.epoch()
+        directory = Path(configuration.directory)
+        self._outward = outward = Outward(loop, tell)
+        self._turns = turns = Turns(loop, journal, outward.carry_out)
+        turns.on_protocol_error, turns.on_disk = outward.protocol_error, self._on_disk
+        self._make_machines(epoch)
+        self._errands = Errands(loop)
+        cluster = configuration.cluster
+        self._hosts = Hosts(
+            loop,
+            epoch,
+            cluster,
+            state,
+            directory,
+            up=outward.link_up,
+            down=outward.link_down,
+            batch=outward.link_batch,
+        )
+        self._local = LocalAgent(
+            state.local_spool, directory, cluster, post=lambda event: turns.post(LOCAL, event), notice=outward.say
+        )
+        sources = Sources(directory, self._errands)
+        notifiers = Notifiers(configuration.notifiers, directory, self._errands)
+        outward.join(turns, self._hosts, self._local, sources, notifiers)
+        self._control: ControlServer | None = None
+
+    def _make_machines(self, epoch: int) -> None:
+        cluster = self._configuration.cluster
+        restored = recover(self._journal)
+        now = monotonic_ns()
+        tasks = self._configuration.tasks
+        self.scheduler = Scheduler(epoch, now, cluster, tasks, restored.scheduler)
+        self.controller = Controller(epoch, now, cluster, restored.controller)
+        self._added_hosts = [(change.host, change.slots) for change in restored.controller.hosts if change.slots]
+
+    # life
+
+    async def start(self) -> None:
+        """Begin: local keepers, machines, control socket. Raises LaulimaError."""
+        turns = self._turns
+        for host, slots in self._added_hosts:
+            self._hosts.slots.setdefault(host, slots)
+        self._journal.keep_reserve()
+        agent = await self._local.start(self._loop)
+        turns.add(SCHEDULER, self.scheduler)
+        turns.add(CONTROLLER, self.controller)
+        turns.add(LOCAL, agent, boottime_ns)
+        turns.join(SCHEDULER, CONTROLLER)
+        turns.join(SCHEDULER, LOCAL)
+        self._look_at_wall_clock()
+        for machine, peer in (
+            (SCHEDULER, CONTROLLER),
+            (CONTROLLER, "superior"),
+            (SCHEDULER, LOCAL),
+            (LOCAL, "superior"),
+        ):
+            turns.post(machine, LinkUp(peer))
+        # Scheduler and controller share this process: their link cannot fail by itself. The link to the local agent is
+        # not vouched for: its keepers must notice by their leases when this process is gone.
+        turns.post(SCHEDULER, Vouched(CONTROLLER, True))
+        turns.post(CONTROLLER, Vouched("superior", True))
+        turns.begin()
+        requests = Requests(
+            self._outward,
+            self.machines,
+            self._state,
+            self._errands,
+            turns,
+            status=self.status,
+            define_host=self._define_host,
+            leave=self._leave_by_request,
+        )
+        self._control = ControlServer(requests.verbs(), self._tell)
+        await self._control.start(listen(self._state.control))
+
+    async def run(self, until_idle: bool, for_ns: int | None) -> None:
+        """Work until somebody or something says that it is enough. Raises what made a machine or the journal fail."""
+        if until_idle:
+            self._begin_until_idle()
+        if for_ns is not None:
+            self._loop.call_later(for_ns / SECOND, self.want_leave, None)
+        await _first(self._wanted, self._turns.failed, self.at_once)
+        if self._turns.failed.done():
+            self._turns.failed.result()
+
+    def want_leave(self, kill: bool | None) -> None:
+        """Leave soon. `kill` None: as the configuration says. The first decision stands, unless it was to keep."""
+        if kill is None:
+            kill = self._configuration.on_exit is OnExit.KILL
+        self._leaving = bool(self._leaving) or kill
+        if not self._wanted.done():
+            self._wanted.set_result(None)
+
+    def on_signal(self, number: signal.Signals) -> None:
+        """SIGINT, SIGTERM, SIGHUP: the first ends in order, the second at once."""
+        if self._leaving is None:
+            self._tell(f"{number.name}: ending; once more ends at once")
+            self.want_leave(None)
+        elif not self.at_once.done():
+            self._tell(f"{number.name}: ending at once; what runs is adopted by the next server on {self._state.path}")
+            self.at_once.set_result(128 + number)
+
+    async def leave(self) -> None:
+        """Stop intake, let the machines say their last words, end or keep what runs, and close everything."""
+        kill = bool(self._leaving)
+        verb = IntakeVerb.SHUTDOWN_KILL if kill else IntakeVerb.SHUTDOWN
+        keep_ns = 0 if kill else self._configuration.keep_for_ns
+        order = self._outward.order(SCHEDULER, lambda request: OrderIntake(request, verb, "the server ends", keep_ns))
+        order.add_done_callback(lambda answered: answered.cancelled() or answered.exception())
+        try:
+            async with asyncio.timeout(LEAVE_SECONDS if kill else SETTLE_SECONDS):
+                await self._outward.idle.wait()
+        except TimeoutError:
+            self._tell(
+                "some jobs have not confirmed their end" if kill else "the disk is full: no parting lease was given"
+            )
+        self._turns.closed = True
+        limit = LEAVE_SECONDS if kill else SETTLE_SECONDS
+        busy = {job.host.name for job in self.controller.jobs.values() if job.host is not None}
+        await asyncio.gather(self._hosts.leave(kill, limit, busy), self._local.leave(kill, limit))
+        text = "everything has ended" if kill else self._name_what_stays()
+        self._left.set_result(text)
+
+    def _name_what_stays(self) -> str:
+        """Tell what goes on without a server, and how to end it."""
+        running = [job for job in self.scheduler.jobs.values() if job.state is JobState.RUNNING]
+        agents = {name: pids for name, pids in self._hosts.agents.items() if pids}
+        keepers = self._local.processes
+        if not running and not agents and not keepers:
+            return "nothing is left running"
+        hours = self._configuration.keep_for_ns / SECOND / 3600
+        lines = [
+            f"left running for at most {hours:g} h (shutdown.keep_for), for the next server on {self._state.path}:"
+        ]
+        lines += [f"  job {job.id} ({job.spec.task}) on {job.host}" for job in running]
+        lines += [f"  agent of {name}: pid {' '.join(map(str, pids))}" for name, pids in agents.items()]
+        if keepers:
+            lines.append(f"  local keepers: pid {' '.join(map(str, keepers))}")
+        lines.append(f"to end them: laulima shutdown --kill --state {self._state.path}")
+        text = "\n".join(lines)
+        self._tell(text)
+        return text
+
+    async def close(self) -> None:
+        """Let go of everything, in any state of this server."""
+        if self._control is not None:
+            await self._control.close(0.0 if self.at_once.done() else 1.0)
+            self._state.control.unlink(missing_ok=True)
+        if self._idle_look is not None:
+            self._idle_look.cancel()
+        await self._outward.close()
+        self._turns.close()
+        await self._hosts.links.close(goodbye=False)
+        self._hosts.close()
+        await self._local.close()
+        self._errands.close()
+        for future in (self._left, self.at_once, self._wanted):
+            future.cancel()
+
+    async def _leave_by_request(self, kill: bool) -> str:
+        self.want_leave(kill or None)
+        return await asyncio.shield(self._left)
+
+    # what others ask
+
+    def machines(self) -> Machines:
+        """The machines, with the time of now."""
+        return Machines(self.scheduler, self.controller, self._local.agent, monotonic_ns(), boottime_ns())
+
+    def status(self) -> Status:
+        """One screen."""
+        alarms = (self._disk,) if self._disk else ()
+        age = monotonic_ns() - self._started_ns
+        return status(self.machines(), self._configuration.path, "live", age, alarms, os.getpid())
+
+    def _define_host(self, host: str, slots: int) -> None:
+        self._hosts.slots[host] = slots
+
+    # clocks, idleness, disk
+
+    def _look_at_wall_clock(self) -> None:
+        offset = wall_ns() - monotonic_ns()
+        if abs(offset - self._offset_ns) > WALL_STEP_NS:
+            self._offset_ns = offset
+            self._turns.post(SCHEDULER, WallClock(offset))
+            self._turns.post(CONTROLLER, WallClock(offset))
+            self._turns.post(LOCAL, WallClock(wall_ns() - boottime_ns()))
+        self._loop.call_later(WALL_LOOK_SECONDS, self._look_at_wall_clock)
+
+    def _begin_until_idle(self) -> None:
+        never = endless(self._configuration.tasks)
+        if never:
+            text = f"has no source and no limits.total: --until-idle waits for ever ({', '.join(never)})"
+            self._outward.say(Notice("warning", f"task {never[0]}", text))
+        self._until_idle = True
+        self._turns.after_turn = self._look_soon
+        self._look_soon()
+
+    def _look_soon(self) -> None:
+        if self._idle_look is None:
+            self._idle_look = self._loop.call_later(IDLE_LOOK_SECONDS, self._look_whether_idle)
+
+    def _look_whether_idle(self) -> None:
+        self._idle_look = None
+        if self._leaving is None and is_idle(self.scheduler, Path(self._configuration.directory)):
+            self.want_leave(None)
+
+    def _on_disk(self, error: JournalFullError) -> None:
+        """The disk is full: intake stops; what runs ends on the reserve (RELIABILITY decision 10)."""
+        if self._disk:
+            return
+        self._disk = f"intake stopped (disk): {error}"
+        self._outward.say(Notice("alarm", "", f"{self._disk}; {error.hint}"))
+        self._order_intake(IntakeVerb.STOP)
+        self._loop.call_later(ROOM_LOOK_SECONDS, self._look_for_room)
+
+    def _look_for_room(self) -> None:
+        if self._turns.closed:
+            return
+        if self._turns.stuck or not self._journal.keep_reserve():
+            self._loop.call_later(ROOM_LOOK_SECONDS, self._look_for_room)
+            return
+        self._disk = ""
+        self._outward.say(Notice("info", "", "there is room on the disk again: intake resumes"))
+        if self.scheduler.orders.reason == DISK:
+            self._order_intake(IntakeVerb.RESUME)
+
+    def _order_intake(self, verb: IntakeVerb) -> None:
+        order = self._outward.order(SCHEDULER, lambda request: OrderIntake(request, verb, DISK))
+        order.add_done_callback(lambda answered: answered.cancelled() or answered.exception())
+
+
+def serve(
+    configuration: Configuration,
+    state: Path,
+    *,
+    until_idle: bool = False,
+    for_ns: int | None = None,
+    on_turn: Callable[[Status], None] | None = None,
+) -> int:
+    """Run a pipeline in this process until a signal, `shutdown`, `for_ns` ns, or (with `until_idle`) until nothing is
+    left to do. Returns the exit status. `on_turn` is told the status twice a second.
+
+    Raises AlreadyRunningError when another server has the state directory, other LaulimaErrors when it cannot start.
+    """
+    return _run(configuration, state, until_idle=until_idle, for_ns=for_ns, on_turn=on_turn, kill_now=False)
+
+
+def end_leftovers(state: Path) -> int:
+    """End everything that an earlier server of `state` left running, with its records. Returns the exit status. Raises
+    AlreadyRunningError when a server runs there (then ask that one)."""
+    empty = Configuration(str(state), str(state.absolute().parent), on_exit=OnExit.KILL)
+    return _run(empty, state, until_idle=False, for_ns=None, on_turn=None, kill_now=True)
+
+
+def _run(
+    configuration: Configuration,
+    state: Path,
+    *,
+    until_idle: bool,
+    for_ns: int | None,
+    on_turn: Callable[[Status], None] | None,
+    kill_now: bool,
+) -> int:
+    before = os.umask(0o077)
+    owned = StateDirectory(state)
+    try:
+        journal = Journal(owned.journal)
+        try:
+            return asyncio.run(_life(configuration, owned, journal, until_idle, for_ns, on_turn, kill_now))
+        finally:
+            journal.close()
+    finally:
+        owned.close()
+        os.umask(before)
+
+
+async def _life(
+    configuration: Configuration,
+    state: StateDirectory,
+    journal: Journal,
+    until_idle: bool,
+    for_ns: int | None,
+    on_turn: Callable[[Status], None] | None,
+    kill_now: bool,
+) -> int:
+    loop = asyncio.get_running_loop()
+    server = Server(configuration, state, journal, loop, _tell)
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    for number in numbers:
+        loop.add_signal_handler(number, server.on_signal, number)
+    telling = loop.create_task(_tell_turns(server, on_turn)) if on_turn is not None else None
+    try:
+        await server.start()
+        if kill_now:
+            server.want_leave(True)
+        await server.run(until_idle, for_ns)
+        if not server.at_once.done():
+            leaving = loop.create_task(server.leave())
+            await _first(leaving, server.at_once)
+            if leaving.done():
+                leaving.result()
+            else:
+                leaving.cancel()
+                await asyncio.gather(leaving, return_exceptions=True)
+        return server.at_once.result() if server.at_once.done() else 0
+    finally:
+        if telling is not None:
+            telling.cancel()
+            await asyncio.gather(telling, return_exceptions=True)
+        await server.close()
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+async def _first(*futures: asyncio.Future[Any]) -> None:
+    """Wait until one of them is done; the others go on."""
+    await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
+
+
+async def _tell_turns(server: Server, on_turn: Callable[[Status], None]) -> None:
+    while True:
+        await asyncio.sleep(TURN_TOLD_SECONDS)
+        on_turn(server.status())
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,240 @@
+"""Where items come from, and where notices go: a glob over files, the lines that a command prints, a notifier command.
+
+All of it runs in errands (threads with deadlines), never in the loop. Called by `live/server.py`; answers are events
+for the scheduler. What becomes of items is the scheduler's business.
+
+The end of a stream of files: a feeder that is still at work keeps a file named `.feeding` in the folder that the
+pattern begins with; while it is there, `run --until-idle` waits for more. (Hidden files are never items.)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import json
+import os
+import selectors
+import signal
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from live.clock import monotonic_ns, wall_ns
+from live.errands import Errands
+from model.configuration import Notifier
+from model.effects import AskSource, Notice
+from model.errors import LaulimaError
+from model.events import SourceAnswered
+from model.job import SECOND
+from model.task import FilesSource, LinesSource
+
+ITEMS_MAX = 1_000_000
+"""Items of one answer at most; a source with more is an error, not a flood."""
+OUTPUT_MAX = 64 << 20
+"""Bytes that a lines command may print."""
+NOTIFIER_LIMIT_SECONDS = 30.0
+NOTIFIERS_MAX = 4
+"""Notifier commands at work at one time."""
+FEEDING = ".feeding"
+"""Name of the file that says: more files will come."""
+_KEPT_VARIABLES = ("PATH", "HOME", "LANG", "TZ", "USER", "TMPDIR")
+
+
+class SourceError(LaulimaError):
+    """A source could not be asked."""
+
+
+class _Folder:
+    """What a pattern gave when its folder last looked like this (for patterns whose only wildcard is the last part)."""
+
+    __slots__ = ("items", "stamp")
+
+    def __init__(self, stamp: tuple[int, int], items: tuple[str, ...]) -> None:
+        self.stamp = stamp
+        self.items = items
+
+
+class Sources:
+    """Answers `AskSource`. Relative patterns and commands start in `directory`."""
+
+    def __init__(self, directory: Path, errands: Errands) -> None:
+        self._directory = directory
+        self._errands = errands
+        self._folders: dict[str, _Folder] = {}
+        self._out: set[str] = set()
+        """tasks whose last question has not come back"""
+
+    async def answer(self, question: AskSource) -> SourceAnswered:
+        """The items that the source has now, or why it could not be asked."""
+        task, number, source = question.task, question.number, question.source
+        if task in self._out:
+            return SourceAnswered(task, number, error="the last look at its source has not come back")
+        if not isinstance(source, FilesSource | LinesSource):
+            return SourceAnswered(task, number, error="a source of this kind is not asked")
+        limit = question.limit_ns / SECOND
+        self._out.add(task)
+        try:
+            items = await self._errands.run(lambda: self._look(source, limit, task), limit + 1.0)
+        except LaulimaError as error:
+            return SourceAnswered(task, number, error=str(error))
+        except OSError as error:
+            return SourceAnswered(task, number, error=f"{error.filename or ''}: {error.strerror or error}".lstrip(": "))
+        return SourceAnswered(task, number, items)
+
+    def _look(self, source: FilesSource | LinesSource, limit_seconds: float, task: str) -> tuple[str, ...]:
+        try:
+            if isinstance(source, FilesSource):
+                return self._files(source.pattern)
+            return lines_of(source.command, self._directory, limit_seconds)
+        finally:
+            self._out.discard(task)
+
+    def _files(self, pattern: str) -> tuple[str, ...]:
+        """The paths that match, sorted. A folder whose times did not change since it was last read is not read again;
+        its times are trusted only once they are older than the clock's step of the file system (2 s)."""
+        folder, name = os.path.split(pattern)
+        if glob.has_magic(folder) or "**" in name:
+            return _checked(glob.glob(pattern, root_dir=self._directory, recursive=True))
+        try:
+            found = os.stat(self._directory / folder)
+        except FileNotFoundError:
+            return ()
+        stamp = (found.st_mtime_ns, found.st_ino)
+        known = self._folders.get(pattern)
+        if known is not None and known.stamp == stamp:
+            return known.items
+        items = _checked(glob.glob(pattern, root_dir=self._directory))
+        if _settled(found.st_mtime_ns):
+            self._folders[pattern] = _Folder(stamp, items)
+        else:
+            self._folders.pop(pattern, None)
+        return items
+
+
+def _settled(modified_ns: int) -> bool:
+    """Whether the folder was last changed so long ago that a later change must show in its times."""
+    return abs(wall_ns() - modified_ns) > 2 * SECOND
+
+
+def _checked(paths: list[str]) -> tuple[str, ...]:
+    if len(paths) > ITEMS_MAX:
+        raise SourceError(f"more than {ITEMS_MAX} files match", "move away what is done, or make the pattern narrower")
+    for path in paths:
+        try:
+            path.encode()
+        except UnicodeEncodeError:
+            raise SourceError(f"the file name {path!r} is not valid UTF-8", "rename the file") from None
+    return tuple(sorted(paths))
+
+
+def feeding(pattern: str, directory: Path) -> bool:
+    """Whether a feeder says that more files will come for this pattern."""
+    folder = os.path.dirname(pattern)
+    while glob.has_magic(folder):
+        folder = os.path.dirname(folder)
+    return (directory / folder / FEEDING).exists()
+
+
+def lines_of(command: tuple[str, ...], directory: Path, limit_seconds: float) -> tuple[str, ...]:
+    """The lines that `command` prints: empty ones skipped, each once, in order. Raises SourceError when it fails, takes
+    longer than `limit_seconds` (its process group is killed) or prints more than OUTPUT_MAX bytes."""
+    code, output = run_bounded(command, directory, b"", limit_seconds)
+    if code != 0:
+        raise SourceError(f"`{command[0]}` ended with {_ending(code)}", "run it by hand in the configuration's folder")
+    try:
+        text = output.decode()
+    except UnicodeDecodeError:
+        raise SourceError(f"`{command[0]}` printed what is not UTF-8 text", "let it print one item a line") from None
+    items = tuple(dict.fromkeys(line for line in text.split("\n") if line.strip()))
+    if len(items) > ITEMS_MAX:
+        raise SourceError(f"`{command[0]}` printed more than {ITEMS_MAX} lines", "let it print what is new only")
+    return items
+
+
+def _ending(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+
+def environment() -> Mapping[str, str]:
+    """The small environment that commands of the server get (RELIABILITY 5.4: built, not inherited)."""
+    return {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+
+
+def run_bounded(command: tuple[str, ...], directory: Path, stdin: bytes, limit_seconds: float) -> tuple[int, bytes]:
+    """Run a command of the server to its end, in its own process group; its exit status (negative: signal) and output.
+
+    Blocks. Raises SourceError when it cannot start, takes too long or prints too much; then its group is killed.
+    """
+    if len(stdin) > 65536:
+        raise SourceError("more than 65536 bytes for the standard input of a command")
+    try:
+        process = subprocess.Popen(  # noqa: S603 - an argument vector of the configuration, no shell
+            command, cwd=directory, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+    except OSError as error:
+        raise SourceError(f"`{command[0]}` cannot be started: {error.strerror}", "check the command") from error
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.write(stdin)
+            process.stdin.close()
+        output = _read_all(process.stdout.fileno(), command[0], limit_seconds)
+        code = process.wait(timeout=limit_seconds)
+    except subprocess.TimeoutExpired:
+        raise SourceError(f"`{command[0]}` closed its output and did not end", "it was killed") from None
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+    return code, output
+
+
+def _read_all(descriptor: int, name: str, limit_seconds: float) -> bytes:
+    deadline = monotonic_ns() + int(limit_seconds * SECOND)
+    parts: list[bytes] = []
+    size = 0
+    with selectors.DefaultSelector() as selector:
+        selector.register(descriptor, selectors.EVENT_READ)
+        while True:
+            left = (deadline - monotonic_ns()) / SECOND
+            if left <= 0 or not selector.select(left):
+                raise SourceError(f"`{name}` gave no answer within {limit_seconds:g} s and was killed")
+            part = os.read(descriptor, 1 << 16)
+            if not part:
+                return b"".join(parts)
+            size += len(part)
+            if size > OUTPUT_MAX:
+                raise SourceError(f"`{name}` printed more than {OUTPUT_MAX >> 20} MiB and was killed")
+            parts.append(part)
+
+
+class Notifiers:
+    """Tells notices to the commands of the configuration: one JSON object on standard input for each."""
+
+    def __init__(self, notifiers: tuple[Notifier, ...], directory: Path, errands: Errands) -> None:
+        self._commands = {notifier.name: notifier.command for notifier in notifiers}
+        self._directory = directory
+        self._errands = errands
+        self._at_work = 0
+
+    async def tell(self, notice: Notice, wall_at: int) -> str:
+        """Run the notifier that the notice names; empty, or why it was not told."""
+        command = self._commands.get(notice.to)
+        if command is None:
+            return f"notifier {notice.to} is not defined"
+        if self._at_work >= NOTIFIERS_MAX:
+            return f"notifier {notice.to} was not told: {NOTIFIERS_MAX} notifiers are at work already"
+        word = {"level": notice.level, "about": notice.about, "text": notice.text, "at": wall_at, "schema": 1}
+        body = json.dumps(word).encode()[:65536]
+        self._at_work += 1
+        limit = NOTIFIER_LIMIT_SECONDS
+        try:
+            code, _ = await self._errands.run(lambda: run_bounded(command, self._directory, body, limit), limit + 5.0)
+        except LaulimaError as error:
+            return f"notifier {notice.to} failed: {error}"
+        finally:
+            self._at_work -= 1
+        return "" if code == 0 else f"notifier {notice.to} failed: {_ending(code)}"

@@ -1,0 +1,214 @@
+"""The state directory: where a server keeps everything, how it is found, and that only one server owns it.
+
+    .laulima/            0700
+      lock               flock of the server, and its pid for people
+      control.sock       0600, see live/control.py
+      journal.sqlite     see live/journal.py (with -wal and -shm beside it)
+      server.log         output of a detached server
+      local/             spool of the server's own machine
+      hosts/NAME/        spool and log of the agent of each process host
+
+Called by the server (owns it) and by the command line (finds it, connects to the socket). Nothing here reads what the
+files hold.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import socket
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from model.errors import LaulimaError, NotReachableError, OperatorError
+
+NAME = ".laulima"
+VARIABLE = "LAULIMA_STATE"
+SOCKET_PATH_MAX = 100
+"""Bytes of a unix socket's path (the kernel takes 107); a longer one is reached through /proc/self/fd."""
+
+
+class StateDirectoryError(LaulimaError):
+    """The state directory cannot be used."""
+
+
+class AlreadyRunningError(OperatorError):
+    """Another server owns the state directory. `pid` is None when it did not leave its number."""
+
+    def __init__(self, path: Path, pid: int | None) -> None:
+        who = f"with pid {pid}" if pid else "that left no pid"
+        super().__init__(
+            f"a server {who} already runs on {path}",
+            "ask it with `laulima status`, end it with `laulima shutdown`, or choose another directory with --state",
+        )
+        self.pid = pid
+
+
+def find_state(
+    explicit: str | Path | None = None, environment: Mapping[str, str] | None = None, start: Path | None = None
+) -> Path | None:
+    """The state directory that a command means: `--state`, then LAULIMA_STATE, then `./.laulima` or the nearest one
+    upwards. None: there is none (the first two are returned whether or not they exist)."""
+    if explicit:
+        return Path(explicit)
+    named = (os.environ if environment is None else environment).get(VARIABLE)
+    if named:
+        return Path(named)
+    here = (start or Path.cwd()).absolute()
+    for directory in (here, *here.parents):
+        candidate = directory / NAME
+        if candidate.is_dir():
+            return candidate
+    return None
+
+
+def state_to_make(
+    explicit: str | Path | None = None, environment: Mapping[str, str] | None = None, start: Path | None = None
+) -> Path:
+    """The state directory that `run` uses: a new server never takes one that lies further up; without `--state` and
+    LAULIMA_STATE it is `./.laulima`."""
+    named = (os.environ if environment is None else environment).get(VARIABLE)
+    if explicit or named:
+        return Path(explicit or str(named))
+    return (start or Path.cwd()).absolute() / NAME
+
+
+def refuse_others(path: Path) -> None:
+    """Raise `StateDirectoryError` when somebody else owns `path` or may write to it (RELIABILITY 5.5)."""
+    found = path.stat()
+    if found.st_uid != os.geteuid():
+        raise StateDirectoryError(
+            f"{path} belongs to user {found.st_uid}, not to user {os.geteuid()} who runs this",
+            "run as its owner, or choose another directory with --state",
+        )
+    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise StateDirectoryError(
+            f"{path} can be written by others (mode {stat.S_IMODE(found.st_mode):04o})", f"chmod go-w {path}"
+        )
+
+
+class StateDirectory:
+    """A state directory that this process owns until `close`. Raises AlreadyRunningError, StateDirectoryError."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            refuse_others(self.path)
+            self._lock: int | None = self._take_lock()
+        except OSError as error:
+            raise StateDirectoryError(
+                f"the state directory {self.path} cannot be used: {error.strerror}", "choose another with --state"
+            ) from error
+
+    @property
+    def journal(self) -> Path:
+        return self.path / "journal.sqlite"
+
+    @property
+    def control(self) -> Path:
+        return self.path / "control.sock"
+
+    @property
+    def local_spool(self) -> Path:
+        return self.path / "local"
+
+    @property
+    def hosts(self) -> Path:
+        return self.path / "hosts"
+
+    def host_spool(self, host: str) -> Path:
+        return self.hosts / host
+
+    def _take_lock(self) -> int:
+        lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = _read_pid(lock)
+            os.close(lock)
+            raise AlreadyRunningError(self.path, pid) from None
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        return lock
+
+    def close(self) -> None:
+        """Let another server have it."""
+        if self._lock is not None:
+            os.ftruncate(self._lock, 0)
+            os.close(self._lock)
+            self._lock = None
+
+
+def owner_pid(state: Path) -> int | None:
+    """The pid of the server that owns `state` now; None: no server does."""
+    try:
+        lock = os.open(state / "lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return None
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return _read_pid(lock)
+        return None
+    finally:
+        os.close(lock)
+
+
+def _read_pid(lock: int) -> int | None:
+    text = os.pread(lock, 32, 0).decode("ascii", "replace").strip()
+    return int(text) if text.isdigit() else None
+
+
+@contextlib.contextmanager
+def socket_address(path: Path) -> Iterator[str]:
+    """An address for bind() or connect() that the kernel takes however long `path` is; valid inside the `with`."""
+    if len(os.fsencode(path)) <= SOCKET_PATH_MAX:
+        yield str(path)
+        return
+    directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{directory}/{path.name}"
+    finally:
+        os.close(directory)
+
+
+def listen(path: Path) -> socket.socket:
+    """A listening unix socket at `path`, mode 0600, non-blocking. Only the owner of the lock may call this: a socket
+    file that is there already is a dead server's and is removed."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+        before = os.umask(0o177)
+        try:
+            with socket_address(path) as address:
+                listener.bind(address)
+        finally:
+            os.umask(before)
+        listener.listen(64)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def connect(state: Path, timeout_seconds: float | None = None) -> socket.socket:
+    """A blocking connection to the control socket of the server that owns `state`. Raises NotReachableError."""
+    client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    client.settimeout(timeout_seconds)
+    try:
+        with socket_address(state.absolute() / "control.sock") as address:
+            client.connect(address)
+    except OSError as error:
+        client.close()
+        if error.errno in (errno.ENOENT, errno.ECONNREFUSED, errno.ENOTDIR):
+            raise NotReachableError(f"no server runs on {state}", "start one with `laulima run FILE`") from None
+        raise NotReachableError(
+            f"the server on {state} does not answer: {error.strerror or error}", "look at its log, or end it by its pid"
+        ) from error
+    return client

@@ -1,0 +1,68 @@
+"""The last resort of a server that ends with `kill`: whoever still owns a spool of its hosts, or waits for it, is killed.
+
+Everything was ended in order before (jobs by the machines, agents by a goodbye, keepers by `Leave`); what can be left is an
+agent that an earlier server started and no server ever reached, or one that hangs. Called by `live/hosts.py` only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+from live.spool import SpoolBusyError, lock_file
+
+GONE_MILLISECONDS = 5000
+"""How long the kernel may take to end a killed process."""
+
+
+def owner_of(lock: Path) -> int | None:
+    """The process that holds a lock file of `live.spool.lock_file`; None: nobody, or it left no number."""
+    if not lock.exists():
+        return None
+    try:
+        os.close(lock_file(lock))
+    except SpoolBusyError as error:
+        return error.pid
+    return None
+
+
+def sweep(spool: Path) -> list[int]:
+    """Kill the agents and keepers of a spool; their process ids. Blocks for a moment."""
+    killed = [pid for pid in _agents(spool) if _kill(pid)]
+    for lock in (spool / "lock", *sorted(spool.glob("keeper-*.lock"))):
+        pid = owner_of(lock)
+        if pid is not None and pid != os.getpid() and _kill(pid):
+            killed.append(pid)
+    return killed
+
+
+def _agents(spool: Path) -> Iterator[int]:
+    """Agent programs that were started for this spool, whether or not they own it yet."""
+    wanted = f"--spool={spool}".encode()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):  # it ended meanwhile, or is another user's
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+                if b"live.agent_program" in words and wanted in words:
+                    yield int(entry.name)
+
+
+def _kill(pid: int) -> bool:
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return False
+    try:
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        poll = select.poll()
+        poll.register(pidfd, select.POLLIN)
+        poll.poll(GONE_MILLISECONDS)
+    except ProcessLookupError:
+        return False
+    finally:
+        os.close(pidfd)
+    return True

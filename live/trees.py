@@ -1,0 +1,263 @@
+"""Which processes belong to which job, and how a whole tree is ended, escapees included.
+
+The keeper is the subreaper of all that its jobs start: when the parent of a process ends, the process becomes the
+keeper's own child, whatever session it has moved to. So after the end of a job one read of the keeper's list of
+children says whether anything is left (1 us, nearly always nothing). Only a child that is not known is looked at
+further; its job is found by, in this order: its session, LAULIMA_JOB and LAULIMA_ATTEMPT in its environment, the
+output files that it holds open. One without any of these belongs to nobody that is known: it ends with the last job
+that ran when it was first seen.
+
+Called by `keeper_process.py`, each turn in which a job ended. Time limits are the machine's, not ours.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterable, Sequence
+
+from live import processes
+from live.spool import OutputFile
+from model.job import AttemptKey, JobSpec
+
+ROUNDS_MAX = 20
+"""Times that one look goes through the list of children: what forks and exits without end is caught in the act."""
+KILL_LIMIT_NS = 10_000_000_000
+"""A process that is still there so long after KILL is called a survivor."""
+_PAUSE_MIN_NS = 1_000_000
+_PAUSE_MAX_NS = 100_000_000
+
+
+class RunningJob:
+    """A process tree that was started for an attempt, until its end is told."""
+
+    __slots__ = (
+        "ended_ns",
+        "handle",
+        "is_asked",
+        "is_ours",
+        "key",
+        "killing",
+        "limit_ns",
+        "look_ns",
+        "pause_ns",
+        "pid",
+        "spec",
+        "stderr",
+        "stdout",
+        "survivors",
+    )
+
+    def __init__(self, key: AttemptKey, spec: JobSpec, stdout: OutputFile, stderr: OutputFile) -> None:
+        self.key = key
+        self.spec = spec
+        self.stdout = stdout
+        self.stderr = stderr
+        self.pid = 0
+        self.is_ours = True
+        """its main process is our child; otherwise that of a worker"""
+        self.handle = -1
+        """pidfd of the main process while it runs"""
+        self.is_asked = False
+        """a worker was asked to start it"""
+        self.ended_ns = 0
+        """when its main process ended; 0: it runs"""
+        self.killing = False
+        self.limit_ns = 0
+        """when to give up ending what is left"""
+        self.look_ns = 0
+        """when to look again"""
+        self.pause_ns = _PAUSE_MIN_NS
+        self.survivors: tuple[int, ...] = ()
+
+    def begin_ending(self, now: int) -> None:
+        """From now on what is left is killed, again and again up to a limit."""
+        self.killing = True
+        if not self.limit_ns:
+            self.limit_ns = now + KILL_LIMIT_NS
+        self.look_ns = now
+
+    def look_later(self, now: int) -> None:
+        self.look_ns = now + self.pause_ns
+        self.pause_ns = min(2 * self.pause_ns, _PAUSE_MAX_NS)
+
+    def files(self) -> set[str]:
+        """Where its output files are now."""
+        return {os.readlink(f"/proc/self/fd/{file.fd}") for file in (self.stdout, self.stderr)}
+
+
+class _Orphan:
+    """A child of the keeper that the keeper did not start."""
+
+    __slots__ = ("candidates", "is_over", "killed", "owner")
+
+    def __init__(self, owner: RunningJob | None, is_over: bool, candidates: set[RunningJob]) -> None:
+        self.owner = owner
+        self.is_over = is_over
+        """its job is known, and over"""
+        self.candidates = candidates
+        self.killed = False
+
+
+class Trees:
+    """The jobs that run, and the orphans of them."""
+
+    def __init__(self, identity: str) -> None:
+        self.jobs: dict[int, RunningJob] = {}
+        """by the pid of the main process, until its end was read"""
+        self._identity = identity
+        self._children = processes.Children()
+        self._known: set[int] = set()
+        self._survivors: set[int] = set()
+        self._orphans: dict[int, _Orphan] = {}
+
+    def add(self, job: RunningJob) -> None:
+        self.jobs[job.pid] = job
+        self._known.add(job.pid)
+
+    def remove(self, job: RunningJob) -> None:
+        del self.jobs[job.pid]
+        self._known.discard(job.pid)
+
+    def add_worker(self, pid: int) -> None:
+        self._known.add(pid)
+
+    def remove_worker(self, pid: int) -> None:
+        """It is leaving; it is reaped like an orphan."""
+        self._known.discard(pid)
+
+    @property
+    def has_orphans(self) -> bool:
+        return bool(self._orphans or self._survivors)
+
+    def settle(self, ended: Sequence[RunningJob], now: int) -> list[RunningJob]:
+        """Kill what the jobs in `ended` left behind; those of which nothing is left, or whose limit is over (then with
+        `survivors`), are returned. The others are to be looked at again at their `look_ns`."""
+        strange = self._children.read() - self._known
+        if not strange and not self._orphans:
+            return list(ended)
+        for _ in range(ROUNDS_MAX):
+            fresh = [pid for pid, orphan in self._refresh(strange).items() if self._is_doomed(orphan)]
+            fresh = [pid for pid in fresh if not self._orphans[pid].killed]
+            for pid in fresh:
+                self._kill(pid)
+            if not fresh:
+                break
+            strange = self._children.read() - self._known
+        return [job for job in ended if self._is_settled(job, now)]
+
+    def tidy(self) -> None:
+        """Reap orphans that have ended, and end those that belong to no job any more."""
+        self._survivors &= self._children.read()
+        for pid in list(self._survivors):
+            if processes.reap(pid) is not None:
+                self._survivors.discard(pid)
+        for orphan in self._orphans.values():
+            orphan.killed = False
+        self.settle((), 0)
+
+    def signal(self, job: RunningJob, number: int) -> None:
+        """Send a signal to the whole tree of a job whose main process was not reaped yet; TERM also wakes what is
+        stopped."""
+        self._refresh(self._children.read() - self._known)
+        rows = processes.scan()
+        for pid in self._members(job, rows):
+            if pid not in self._known or pid == job.pid:
+                processes.send(pid, rows[pid].started, number)
+                if number == signal.SIGTERM:
+                    processes.send(pid, rows[pid].started, signal.SIGCONT)
+
+    def give_up(self, job: RunningJob) -> None:
+        """Its main process cannot be ended: name what is left."""
+        members = self._members(job, processes.scan())
+        job.survivors = tuple(sorted(members))
+        self._survivors.update(set(members) & self._children.read())
+
+    def _members(self, job: RunningJob, rows: dict[int, processes.Row]) -> list[int]:
+        roots = [job.pid, *(pid for pid, orphan in self._orphans.items() if orphan.owner is job)]
+        return processes.tree(rows, roots, job.pid)
+
+    # orphans
+
+    def _refresh(self, strange: set[int]) -> dict[int, _Orphan]:
+        """Bring the orphans up to date with the list of unknown children; zombies are reaped."""
+        for pid in self._orphans.keys() - strange:
+            del self._orphans[pid]
+        for pid in strange - self._survivors:
+            row = processes.look(pid)
+            if row is None:
+                continue
+            if row.state == "Z":
+                processes.reap(pid)
+                self._orphans.pop(pid, None)
+            elif pid not in self._orphans:
+                self._orphans[pid] = self._identify(pid, row)
+        return self._orphans
+
+    def _identify(self, pid: int, row: processes.Row) -> _Orphan:
+        owner = self.jobs.get(row.session)
+        if owner is not None:
+            return _Orphan(owner, False, set())
+        marks = processes.environment_of(pid)
+        if marks.get("LAULIMA_SPOOL") == self._identity and "LAULIMA_JOB" in marks:
+            key = (marks["LAULIMA_JOB"], marks.get("LAULIMA_ATTEMPT"))
+            owner = next((job for job in self.jobs.values() if (str(job.key[0]), str(job.key[1])) == key), None)
+            return _Orphan(owner, owner is None, set())
+        files = processes.open_files_of(pid)
+        owner = next((job for job in self.jobs.values() if files & job.files()), None)
+        return _Orphan(owner, False, set() if owner else set(self.jobs.values()))
+
+    def _is_doomed(self, orphan: _Orphan) -> bool:
+        if orphan.owner is not None:
+            return orphan.owner.killing or orphan.owner.pid not in self.jobs
+        return orphan.is_over or all(job.ended_ns or job.pid not in self.jobs for job in orphan.candidates)
+
+    def _kill(self, pid: int) -> None:
+        """Our own child, not reaped: the pid is certain."""
+        self._orphans[pid].killed = True
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except PermissionError:
+            return  # another user's now; it is named as a survivor when the limit is over
+
+    def _is_settled(self, job: RunningJob, now: int) -> bool:
+        left = [pid for pid, orphan in self._orphans.items() if self._concerns(orphan, job)]
+        if not left:
+            return True
+        if now >= job.limit_ns:
+            job.survivors = tuple(sorted(left))
+            self._survivors.update(left)
+            for pid in left:
+                del self._orphans[pid]
+            return True
+        for pid in left:
+            self._orphans[pid].killed = False
+        job.look_later(now)
+        return False
+
+    def _concerns(self, orphan: _Orphan, job: RunningJob) -> bool:
+        if orphan.owner is not None:
+            return orphan.owner is job
+        return job in orphan.candidates and self._is_doomed(orphan)
+
+
+def end_marked(identity: str, keeper: int, wait: Iterable[None]) -> tuple[int, ...]:
+    """End every process that a dead keeper of this spool left, and return those that are still there after the last
+    step of `wait`. Their environment names spool and keeper; what cleared it is found through its session or parent."""
+    found: dict[int, int] = {}
+    for _ in wait:
+        rows = processes.scan()
+        marked = [pid for pid in rows if _is_marked(pid, identity, keeper)]
+        sessions = {rows[pid].session for pid in marked}
+        members = {pid for session in sessions for pid in processes.tree(rows, marked, session)}
+        found = {pid: rows[pid].started for pid in members if rows[pid].state != "Z" and pid != os.getpid()}
+        if not found:
+            return ()
+        for pid, started in found.items():
+            processes.send(pid, started, signal.SIGKILL)
+    return tuple(sorted(found))
+
+
+def _is_marked(pid: int, identity: str, keeper: int) -> bool:
+    marks = processes.environment_of(pid)
+    return marks.get("LAULIMA_SPOOL") == identity and marks.get("LAULIMA_KEEPER") == str(keeper)

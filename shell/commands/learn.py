@@ -1,0 +1,109 @@
+"""Verbs to learn with: short texts, and completion for the shell."""
+
+from __future__ import annotations
+
+from model.errors import OperatorError
+from model.explain import Reason
+from model.job import JOB_MOVES, Outcome
+from shell.session import Session
+from shell.verbs import VERBS
+from shell.wording import nearest
+
+START = """\
+laulima demo                      a real pipeline over real files, in ./demo
+laulima init                      writes pipeline.yaml, a small pipeline to change
+laulima validate pipeline.yaml    all mistakes at once, with line and column
+laulima sim pipeline.yaml --for 24h --fail 'node3 down 02:00-04:00'
+laulima run pipeline.yaml         in the foreground; --detach goes on in the background
+laulima status                    what runs, what does not, and why
+laulima explain host node3        why one job, task or host is where it is"""
+
+SELECTIONS = """\
+Jobs are named by numbers (12), ranges (12-20), last, or by what they are:
+task=NAME state=NAME host=NAME. All conditions must hold:
+    laulima kill task=warp host=node3
+A change never takes all jobs unless --all is given. Hosts may be sets: node[01-16]."""
+
+EXIT_CODES = """\
+0  done
+1  said no: invalid, not found, refused
+2  usage: the command line makes no sense
+3  the server is not reachable
+4  timed out waiting (what was asked for may still happen)
+submit --wait ends with the job's own code; 124 timed out, 127 command not found,
+128+N ended by signal N, 125 ended in another way. Ctrl-C: 130."""
+
+STATE = """\
+Everything that a server knows lies in one directory, .laulima beside where it was
+started. Commands find it upwards from the current directory, as git does; or it is
+named by --state DIR or LAULIMA_STATE. It holds the journal (journal.sqlite), the
+socket that commands speak to (control.sock, for this user only), the output of jobs,
+and server.log. One server at a time may own it."""
+
+OUTCOME_TEXTS = {
+    Outcome.EXITED: "the process exited, with a code",
+    Outcome.CRASHED: "ended by a signal that laulima did not send",
+    Outcome.TIMED_OUT: "ran longer than periods.timeout, and was killed",
+    Outcome.PENDING_TIMEOUT: "waited longer than periods.pending",
+    Outcome.COMMAND_NOT_FOUND: "the host could not start it",
+    Outcome.HOST_DOWN: "its required host is down, and when_down says not to wait",
+    Outcome.HOST_UNKNOWN: "its required host is not defined, and when_unknown says not to wait",
+    Outcome.OVERLOADED: "a queue is full, or a host had no room several times",
+    Outcome.CONTROLLER_SILENT: "the controller did not answer for its grace period",
+    Outcome.LOST: "its host vanished while it ran, and did not come back in time",
+    Outcome.FILES_MISSING: "a block file was not visible within its limit",
+    Outcome.KILLED: "a person asked for it",
+}
+
+
+def topics() -> dict[str, tuple[str, str]]:
+    """Name of each topic -> its title and text."""
+    return {
+        "start": ("first steps", START),
+        "commands": ("every command", "\n".join(f"{verb.name:<11} {verb.help}" for verb in VERBS)),
+        "selections": ("how jobs and hosts are named", SELECTIONS),
+        "state": ("the state directory", STATE),
+        "states": (
+            "the states of a job",
+            "\n".join(f"{old.value:<11} -> {', '.join(sorted(new.value for new in row)) or '(the end)'}"
+                      for old, row in JOB_MOVES.items()),
+        ),
+        "outcomes": (
+            "how a job can end", "\n".join(f"{outcome.value:<18} {text}" for outcome, text in OUTCOME_TEXTS.items())
+        ),
+        "reasons": ("why something waits", "\n".join(reason.value for reason in Reason)),
+        "exit-codes": ("what laulima's exit codes mean", EXIT_CODES),
+    }  # fmt: skip
+
+
+def docs(session: Session, *, topic: str | None) -> int:
+    from shell.config.topics import config_topics  # noqa: PLC0415 - made from the schema, which is slow to import
+
+    known = {**topics(), **config_topics()}
+    known.pop("config.$schema", None)
+    if topic is None:
+        session.say("\n".join(f"{name:<18} {title}" for name, (title, _) in known.items()))
+        session.note("one of them: laulima docs TOPIC; all options of a command: laulima COMMAND --help")
+        return 0
+    if topic not in known:
+        raise OperatorError(f"no text about {topic}{nearest(topic, list(known))}", f"topics: {', '.join(known)}")
+    session.say(known[topic][1])
+    return 0
+
+
+def completion(session: Session, *, shell: str) -> int:
+    from click.shell_completion import get_completion_class  # noqa: PLC0415
+
+    from shell.main import program  # noqa: PLC0415
+
+    kind = get_completion_class(shell)
+    assert kind is not None, "the table's choices are click's"
+    session.say(kind(program(), {}, "laulima", "_LAULIMA_COMPLETE").source())
+    session.note(
+        {
+            "bash": "use it:  laulima completion bash > ~/.local/share/bash-completion/completions/laulima",
+            "zsh": 'use it:  laulima completion zsh > "${fpath[1]}/_laulima"',
+            "fish": "use it:  laulima completion fish > ~/.config/fish/completions/laulima.fish",
+        }[shell]
+    )
+    return 0

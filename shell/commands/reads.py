@@ -1,0 +1,255 @@
+"""What there is, and why: status, tasks, jobs, hosts, explain, history. Nothing here changes anything.
+
+Each function is a verb of `verbs.py`: it asks the server, and prints a table or JSON.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from shutil import get_terminal_size
+from typing import Any
+
+from model.errors import NotReachableError, OperatorError
+from model.views import ExplanationView, HistoryRow, HostRow, JobRow, Status, TaskRow
+from shell.client import Client
+from shell.commands.statistics import statistics_lines, statistics_rows
+from shell.selections import UsageError, about, selection
+from shell.session import Session, is_terminal, now_ns
+from shell.tables import HISTORY, HOSTS, JOBS, TASKS, TASKS_FULL, Style, table
+from shell.wording import clean, count, cut, duration, nearest, percent
+
+HOSTS_NOT_UP_MAX = 8
+"""Hosts that are not up and that `status` names, one line each; the rest is counted."""
+WATCH_S = 1.0
+HISTORY_DEFAULT = 40
+STATISTICS_MAX = 100_000
+"""Attempts that `history --stats` looks at, at most: the last ones."""
+
+
+def status(session: Session, *, task: str | None, watch: bool, wide: bool, json: bool) -> int:
+    """One screen. With a task's name: only that task."""
+    if not watch:
+        shown = _of_task(session.ask({}, Status), task)
+        if json:
+            return session.say_json(shown)
+        session.say("\n".join(status_lines(shown, session.style(wide=wide), now_ns())))
+        return 0
+    with session.client() as client:
+        while True:
+            shown = _of_task(client.ask("status", {}, Status), task)
+            if json:
+                session.say_json(shown)
+                sys.stdout.flush()
+            else:
+                _repaint(status_lines(shown, session.style(wide=wide), now_ns()))
+            if client.wait_closed(WATCH_S):
+                raise NotReachableError("the server has ended", "what was done: laulima history")
+
+
+def _repaint(lines: list[str]) -> None:
+    """The screen anew, without flicker: home, each line with its rest cleared, then everything below cleared."""
+    if is_terminal():
+        room = max(1, get_terminal_size().lines - 1)
+        if len(lines) > room:  # a longer screen would scroll, and flicker
+            lines = [*lines[: room - 1], f"… {count(len(lines) - room + 1, 'more line')}: a larger window shows them"]
+        sys.stdout.write("\x1b[H" + "".join(f"{line}\x1b[K\n" for line in lines) + "\x1b[J")
+    else:
+        sys.stdout.write("\n".join(lines) + "\n\n")
+    sys.stdout.flush()
+
+
+def _of_task(whole: Status, name: str | None) -> Status:
+    if name is None:
+        return whole
+    from msgspec.structs import replace  # noqa: PLC0415
+
+    found = tuple(row for row in whole.tasks if row.name == name)
+    if not found:
+        known = [row.name for row in whole.tasks]
+        raise OperatorError(f"no task is called {name}{nearest(name, known)}", f"tasks: {', '.join(known)}")
+    return replace(whole, tasks=found)
+
+
+def status_lines(shown: Status, style: Style, now: int) -> list[str]:
+    """The screen of `status`, line by line."""
+    head = [clean(Path(shown.configuration).name), f"{_state_word(shown.intake)} {duration(shown.running_for_ns)}"]
+    head.append(f"clock {shown.clock}")
+    if shown.pid:
+        head.append(f"pid {shown.pid}")
+    lines = [_cut("  ".join(head), style), *_executors(shown, style)]
+    if shown.hosts:
+        lines.append(_cut(_hosts_line(shown.hosts), style))
+    if shown.tasks:
+        lines.extend(table(TASKS, shown.tasks, now, style))
+    lines.extend(_alarms(shown, style))
+    return lines
+
+
+def _state_word(intake: str) -> str:
+    """How the server's intake is told: what a person expects in the first line."""
+    return {"resume": "running", "": "running"}.get(intake, intake)
+
+
+def _executors(shown: Status, style: Style) -> list[str]:
+    """Executors that are not up: everything given to them waits for that."""
+    return [
+        _cut(f"{executor.name} is {executor.state}: {executor.pending} pending, {executor.running} running", style)
+        for executor in shown.executors
+        if executor.state not in {"up", "UP"}
+    ]
+
+
+def _hosts_line(hosts: Sequence[HostRow]) -> str:
+    up = [host for host in hosts if host.state.lower() == "up"]
+    busy = sum(host.busy > 0 for host in up)
+    states = Counter(host.state for host in hosts if host.state.lower() != "up")
+    parts = [f"busy {busy}", f"idle {len(up) - busy}", *(f"{clean(state)} {states[state]}" for state in sorted(states))]
+    used, slots = sum(host.busy for host in up), sum(host.slots for host in up)
+    return f"HOSTS {len(hosts)}   {'  '.join(parts)}     slots {used}/{slots} ({percent(used, slots)})"
+
+
+def _alarms(shown: Status, style: Style) -> list[str]:
+    """Alarms, and each host that is not up with its reason: whatever is not running says why."""
+    said = [clean(alarm) for alarm in shown.alarms]
+    away = [host for host in shown.hosts if host.state.lower() != "up"]
+    for host in away[:HOSTS_NOT_UP_MAX]:
+        if not any(alarm.startswith((f"{host.name}:", f"host {host.name} is")) for alarm in said):
+            why = f", {host.why}" if host.why else ""
+            said.append(clean(f"{host.name}: {host.state} {duration(host.since_ns)}{why}"))
+    if len(away) > HOSTS_NOT_UP_MAX:
+        said.append(f"and {count(len(away) - HOSTS_NOT_UP_MAX, 'more host')} not up: laulima hosts")
+    return [_cut(("ALARMS    " if at == 0 else "          ") + text, style) for at, text in enumerate(said)]
+
+
+def _cut(line: str, style: Style) -> str:
+    return cut(line, style.columns, style.ellipsis) if style.columns else line
+
+
+def tasks(session: Session, *, wide: bool, json: bool) -> int:
+    rows = session.ask({}, list[TaskRow])
+    if json:
+        return session.say_json(rows, "tasks")
+    session.say("\n".join(table(TASKS_FULL, rows, now_ns(), session.style(wide=wide))))
+    return 0
+
+
+def jobs(session: Session, *, jobs: Sequence[str], wide: bool, json: bool) -> int:
+    rows = session.ask({"selection": selection(jobs)}, list[JobRow])
+    if json:
+        return session.say_json(rows, "jobs")
+    if not rows:
+        session.note("no such jobs; what ended: laulima history" if jobs else "no jobs; what ended: laulima history")
+        return 0
+    session.say("\n".join(table(JOBS, rows, now_ns(), session.style(wide=wide))))
+    return 0
+
+
+def hosts(session: Session, *, names: Sequence[str], wide: bool, json: bool) -> int:
+    rows = session.ask({}, list[HostRow])
+    if names:
+        rows = _chosen_hosts(rows, names)
+    if json:
+        return session.say_json(rows, "hosts")
+    if not rows:
+        session.note("no hosts: jobs run on this machine (cluster.local); add one: laulima host add NAME")
+        return 0
+    session.say("\n".join(table(HOSTS, rows, now_ns(), session.style(wide=wide))))
+    return 0
+
+
+def _chosen_hosts(rows: list[HostRow], names: Sequence[str]) -> list[HostRow]:
+    from shell.hostset import expand  # noqa: PLC0415
+
+    wanted = {host for name in names for host in expand(name)}
+    known = [row.name for row in rows]
+    for name in sorted(wanted - set(known)):
+        raise OperatorError(f"no host is called {name}{nearest(name, known)}", "see laulima hosts")
+    return [row for row in rows if row.name in wanted]
+
+
+def explain(session: Session, *, words: Sequence[str], json: bool) -> int:
+    shown = session.ask(about(words), ExplanationView)
+    if json:
+        return session.say_json(shown)
+    session.say("\n".join(explanation_lines(shown)))
+    return 0
+
+
+def explanation_lines(shown: ExplanationView) -> list[str]:
+    """The chain of reasons, nearest first; then what would change it, when, and what happened to it."""
+    lines = [f"{clean(shown.about)}: {clean(shown.state)} for {duration(shown.since_ns)}"]
+    lines += [f"  {number}. {clean(reason)}" for number, reason in enumerate(shown.reasons, 1)]
+    if shown.changes:
+        lines.append(f"it would change if:  {clean(shown.changes[0])}")
+        lines += [f"                     {clean(change)}" for change in shown.changes[1:]]
+    if shown.until_ns is not None:
+        lines.append(f"by itself:  in {duration(max(0, shown.until_ns))} at the earliest")
+    elif shown.changes:
+        lines.append("by itself:  not; it waits for one of these")
+    if shown.story:
+        lines += ["what happened:", *(f"  {clean(line)}" for line in shown.story)]
+    return lines
+
+
+def history(
+    session: Session,
+    *,
+    words: Sequence[str],
+    task: str | None,
+    host: str | None,
+    outcome: str | None,
+    since: int | None,
+    limit: int | None,
+    stats: bool,
+    wide: bool,
+    json: bool,
+) -> int:
+    """What ended. It is read from the journal itself when no server runs."""
+    named = {"task": task, "host": host, "outcome": outcome}
+    questions = _questions(words, {key: value for key, value in named.items() if value is not None})
+    limits = {"since_ns": since, "limit": limit or (STATISTICS_MAX if stats else HISTORY_DEFAULT)}
+    rows = [row for question in questions for row in _past(session, {**question, **limits})]
+    if stats:
+        if json:
+            return session.say_json(statistics_rows(rows), "statistics")
+        session.say("\n".join(statistics_lines(rows, session.style(wide=wide), now_ns())))
+    elif json:
+        return session.say_json(rows, "history")
+    elif rows:
+        session.say("\n".join(table(HISTORY, rows, now_ns(), session.style(wide=wide))))
+    else:
+        session.note("nothing that ended fits")
+    return 0
+
+
+def _questions(words: Sequence[str], filters: dict[str, Any]) -> list[dict[str, Any]]:
+    """One question for each job that is named, or one for all of them."""
+    numbers: list[int] = []
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals:
+            numbers += selection([word]).get("jobs", [])
+            if not numbers:
+                raise UsageError(f"{word!r} is no job number", "numbers, or task=NAME host=NAME outcome=NAME")
+        elif key not in {"task", "host", "outcome"}:
+            raise UsageError(f"{key}= is no filter{nearest(key, ['task', 'host', 'outcome'])}")
+        else:
+            filters[key] = value
+    return [{**filters, "job": number} for number in numbers] or [filters]
+
+
+def _past(session: Session, question: dict[str, Any]) -> list[HistoryRow]:
+    state = session.state()
+    try:
+        with Client(state) as client:
+            return client.ask("history", question, list[HistoryRow])
+    except NotReachableError:
+        journal = state / "journal.sqlite"
+        if not journal.exists():
+            raise
+        from live.history import History, HistoryQuestion  # noqa: PLC0415 - SQLite only without a server
+
+        return History(journal).attempts(HistoryQuestion(**question))

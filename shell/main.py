@@ -1,0 +1,194 @@
+"""The command line: made from the table of verbs; and the one place where errors become exit codes.
+
+`laulima` and `python -m shell.main` call `main`. A command's module is imported when that command runs, so that
+`laulima status` starts quickly.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from model.errors import LaulimaError
+from shell.selections import UsageError
+from shell.session import Session
+from shell.verbs import BY_NAME, STATE, VERBS, Form, Parameter, Verb, parameters
+from shell.wording import clean_lines, nearest
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C: 128 + SIGINT, as shells have it."""
+PIPE_CLOSED = 141
+"""Exit code when the reader of our output went away: 128 + SIGPIPE."""
+
+
+class PipeClosedError(Exception):
+    """The reader of our output went away. (Not an OSError: click would take it for its own business.)"""
+
+
+def duration_ns(_: click.Context, __: click.Parameter, value: str | None) -> int | None:
+    """`10m` as ns (a click callback)."""
+    if value is None:
+        return None
+    from shell.durations import parse_duration  # noqa: PLC0415 - only commands with a duration pay for it
+
+    try:
+        return parse_duration(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+class Table(click.Group):
+    """The group of all verbs. Commands are made from the table when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [verb.name for verb in VERBS]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        verb = BY_NAME.get(cmd_name)
+        return None if verb is None else command(verb)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in BY_NAME:
+            ctx.fail(f"no such command: {args[0]}{nearest(args[0], list(BY_NAME))}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for section in dict.fromkeys(verb.section for verb in VERBS):
+            with formatter.section(section):
+                formatter.write_dl([(verb.name, verb.help) for verb in VERBS if verb.section == section])
+
+
+def command(verb: Verb) -> click.Command:
+    """The click command of a verb."""
+
+    def call(**values: Any) -> int:
+        context = click.get_current_context()
+        state = values.pop("state", None) or (context.obj or {}).get("state")
+        try:
+            code = verb.function()(Session(verb.name, state), **values)
+            sys.stdout.flush()
+        except BrokenPipeError as error:
+            raise PipeClosedError from error
+        return code
+
+    return click.Command(
+        verb.name,
+        callback=call,
+        params=[_parameter(parameter) for parameter in parameters(verb)],
+        help=verb.help,
+        epilog=f"Example: {verb.example}" if verb.example else None,
+        context_settings={
+            "help_option_names": ["-h", "--help"],
+            "max_content_width": 100,
+            "allow_interspersed_args": all(parameter.form is not Form.COMMAND for parameter in verb.parameters),
+        },
+    )
+
+
+def _parameter(parameter: Parameter) -> click.Parameter:
+    kind = _type(parameter)
+    if not parameter.flags:
+        return click.Argument(
+            [parameter.name],
+            type=kind,
+            nargs=-1 if parameter.many else 1,
+            required=parameter.required,
+            default=None if parameter.many else parameter.default,
+        )
+    if parameter.form is Form.FLAG:
+        return click.Option([*parameter.flags, parameter.name], is_flag=True, help=parameter.help)
+    return click.Option(
+        [*parameter.flags, parameter.name],
+        type=kind,
+        help=parameter.help,
+        multiple=parameter.many,
+        default=parameter.default,
+        show_default=bool(parameter.default),
+        metavar="DURATION" if parameter.form is Form.DURATION else None,
+        callback=duration_ns if parameter.form is Form.DURATION else None,
+    )
+
+
+def _type(parameter: Parameter) -> click.ParamType[Any] | type:
+    match parameter.form:
+        case Form.INTEGER:
+            return click.IntRange(min=parameter.at_least)
+        case Form.CHOICE:
+            return click.Choice(parameter.choices)
+        case Form.PATH:
+            return click.Path()
+        case _:
+            return str
+
+
+def _version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
+        from importlib.metadata import version  # noqa: PLC0415
+
+        click.echo(f"laulima {version('laulima')}")
+        context.exit()
+
+
+def program() -> click.Group:
+    """The whole command line."""
+
+    def call(state: str | None) -> None:
+        click.get_current_context().obj = {"state": state}
+
+    return Table(
+        "laulima",
+        callback=call,
+        params=[
+            _parameter(STATE),
+            click.Option(["--version"], is_flag=True, expose_value=False, is_eager=True, callback=_version,
+                         help="the version, and leave"),
+        ],
+        help="Runs a pipeline's tasks on many machines, says why something is not running, and rehearses bad nights.",
+        epilog="Exit codes: 0 done, 1 said no, 2 usage, 3 server not reachable, 4 timed out waiting. "
+        "First steps: laulima demo",
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )  # fmt: skip
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line and give its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        code = program().main(
+            args=None if arguments is None else list(arguments), prog_name="laulima", standalone_mode=False
+        )
+    except LaulimaError as error:
+        return report(error)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        return INTERRUPTED
+    except PipeClosedError:
+        # The reader has what it wanted (`| head`). Nothing more can be written, not even at interpreter exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
+    return code if isinstance(code, int) else 0
+
+
+def report(error: LaulimaError) -> int:
+    """Say what went wrong and the way out, on stderr; gives the exit code."""
+    sys.stdout.flush()
+    prefix = "usage: " if isinstance(error, UsageError) else ""
+    lines = [prefix + clean_lines(str(error))]
+    if error.hint:
+        lines.append(f"  {clean_lines(error.hint)}")
+    sys.stderr.write("\n".join(lines) + "\n")
+    return error.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,250 @@
+"""`laulima sim`: rehearse a pipeline on the virtual clock, and say what came of it.
+
+The command line calls `run`. Loading is `shell.config.scenario`'s, simulating `sim`'s; here is what a person reads.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from array import array
+from pathlib import Path
+from typing import IO
+
+import msgspec
+from msgspec import Struct
+
+from model.errors import LaulimaError
+from shell.config.scenario import LoadedScenario, load_rehearsal, with_faults, with_settings
+from shell.durations import format_duration
+from shell.tables import Column, Style, table
+from shell.wording import count, duration, thousands
+from sim.simulation import SimulationResult, simulate
+from sim.tally import HostTally, TaskTally, percentile
+
+WIDE = Style(columns=0)
+"""The outcomes of a task are never cut: they are what was asked for."""
+SCHEMA = 1
+HOSTS_SHOWN = 20
+"""Hosts in the table: those with the most time without power, then the busiest."""
+VIOLATIONS_SHOWN = 10
+ASSUMED = "jobs of which no scenario says anything run 5s and exit 0; items of their sources come one a minute"
+
+
+class TaskLine(Struct, frozen=True):
+    """One row of the table of tasks. Times in ns; None: there is nothing to say."""
+
+    task: str
+    made: int
+    open: int
+    outcomes: dict[str, int]
+    retries: int
+    wait_p50_ns: int | None
+    wait_p95_ns: int | None
+    wait_max_ns: int | None
+    run_p50_ns: int | None
+
+
+class HostLine(Struct, frozen=True):
+    """One row of the table of hosts."""
+
+    host: str
+    slots: int
+    available: float
+    """share of the time with power"""
+    busy: float
+    """share of the slots' time in use"""
+    done: int
+    failed: int
+
+
+class Rehearsal(Struct, frozen=True):
+    """The whole answer, as `--json` gives it."""
+
+    configuration: str
+    scenario: str
+    seed: int
+    for_ns: int
+    hash: str
+    lines: int
+    good: bool
+    jobs: int
+    open: int
+    broken: tuple[str, ...]
+    broken_count: int
+    checks: int
+    excused: int
+    unmet: tuple[str, ...]
+    faults: int
+    tasks: tuple[TaskLine, ...]
+    hosts: tuple[HostLine, ...]
+    command: str
+    schema: int = SCHEMA
+
+
+def run(
+    file: Path,
+    *,
+    for_ns: int | None = None,
+    fail: tuple[str, ...] = (),
+    seed: int | None = None,
+    scenario: Path | None = None,
+    log: Path | None = None,
+    json: bool = False,
+    style: Style = WIDE,
+) -> int:
+    """Simulate and print. Returns 0 when every promise held and every expectation was met, else 1.
+
+    Raises `ConfigurationError` when a file or a fault is wrong, `LaulimaError` when the log cannot be written.
+    """
+    loaded = with_faults(with_settings(load_rehearsal(file, scenario), seed, for_ns), fail)
+    for warning in loaded.warnings:
+        sys.stderr.write(warning + "\n")
+    began = time.perf_counter()
+    result = _simulate(loaded, log)
+    took_s = time.perf_counter() - began
+    answer = rehearsal(loaded, result, _command(file, scenario, loaded, fail))
+    if json:
+        sys.stdout.write(msgspec.json.encode(answer).decode() + "\n")
+    else:
+        sys.stdout.write("\n".join(report(answer, took_s, style)) + "\n")
+    return 0 if answer.good else 1
+
+
+def _simulate(loaded: LoadedScenario, log: Path | None) -> SimulationResult:
+    if log is None:
+        return simulate(loaded.configuration, loaded.scenario)
+    try:
+        with log.open("wb") as stream:
+            file: IO[bytes] = stream
+            return simulate(loaded.configuration, loaded.scenario, file=file)
+    except OSError as error:
+        raise LaulimaError(f"{log} cannot be written: {error.strerror}", "another file: --log FILE") from error
+
+
+def _command(file: Path, scenario: Path | None, loaded: LoadedScenario, fail: tuple[str, ...]) -> str:
+    """What makes the same again."""
+    words = ["laulima", "sim", str(file), "--for", format_duration(loaded.scenario.for_ns)]
+    words += ["--seed", str(loaded.scenario.seed)]
+    if scenario is not None:
+        words += ["--scenario", str(scenario)]
+    for line in fail:
+        words += ["--fail", line]
+    return shlex.join(words)
+
+
+def rehearsal(loaded: LoadedScenario, result: SimulationResult, command: str) -> Rehearsal:
+    """The answer as data."""
+    tally, for_ns = result.tally, result.scenario.for_ns
+    order = [task.name for task in loaded.configuration.tasks]
+    names = [*order, *sorted(set(tally.tasks) - set(order))]
+    return Rehearsal(
+        configuration=loaded.configuration.path,
+        scenario="" if loaded.path is None else str(loaded.path),
+        seed=result.scenario.seed,
+        for_ns=for_ns,
+        hash=result.hash,
+        lines=result.lines,
+        good=result.good,
+        jobs=result.jobs,
+        open=result.open,
+        broken=tuple(str(violation) for violation in result.violations[:VIOLATIONS_SHOWN]),
+        broken_count=result.violation_count,
+        checks=result.checks,
+        excused=result.excused,
+        unmet=tuple(f"{expected} was expected, it is {found}" for expected, found in result.unmet),
+        faults=tally.faults,
+        tasks=tuple(_task_line(name, tally.tasks.get(name, TaskTally())) for name in names),
+        hosts=tuple(_host_line(name, host, for_ns) for name, host in tally.hosts.items()),
+        command=command,
+    )
+
+
+def _task_line(name: str, task: TaskTally) -> TaskLine:
+    waits: array[int] = task.waits
+    outcomes = dict(sorted(task.outcomes.items(), key=lambda pair: (-pair[1], pair[0])))
+    return TaskLine(
+        name,
+        task.made,
+        task.open,
+        outcomes,
+        task.retries,
+        percentile(waits, 0.5),
+        percentile(waits, 0.95),
+        max(waits, default=None),
+        percentile(task.runs, 0.5),
+    )
+
+
+def _host_line(name: str, host: HostTally, for_ns: int) -> HostLine:
+    return HostLine(
+        name,
+        host.slots,
+        (for_ns - host.off_ns) / for_ns,
+        host.busy_ns / (for_ns * host.slots) if host.slots else 0.0,
+        host.done,
+        host.failed,
+    )
+
+
+def report(answer: Rehearsal, took_s: float, style: Style) -> list[str]:
+    """The answer as lines of text: the verdict, the tasks, the hosts, and how to see it again."""
+    lines = [*_verdict(answer, took_s), ""]
+    lines += table(_TASK_COLUMNS, answer.tasks, 0, style)
+    lines.append("")
+    shown = sorted(answer.hosts, key=lambda host: (host.available, -host.busy))[:HOSTS_SHOWN]
+    lines += table(_HOST_COLUMNS, sorted(shown, key=answer.hosts.index), 0, style)
+    if len(answer.hosts) > len(shown):
+        lines.append(f"and {count(len(answer.hosts) - len(shown), 'host')} more (--json has all)")
+    lines += ["", f"event log  {answer.hash}  {count(answer.lines, 'line')}"]
+    if not answer.scenario:
+        lines.append(f"assumed    {ASSUMED}")
+    lines.append(f"again      {answer.command}")
+    return lines
+
+
+def _verdict(answer: Rehearsal, took_s: float) -> list[str]:
+    good = sum(line.outcomes.get("exit 0", 0) for line in answer.tasks)
+    rate = f", {thousands(round(answer.jobs / took_s))} jobs/s" if took_s > 0.0 and answer.jobs else ""
+    span = f"{duration(answer.for_ns)} simulated in {took_s:.1f} s, seed {answer.seed}"
+    ends = f"{thousands(good)} ended well, {thousands(answer.jobs - good)} otherwise, {thousands(answer.open)} are open"
+    lines = [f"{span}: {count(answer.jobs, 'job')}{rate}", f"{ends}; {count(answer.faults, 'fault')}"]
+    if answer.broken_count:
+        lines.append(f"BROKEN PROMISES: {answer.broken_count} (a bug of laulima: please report it with the last line)")
+        lines += [f"  {violation}" for violation in answer.broken]
+    else:
+        lines.append(f"every promise held ({count(answer.checks, 'event')} checked)")
+    if answer.excused:
+        lines.append(f"{count(answer.excused, 'overlap')} of attempts on a host that stood still past its lease")
+    lines += [f"NOT AS EXPECTED: {unmet}" for unmet in answer.unmet]
+    return lines
+
+
+def _outcomes(line: TaskLine) -> str:
+    return ", ".join(f"{name} x {thousands(number)}" for name, number in line.outcomes.items()) or "-"
+
+
+def _time(value: int | None) -> str:
+    return "-" if value is None else duration(value)
+
+
+_TASK_COLUMNS: tuple[Column[TaskLine], ...] = (
+    Column("TASK", lambda line, _: line.task),
+    Column("JOBS", lambda line, _: thousands(line.made), right=True),
+    Column("OPEN", lambda line, _: thousands(line.open), right=True, weight=7),
+    Column("RETRIES", lambda line, _: thousands(line.retries), right=True, weight=4),
+    Column("WAIT p50", lambda line, _: _time(line.wait_p50_ns), right=True, weight=5),
+    Column("p95", lambda line, _: _time(line.wait_p95_ns), right=True, weight=6),
+    Column("RUN p50", lambda line, _: _time(line.run_p50_ns), right=True, weight=3),
+    Column("OUTCOMES", lambda line, _: _outcomes(line)),
+)
+
+_HOST_COLUMNS: tuple[Column[HostLine], ...] = (
+    Column("HOST", lambda line, _: line.host),
+    Column("SLOTS", lambda line, _: str(line.slots), right=True),
+    Column("AVAILABLE", lambda line, _: f"{100 * line.available:.1f} %", right=True),
+    Column("BUSY", lambda line, _: f"{100 * line.busy:.1f} %", right=True),
+    Column("DONE", lambda line, _: thousands(line.done), right=True),
+    Column("FAILED", lambda line, _: thousands(line.failed), right=True),
+)

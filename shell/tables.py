@@ -1,0 +1,174 @@
+"""Rows to a table of text: plain, aligned, as wide as the terminal and no wider.
+
+Called by the commands that print lists. Which columns a list has is said here as data; the words in the cells come
+from `wording.py`. When the room is too small, columns that matter least are left out first, then the last one is cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Generic, TypeVar
+
+from msgspec import Struct
+
+from model.views import HistoryRow, HostRow, JobRow, TaskRow
+from shell.wording import ago, clean, clock, coming, cut, duration, moment, thousands, width
+
+Row = TypeVar("Row")
+GAP = "  "
+LAST_MIN = 20
+"""Columns that the last cell keeps at least; before it gets less, other columns are left out."""
+NAME_MAX = 24
+"""Columns that one cell may take, other than the last one's, before it is cut."""
+
+
+class Column(Struct, Generic[Row], frozen=True):
+    """`cell(row, now_ns)` gives the text. `weight`: columns with the smallest are left out first when the terminal is
+    narrow; 9 stays always. `right`: aligned to the right."""
+
+    head: str
+    cell: Callable[[Row, int], str]
+    right: bool = False
+    weight: int = 9
+    most: int = NAME_MAX
+
+
+class Style(Struct, frozen=True):
+    """How wide a table may be (0: as wide as it wants), and how a text is coloured (state -> ANSI code), if at all."""
+
+    columns: int = 80
+    colour: bool = False
+    ellipsis: str = "…"
+
+
+PLAIN = Style()
+
+_COLOURS = {
+    "on": "32", "up": "32", "running": "32", "exit 0": "32",
+    "held": "33", "draining": "33", "silent": "33", "connecting": "33", "window closed": "33", "retrying": "33",
+    "down": "31", "faulted": "31", "off": "2", "inactive": "2", "deleted": "2",
+}  # fmt: skip
+
+
+def table(columns: Sequence[Column[Row]], rows: Iterable[Row], now_ns: int, style: Style = PLAIN) -> list[str]:
+    """The lines of a table, head first. The last column takes what is left; no line has blanks at its end."""
+    cells = [[clean(column.cell(row, now_ns)) for column in columns] for row in rows]
+    heads = [column.head for column in columns]
+    widths = [
+        min(max(width(line[at]) for line in [heads, *cells]), 10_000 if at == len(columns) - 1 else column.most)
+        for at, column in enumerate(columns)
+    ]
+    shown = _fitting(columns, widths, style.columns)
+    return [
+        _line(columns, widths, shown, line, style, colour=style.colour and number > 0)
+        for number, line in enumerate([heads, *cells])
+    ]
+
+
+def _fitting(columns: Sequence[Column[Row]], widths: list[int], room: int) -> list[int]:
+    """Which columns to show; narrows the last one in `widths` to what is left for it."""
+    shown = list(range(len(columns)))
+    last = shown[-1]
+    if room <= 0:
+        return shown
+    needed = min(widths[last], LAST_MIN)
+    while True:
+        left = room - sum(widths[at] + len(GAP) for at in shown[:-1])
+        droppable = [at for at in shown[:-1] if columns[at].weight < 9]
+        if left >= needed or not droppable:
+            widths[last] = max(1, min(widths[last], left))
+            return shown
+        lightest = min(columns[at].weight for at in droppable)
+        shown.remove(max(at for at in droppable if columns[at].weight == lightest))
+
+
+def _line(
+    columns: Sequence[Column[Row]], widths: list[int], shown: list[int], line: list[str], style: Style, *, colour: bool
+) -> str:
+    parts: list[str] = []
+    for at in shown:
+        text = cut(line[at], widths[at], style.ellipsis)
+        blanks = " " * (widths[at] - width(text))
+        code = _COLOURS.get(text) if colour else None
+        if code:
+            text = f"\x1b[{code}m{text}\x1b[0m"
+        parts.append(blanks + text if columns[at].right else text + blanks)
+    return GAP.join(parts).rstrip()
+
+
+def run_of_limit(row: TaskRow) -> str:
+    return f"{row.running}/{row.limit}" if row.limit else str(row.running)
+
+
+def words(command: str, item: str | None) -> str:
+    """What a job does, in one cell: its item says more than its command, which all jobs of a task share."""
+    return item or command
+
+
+def outcome_word(row: HistoryRow) -> str:
+    """`exit 0`, `CRASHED 11`, `TIMED_OUT`: the outcome with what makes it one."""
+    if row.exit_code is not None and row.outcome == "EXITED":
+        return f"exit {row.exit_code}"
+    return f"{row.outcome} {row.signal}" if row.signal else row.outcome
+
+
+def why_of_task(row: TaskRow, now_ns: int) -> str:
+    """Its reason; for a closed window that is when it opens, the state says the rest."""
+    if row.state == "window closed" and row.next_at is not None:
+        return f"opens {moment(row.next_at, now_ns)}"
+    return row.why
+
+
+TASKS: tuple[Column[TaskRow], ...] = (
+    Column("TASK", lambda row, _: row.name),
+    Column("STATE", lambda row, _: row.state),
+    Column("PEND", lambda row, _: thousands(row.pending), right=True),
+    Column("RUN/MAX", lambda row, _: run_of_limit(row), right=True),
+    Column("DONE", lambda row, _: thousands(row.done), right=True, weight=5),
+    Column("FAIL", lambda row, _: thousands(row.failed), right=True, weight=7),
+    Column("LAST", lambda row, now: ago(row.last_at, now), weight=2),
+    Column("NEXT", lambda row, now: coming(row.next_at, now), weight=3),
+    Column("WHY", why_of_task),
+)
+
+TASKS_FULL: tuple[Column[TaskRow], ...] = (
+    *TASKS[:4],
+    Column("ITEMS", lambda row, _: thousands(row.items), right=True, weight=4),
+    *TASKS[4:6],
+    Column("SKIP", lambda row, _: thousands(row.skipped), right=True, weight=4),
+    *TASKS[6:],
+)
+
+JOBS: tuple[Column[JobRow], ...] = (
+    Column("JOB", lambda row, _: str(row.job), right=True),
+    Column("TRY", lambda row, _: str(row.attempt), right=True, weight=1),
+    Column("TASK", lambda row, _: row.task, most=16),
+    Column("STATE", lambda row, _: row.outcome or row.state),
+    Column("HOST", lambda row, _: row.host or "-", weight=5, most=16),
+    Column("SINCE", lambda row, _: duration(row.since_ns), right=True, weight=3),
+    Column("ITEM", lambda row, _: words(row.command, row.item), weight=2),
+    Column("WHY", lambda row, _: row.why),
+)
+
+HOSTS: tuple[Column[HostRow], ...] = (
+    Column("HOST", lambda row, _: row.name),
+    Column("STATE", lambda row, _: row.state),
+    Column("BUSY", lambda row, _: f"{row.busy}/{row.slots}", right=True),
+    Column("QUEUED", lambda row, _: thousands(row.queued), right=True, weight=4),
+    Column("DONE", lambda row, _: thousands(row.done), right=True, weight=5),
+    Column("FAIL", lambda row, _: thousands(row.failed), right=True, weight=6),
+    Column("SINCE", lambda row, _: duration(row.since_ns), right=True, weight=3),
+    Column("WHY", lambda row, _: row.why),
+)
+
+HISTORY: tuple[Column[HistoryRow], ...] = (
+    Column("JOB", lambda row, _: str(row.job), right=True),
+    Column("TRY", lambda row, _: str(row.attempt), right=True, weight=6),
+    Column("TASK", lambda row, _: row.task, most=16),
+    Column("OUTCOME", lambda row, _: outcome_word(row)),
+    Column("HOST", lambda row, _: row.host or "-", most=16),
+    Column("ENDED", lambda row, now: clock(row.ended_at, now), weight=5),
+    Column("WAITED", lambda row, _: duration(row.waited_ns), right=True, weight=3),
+    Column("RAN", lambda row, _: "-" if row.started_at is None else duration(row.ran_for_ns), right=True, weight=4),
+    Column("ITEM", lambda row, _: words(row.command, row.item) + (f"  ({row.reason})" if row.reason else "")),
+)

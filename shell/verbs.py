@@ -1,0 +1,289 @@
+"""The one table of commands: their names, words, help and what the server calls them.
+
+The command line is made from it (`main.py`); the prompt and the page are to use the same one. It is data and imports
+nothing but msgspec; what a verb does stands in the function that `run` names, imported when it is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import Enum
+from importlib import import_module
+from typing import Any
+
+from msgspec import Struct
+
+
+class Kind(Enum):
+    """What a verb does to the world. READ verbs have `--json`; CHANGE verbs are recorded by the server."""
+
+    READ = "read"
+    CHANGE = "change"
+    LOCAL = "local"
+    """needs no server"""
+
+
+class Form(Enum):
+    """What a parameter's text must be."""
+
+    TEXT = "text"
+    INTEGER = "integer"
+    DURATION = "duration"
+    """`10m`; arrives as ns"""
+    FLAG = "flag"
+    PATH = "path"
+    CHOICE = "choice"
+    COMMAND = "command"
+    """a command and its arguments: from its first word on nothing is an option of ours"""
+
+
+class Parameter(Struct, frozen=True):
+    """`flags` empty: known by its position. `many`: any number of them (a tuple). `required`: at least one."""
+
+    name: str
+    help: str = ""
+    form: Form = Form.TEXT
+    flags: tuple[str, ...] = ()
+    many: bool = False
+    required: bool = False
+    default: str | int | None = None
+    choices: tuple[str, ...] = ()
+    at_least: int | None = None
+
+
+class Verb(Struct, frozen=True):
+    """`server`: the verb of the control socket, empty if none. `run`: `module:function`, called with the session and
+    the parameters by name; gives the exit code."""
+
+    name: str
+    section: str
+    kind: Kind
+    help: str
+    run: str
+    parameters: tuple[Parameter, ...] = ()
+    server: str = ""
+    example: str = ""
+
+    def function(self) -> Callable[..., int]:
+        module, _, name = self.run.partition(":")
+        found: Callable[..., int] = getattr(import_module(module), name)
+        return found
+
+
+def option(name: str, help: str, *flags: str, form: Form = Form.TEXT, **more: Any) -> Parameter:  # noqa: A002 - the table's word
+    return Parameter(name=name, help=help, flags=flags or ("--" + name.replace("_", "-"),), form=form, **more)
+
+
+def flag(name: str, help: str, *flags: str) -> Parameter:  # noqa: A002 - the table's word
+    return option(name, help, *flags, form=Form.FLAG)
+
+
+FILE = Parameter("file", "the pipeline, a YAML file", Form.PATH, required=True)
+STATE = option("state", "the state directory (else LAULIMA_STATE, else .laulima here or further up)", form=Form.PATH)
+JSON = flag("json", "the answer as JSON, with its schema's version")
+WIDE = flag("wide", "do not cut lines to the terminal's width", "-W", "--wide")
+REASON = option("reason", "why; shown wherever somebody asks", "-r", "--reason", default="")
+WAIT = option(
+    "wait_at_most", "how long to wait for the effect (exit code 4 after that)", form=Form.DURATION, default="2m"
+)
+JOBS = Parameter("jobs", "numbers, ranges 12-20, last, or task=NAME state=NAME host=NAME", many=True)
+ALL = flag("everything", "all jobs", "--all")
+COMMAND = Parameter("command", "the command and its arguments", Form.COMMAND, many=True, required=True)
+
+HOST_VERBS = ("add", "delete", "drain", "off", "on", "retry")
+"""The values of `model.events.HostVerb`; not imported, so that a read starts quickly (a test compares them)."""
+
+START, LOOK, CHANGE, LEARN = "Start and rehearse", "Look", "Change", "Learn"
+
+VERBS: tuple[Verb, ...] = (
+    Verb(
+        "run", START, Kind.LOCAL, "Run a pipeline in the foreground, or detached.", "shell.commands.start:run",
+        (
+            FILE,
+            option("for_ns", "end after so long", "--for", form=Form.DURATION),
+            flag("until_idle", "end when nothing is left to do"),
+            flag("detach", "go on in the background; returns when the server answers", "-d", "--detach"),
+        ),
+        example="laulima run pipeline.yaml --detach",
+    ),
+    Verb(
+        "sim", START, Kind.LOCAL, "Rehearse a pipeline on a virtual clock, with failures.", "shell.commands.start:sim",
+        (
+            FILE,
+            option("for_ns", "how much time to simulate (else the scenario's, else 24h)", "--for", form=Form.DURATION),
+            option("fail", "a fault, for example 'node3 down 02:00-04:00'", many=True),
+            option("scenario", "a scenario file", form=Form.PATH),
+            option("seed", "decides everything that chance decides", form=Form.INTEGER, at_least=0),
+            option("log", "write the event log (JSON lines) to this file", form=Form.PATH),
+            JSON,
+        ),
+        example="laulima sim pipeline.yaml --for 24h --fail 'node3 down 02:00-04:00'",
+    ),
+    Verb(
+        "validate", START, Kind.LOCAL, "Check a pipeline file; nothing is started.", "shell.commands.start:validate",
+        (FILE, flag("strict", "warnings are errors, too"), JSON),
+    ),
+    Verb(
+        "init", START, Kind.LOCAL, "Write a small pipeline to start from.", "shell.commands.start:init",
+        (Parameter("file", "where to write it", Form.PATH, default="pipeline.yaml"),),
+    ),
+    Verb(
+        "demo", START, Kind.LOCAL, "Run a real pipeline over real files, in a folder of its own.",
+        "shell.commands.start:demo",
+        (
+            option("directory", "the folder (made, or used again)", form=Form.PATH, default="demo"),
+            option("files", "how many files arrive", form=Form.INTEGER, default=320, at_least=1),
+        ),
+    ),
+    Verb(
+        "status", LOOK, Kind.READ, "One screen: tasks, hosts, alarms, and why what is not running is not.",
+        "shell.commands.reads:status",
+        (
+            Parameter("task", "only this task"),
+            flag("watch", "again every second, until Ctrl-C", "-w", "--watch"),
+            WIDE,
+        ),
+        "status",
+    ),
+    Verb("tasks", LOOK, Kind.READ, "The tasks.", "shell.commands.reads:tasks", (WIDE,), "tasks"),
+    Verb(
+        "jobs", LOOK, Kind.READ, "The jobs that are not final, and why they wait.", "shell.commands.reads:jobs",
+        (JOBS, WIDE), "jobs", "laulima jobs task=warp state=pending",
+    ),
+    Verb(
+        "hosts", LOOK, Kind.READ, "The hosts.", "shell.commands.reads:hosts",
+        (Parameter("names", "host names or sets: node[01-16]", many=True), WIDE), "hosts",
+    ),
+    Verb(
+        "explain", LOOK, Kind.READ, "Why a job, task or host is where it is, and what would change it.",
+        "shell.commands.reads:explain",
+        (Parameter("words", "[job|task|host] NAME", many=True, required=True),), "explain",
+        "laulima explain host node3",
+    ),
+    Verb(
+        "history", LOOK, Kind.READ, "What ended: who ran what, when, where, and how it ended.",
+        "shell.commands.reads:history",
+        (
+            Parameter("words", "job numbers, or task=NAME host=NAME outcome=NAME", many=True),
+            option("task", "of this task"),
+            option("host", "on this host"),
+            option("outcome", "with this outcome: 'exit 3', TIMED_OUT, failed"),
+            option("since", "ended within so long", form=Form.DURATION),
+            option("limit", "how many attempts, the last ones", "-n", "--limit", form=Form.INTEGER, at_least=1),
+            flag("stats", "counts, run times and waits of each task"),
+            WIDE,
+        ),
+        "history", "laulima history outcome=failed --since 2h",
+    ),
+    Verb(
+        "logs", LOOK, Kind.READ, "What a job wrote, while it runs or afterwards.", "shell.commands.logs:logs",
+        (
+            Parameter("job", "the job's number, or last", required=True),
+            flag("follow", "go on until the job ends", "-f", "--follow"),
+            flag("stderr", "its errors instead of its output"),
+            option("attempt", "an earlier attempt", form=Form.INTEGER, at_least=1),
+            flag("raw", "every byte as it is, also to a terminal"),
+        ),
+        "logs",
+    ),
+    Verb(
+        "kill", CHANGE, Kind.CHANGE, "End jobs: TERM, grace, KILL, the whole tree.", "shell.commands.changes:kill",
+        (JOBS, ALL, REASON, WAIT), "kill", "laulima kill task=warp host=node3",
+    ),
+    Verb(
+        "delete", CHANGE, Kind.CHANGE, "Forget jobs (no handler runs), or a whole task.",
+        "shell.commands.changes:delete",
+        (
+            JOBS,
+            ALL,
+            option("task", "delete this task: it spawns nothing more, and goes with its last job"),
+            REASON,
+            WAIT,
+        ),
+        "delete",
+    ),
+    Verb(
+        "hold", CHANGE, Kind.CHANGE, "Keep a task from spawning, or jobs from starting.", "shell.commands.changes:hold",
+        (
+            Parameter("words", "a task, or jobs", many=True, required=True),
+            REASON,
+            option("for_ns", "released by itself after so long", "--for", form=Form.DURATION),
+            option("until", "released by itself at this time of day, 18:00"),
+            WAIT,
+        ),
+        "hold", 'laulima hold warp --reason "mail loop" --until 18:00',
+    ),
+    Verb(
+        "release", CHANGE, Kind.CHANGE, "Let a held or faulted task, or held jobs, go on.",
+        "shell.commands.changes:release",
+        (Parameter("words", "a task, or jobs", many=True, required=True), REASON, WAIT), "release",
+    ),
+    Verb(
+        "retry", CHANGE, Kind.CHANGE, "Run ended jobs again, as new jobs that name the old ones.",
+        "shell.commands.changes:retry", (JOBS, ALL, REASON, WAIT), "retry",
+    ),
+    Verb(
+        "flush", CHANGE, Kind.CHANGE, "Drop a task's jobs that do not run yet.", "shell.commands.changes:flush",
+        (Parameter("task", "the task", required=True), REASON, WAIT), "flush",
+    ),
+    Verb(
+        "host", CHANGE, Kind.CHANGE, "Switch hosts on or off, drain, add, delete them, or try them again.",
+        "shell.commands.changes:host",
+        (
+            Parameter("verb", form=Form.CHOICE, choices=HOST_VERBS, required=True),
+            Parameter("names", "host names or sets: node[01-16]", many=True, required=True),
+            option("slots", "for add: how many slots", form=Form.INTEGER, default=1, at_least=1),
+            REASON,
+            WAIT,
+        ),
+        "host", 'laulima host drain node3 --reason "new disk"',
+    ),
+    Verb(
+        "submit", CHANGE, Kind.CHANGE, "Run a command as a job of its own.", "shell.commands.submit:submit",
+        (
+            COMMAND,
+            option("like", "with this task's handlers and limits on time"),
+            option("host", "run it there if possible", "--host"),
+            flag("required", "nowhere but on --host"),
+            option("slots", "how many slots it takes (default 1, or as --like)", form=Form.INTEGER, at_least=1),
+            option("timeout_ns", "end it after so long", "--timeout", form=Form.DURATION),
+            option("pending_ns", "give up if it does not start within so long", "--pending", form=Form.DURATION),
+            option("environment", "NAME=VALUE for its environment", "-e", "--env", many=True),
+            option("directory", "its working directory", "-C", "--directory"),
+            flag("wait", "print its output and end with its exit code"),
+            option("wait_at_most", "with --wait: give up waiting after so long", form=Form.DURATION),
+        ),
+        "submit", "laulima submit --host node3 --wait -- uname -a",
+    ),
+    Verb("stop", CHANGE, Kind.CHANGE, "No new jobs; what runs goes on and is harvested.",
+         "shell.commands.changes:intake", (REASON, WAIT), "stop"),
+    Verb("resume", CHANGE, Kind.CHANGE, "Start new jobs again.", "shell.commands.changes:intake",
+         (REASON, WAIT), "resume"),
+    Verb("halt", CHANGE, Kind.CHANGE, "No new jobs, and no reaction to ends either.", "shell.commands.changes:intake",
+         (REASON, WAIT), "halt"),
+    Verb(
+        "shutdown", CHANGE, Kind.CHANGE, "End the server; jobs go on, unless --kill.",
+        "shell.commands.changes:shutdown",
+        (flag("kill", "end all jobs, too"), WAIT), "shutdown",
+    ),
+    Verb("docs", LEARN, Kind.LOCAL, "Short texts on what there is to know.", "shell.commands.learn:docs",
+         (Parameter("topic", "which text; none lists them"),)),
+    Verb("completion", LEARN, Kind.LOCAL, "A script that makes the shell complete commands.",
+         "shell.commands.learn:completion",
+         (Parameter("shell", form=Form.CHOICE, choices=("bash", "zsh", "fish"), required=True),)),
+)  # fmt: skip
+
+BY_NAME: Mapping[str, Verb] = {verb.name: verb for verb in VERBS}
+
+NEEDS_STATE = ("run",)
+"""Verbs without a server that know `--state` all the same."""
+
+
+def parameters(verb: Verb) -> tuple[Parameter, ...]:
+    """The verb's own parameters, and those that its kind brings."""
+    own = verb.parameters
+    if verb.kind is Kind.READ:
+        own = (*own, JSON)
+    if verb.kind is not Kind.LOCAL or verb.name in NEEDS_STATE:
+        own = (*own, STATE)
+    return own

@@ -1,0 +1,190 @@
+"""How durations, times, counts and foreign text are worded for people: the one place for it.
+
+Called by everything that prints. Foreign text (names, items, commands, output, reasons) passes `clean` before it
+reaches a terminal. Layout does not belong here (`tables.py`), nor the durations that people write (`durations.py`).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import unicodedata
+from collections.abc import Sequence
+
+SECOND = 1_000_000_000
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+
+_BARS = "▁▂▃▄▅▆▇█"
+# Categories that a terminal obeys instead of showing: controls (C0, C1, DEL), formats (bidi, zero width), lone
+# surrogates (bytes that were no UTF-8), private use, line and paragraph separators, and code points without a meaning.
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+
+def clean(text: str) -> str:
+    """`text` with everything that a terminal would obey shown as a visible escape, on one line."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join([_visible(character) if _is_unseen(character) else character for character in text])
+
+
+def clean_lines(text: str) -> str:
+    """The same for a text of several lines: newlines and tabs stay."""
+    return "\n".join("\t".join(clean(cell) for cell in line.split("\t")) for line in text.split("\n"))
+
+
+def _is_unseen(character: str) -> bool:
+    return unicodedata.category(character) in _UNSEEN
+
+
+def _visible(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # how Python carries a byte that was no UTF-8
+        return f"\\x{code - 0xDC00:02x}"
+    short = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}.get(character)
+    if short:
+        return short
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def width(text: str) -> int:
+    """Columns that a clean text takes in a terminal."""
+    if text.isascii():
+        return len(text)
+    return sum(_columns(character) for character in text)
+
+
+def _columns(character: str) -> int:
+    if unicodedata.combining(character):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def cut(text: str, columns: int, ellipsis: str = "…") -> str:
+    """`text` in at most `columns`; what was cut off shows as an ellipsis."""
+    if width(text) <= columns:
+        return text
+    room = columns - width(ellipsis)
+    if room <= 0:
+        return ellipsis[:columns]
+    kept: list[str] = []
+    for character in text:
+        room -= _columns(character)
+        if room < 0:
+            break
+        kept.append(character)
+    return "".join(kept).rstrip() + ellipsis
+
+
+def duration(ns: int) -> str:
+    """A duration in two parts at most: `850 ms`, `12 s`, `4 min`, `2 h 05`, `3d 04:12`."""
+    if ns < 0:
+        return f"-{duration(-ns)}"
+    if ns < SECOND:
+        return f"{ns // 1_000_000} ms"
+    if ns < 10 * SECOND:
+        return f"{ns / SECOND:.1f} s".replace(".0 s", " s")
+    if ns < 2 * MINUTE:
+        return f"{ns // SECOND} s"
+    if ns < 2 * HOUR:
+        return f"{ns // MINUTE} min"
+    if ns < DAY:
+        return f"{ns // HOUR} h {ns % HOUR // MINUTE:02d}"
+    return f"{ns // DAY}d {ns % DAY // HOUR:02d}:{ns % HOUR // MINUTE:02d}"
+
+
+def ago(at_ns: int | None, now_ns: int) -> str:
+    """When something happened (wall time): `now`, `12 s ago`, `14:02`, `Mon 14:02`, `2026-03-01`; `-` for never."""
+    if at_ns is None:
+        return "-"
+    passed = now_ns - at_ns
+    if passed < SECOND:
+        return "now" if passed > -MINUTE else moment(at_ns, now_ns)
+    if passed < 2 * HOUR:
+        return f"{_whole(passed)} ago"
+    return moment(at_ns, now_ns)
+
+
+def coming(at_ns: int | None, now_ns: int) -> str:
+    """When something will happen: `now`, `in 3 s`, `18:00`, `Tue 18:00`; `-` for not by itself."""
+    if at_ns is None:
+        return "-"
+    left = at_ns - now_ns
+    if left < SECOND // 2:
+        return "now"
+    if left < 2 * HOUR:
+        return f"in {_whole(left + SECOND // 2)}"
+    return moment(at_ns, now_ns)
+
+
+def _whole(ns: int) -> str:
+    """Seconds or minutes without fractions: a clock that people watch must not flicker."""
+    return duration(max(SECOND, ns - ns % SECOND))
+
+
+def moment(at_ns: int, now_ns: int) -> str:
+    """A wall time as short as it can be without being ambiguous, in the local zone."""
+    at, now = time.localtime(at_ns / SECOND), time.localtime(now_ns / SECOND)
+    if at[:3] == now[:3]:
+        return time.strftime("%H:%M", at)
+    if abs(at_ns - now_ns) < 6 * DAY:
+        return time.strftime("%a %H:%M", at)
+    return time.strftime("%Y-%m-%d", at)
+
+
+def stamp(at_ns: int) -> str:
+    """A wall time in full, local zone: `2026-03-01 14:02:11`."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at_ns / SECOND))
+
+
+def clock(at_ns: int, now_ns: int) -> str:
+    """A wall time to the second; with the day where it is not today."""
+    at, now = time.localtime(at_ns / SECOND), time.localtime(now_ns / SECOND)
+    return time.strftime("%H:%M:%S" if at[:3] == now[:3] else "%m-%d %H:%M:%S", at)
+
+
+def count(number: int, noun: str, plural: str = "") -> str:
+    """`1 job`, `2 jobs`, `12 345 jobs`."""
+    return f"{thousands(number)} {noun if number == 1 else plural or noun + 's'}"
+
+
+def thousands(number: int) -> str:
+    return f"{number:,}".replace(",", " ") if abs(number) >= 10_000 else str(number)
+
+
+def size(count_of_bytes: int) -> str:
+    """`512 B`, `4.1 kB`, `41 MB` (powers of 1000)."""
+    number = float(count_of_bytes)
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 999.5:
+            return f"{number:.0f} {unit}" if unit == "B" or number >= 10 else f"{number:.1f} {unit}"
+        number /= 1000
+    return f"{number:.1f} TB"
+
+
+def percent(part: int, whole: int) -> str:
+    return f"{100 * part // whole} %" if whole else "-"
+
+
+def quantile(ordered: Sequence[int], share: float) -> int:
+    """The smallest value that at least `share` (0..1) of the ordered values do not pass (nearest rank); 0 for none."""
+    if not ordered:
+        return 0
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+def sparkline(values: Sequence[int]) -> str:
+    """One bar for each value, scaled to the largest; a zero is a blank."""
+    top = max(values, default=0)
+    return "".join(" " if value <= 0 else _BARS[min(7, (value * 8 - 1) // top)] for value in values)
+
+
+def nearest(word: str, known: Sequence[str]) -> str:
+    """`, did you mean NAME?` for the near miss among `known`, or nothing."""
+    from difflib import get_close_matches  # noqa: PLC0415 - only mistakes pay for the import
+
+    close = get_close_matches(word, known, n=1, cutoff=0.6)
+    return f", did you mean {close[0]}?" if close else ""

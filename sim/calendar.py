@@ -1,0 +1,99 @@
+"""The calendar: SimPy's heap of (time, priority, order), used through call-backs only.
+
+What happens at one instant has this order (docs/architecture.md, part 3): faults, ends, replies, then each machine's
+turn, in which timeouts come before polls and polls before submits; the controller, which matches, has its turn last.
+State stays in machines and modelled things: no generator, no process, no event for anything that is idle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from heapq import heappop, heappush
+from typing import Any
+
+import simpy
+
+FAULT = 1
+END = 2
+REPLY = 3
+TURN = 4
+MATCH = 5
+
+NEVER = 1 << 80
+"""ns: later than everything"""
+
+CallBacks = list[Callable[[Any], None]]
+
+
+class Happening:
+    """Something in the calendar, with the functions that it calls (which several happenings may share).
+
+    All that SimPy's step needs of an event; its own class would bring a dictionary and a value that nobody asks for.
+    """
+
+    __slots__ = ("callbacks",)
+
+    def __init__(self, callbacks: CallBacks) -> None:
+        self.callbacks = callbacks
+
+
+class Calendar(simpy.Environment):
+    """The true time, and what is to happen. SimPy keeps the heap and the clock; a step is the same as SimPy's own,
+    less what only its processes and failing events need."""
+
+    now: int = 0  # type: ignore[assignment]  # an attribute: SimPy's property is asked a dozen times for each event
+    """true time, ns since the start"""
+
+    def __init__(self, until_ns: int) -> None:
+        super().__init__(initial_time=0)
+        self.until_ns = until_ns
+        """the end of the simulation: nothing at or after it happens"""
+        self.queue: list[tuple[int, int, int, Happening]] = self._queue  # type: ignore[assignment]
+        """the heap: (time, priority, order, happening); only to look at"""
+
+    def step(self) -> None:
+        """Let the next thing happen. An error in it ends the simulation."""
+        self._now, _, _, happening = heappop(self._queue)
+        self.now = self._now  # type: ignore[assignment]
+        for callback in happening.callbacks:
+            callback(happening)
+
+    def after(self, delay_ns: int, priority: int, happening: Happening) -> None:
+        """Let it happen `delay_ns` from now (0: at this instant, in the order of priorities)."""
+        heappush(self._queue, (self.now + delay_ns, priority, next(self._eid), happening))  # type: ignore[misc]
+
+    def call_after(self, delay_ns: int, priority: int, function: Callable[[], None]) -> None:
+        """Call `function` then (for what is rare: faults, connections)."""
+        self.after(delay_ns, priority, Happening([lambda _: function()]))
+
+    def run_to_end(self) -> None:
+        """Let everything happen, until the end."""
+        if self.now < self.until_ns:
+            self.run(until=self.until_ns)
+
+
+class Alarm:
+    """The one wake-up of a machine, moved lazily: a later one stays where it is, and asks again when it rings."""
+
+    __slots__ = ("_at", "_calendar", "_callbacks", "_priority", "_ring")
+
+    def __init__(self, calendar: Calendar, priority: int, ring: Callable[[], None]) -> None:
+        self._calendar = calendar
+        self._priority = priority
+        self._ring = ring
+        self._callbacks: CallBacks = [self._rings]
+        self._at = NEVER
+
+    def want(self, when_ns: int) -> None:
+        """Ring at true time `when_ns` (or now, when that is past), unless it rings before anyway."""
+        calendar = self._calendar
+        if self._at <= when_ns or when_ns >= calendar.until_ns:
+            return
+        now = calendar.now
+        self._at = when_ns = max(when_ns, now)
+        calendar.after(when_ns - now, self._priority, Happening(self._callbacks))
+
+    def _rings(self, _: Happening) -> None:
+        if self._at == self._calendar.now:
+            self._at = NEVER
+            self._ring()

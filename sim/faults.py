@@ -1,0 +1,304 @@
+"""Faults: what each kind does to the world when it begins, and when it ends.
+
+A fault is a switch on something modelled (power, a freeze counter, a direction of a link); no machine is told of it.
+Every kind may overlap with any other, and with itself: switches are counters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from model.errors import ConfigurationError
+from model.events import HostDirty
+from sim.calendar import FAULT, Calendar
+from sim.log import EventLog, FaultChanged
+from sim.network import Link, Network
+from sim.node import Node
+from sim.scenario import Fault, Kind
+from sim.system import System
+
+LOCAL = "local"
+CONTROLLER = "controller"
+SCHEDULER = "scheduler"
+RESTART_NS = 1_000_000_000
+"""How long a restart takes when the fault does not say."""
+
+HOST_KINDS = frozenset(
+    {Kind.DOWN, Kind.SILENT, Kind.SUSPENDED, Kind.FLAPPING, Kind.REBOOT, Kind.AGENT_RESTART, Kind.FULL, Kind.SLOW,
+     Kind.OVERLOADED}
+)  # fmt: skip
+SERVER_KINDS = frozenset({Kind.FROZEN, Kind.RESTARTED})
+LINK_KINDS = frozenset({Kind.LOST, Kind.ONE_WAY, Kind.SLOW, Kind.LOSSY, Kind.DOUBLED, Kind.REORDERED, Kind.BROKEN})
+RESTARTS = frozenset({Kind.RESTARTED})
+
+
+class Place(Protocol):
+    """What faults need of the world."""
+
+    calendar: Calendar
+    log: EventLog
+    network: Network
+    nodes: dict[str, Node]
+    systems: dict[str, System]
+
+    def stop_node(self, name: str, reason: str) -> None: ...
+
+    def start_node(self, name: str) -> None: ...
+
+    def boot_host(self, name: str) -> None: ...
+
+    def step_wall_clock(self, by_ns: int) -> None: ...
+
+
+class Faults:
+    """Carries out a fault plan."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._begin: dict[Kind, Callable[[Fault], None]] = {
+            Kind.DOWN: self._power_off,
+            Kind.SILENT: self._freeze,
+            Kind.SUSPENDED: self._suspend,
+            Kind.REBOOT: self._power_off,
+            Kind.AGENT_RESTART: self._stop_agent,
+            Kind.FULL: self._fill_disk,
+            Kind.SLOW: self._slow_down,
+            Kind.OVERLOADED: self._overload,
+            Kind.FROZEN: self._freeze,
+            Kind.RESTARTED: self._stop_server,
+            Kind.LOST: self._block,
+            Kind.ONE_WAY: self._block,
+            Kind.LOSSY: self._weather_on,
+            Kind.DOUBLED: self._weather_on,
+            Kind.REORDERED: self._weather_on,
+            Kind.BROKEN: self._break,
+            Kind.WALL_STEP: self._step,
+        }
+        self._end: dict[Kind, Callable[[Fault], None]] = {
+            Kind.DOWN: self._power_on,
+            Kind.SILENT: self._thaw,
+            Kind.SUSPENDED: self._resume,
+            Kind.REBOOT: self._power_on,
+            Kind.AGENT_RESTART: self._start_agent,
+            Kind.FULL: self._free_disk,
+            Kind.SLOW: self._speed_up,
+            Kind.OVERLOADED: self._unload,
+            Kind.FROZEN: self._thaw,
+            Kind.RESTARTED: self._start_server,
+            Kind.LOST: self._unblock,
+            Kind.ONE_WAY: self._unblock,
+            Kind.LOSSY: self._weather_off,
+            Kind.DOUBLED: self._weather_off,
+            Kind.REORDERED: self._weather_off,
+        }
+        self._agents_away: dict[str, int] = {}
+
+    def plan(self, faults: tuple[Fault, ...]) -> None:
+        """Put every fault into the calendar. Raises `ConfigurationError` for one that cannot be."""
+        for fault in faults:
+            self._check(fault)
+            for at_ns, for_ns, kind in self._episodes(fault):
+                episode = Fault(kind, fault.nodes, at_ns, for_ns, fault.factor, fault.chance, fault.delay_ns,
+                                fault.every_ns, fault.limit, fault.spool_lost)  # fmt: skip
+                self._at(at_ns, episode, True)
+                if for_ns:
+                    self._at(at_ns + for_ns, episode, False)
+
+    def _episodes(self, fault: Fault) -> list[tuple[int, int, Kind]]:
+        """(at, for, kind) of each stretch; flapping is a row of short outages."""
+        if fault.kind is Kind.FLAPPING:
+            until = fault.at_ns + fault.for_ns if fault.for_ns else self._place.calendar.until_ns
+            starts = range(fault.at_ns, until, 2 * fault.every_ns)
+            return [(start, fault.every_ns, Kind.DOWN) for start in starts]
+        for_ns = fault.for_ns
+        if fault.kind in (Kind.RESTARTED, Kind.REBOOT, Kind.AGENT_RESTART) and not for_ns:
+            for_ns = RESTART_NS
+        return [(fault.at_ns, for_ns, fault.kind)]
+
+    def _at(self, at_ns: int, fault: Fault, on: bool) -> None:
+        place = self._place
+
+        def happen() -> None:
+            place.log.add(FaultChanged(place.calendar.now, fault.kind.value, fault.nodes, on))
+            table = self._begin if on else self._end
+            action = table.get(fault.kind)
+            if action is not None:
+                action(fault)
+
+        place.calendar.call_after(at_ns - place.calendar.now, FAULT, happen)
+
+    def _check(self, fault: Fault) -> None:
+        """Whether the fault names what is there."""
+        names = fault.nodes
+        kind = fault.kind
+        if kind is Kind.WALL_STEP:
+            return
+        if len(names) == 2 and kind in LINK_KINDS:
+            self._link(fault)
+            return
+        known = self._place.systems if kind in HOST_KINDS else (CONTROLLER, SCHEDULER)
+        if len(names) != 1 or names[0] not in known:
+            raise ConfigurationError(
+                f"fault {kind.value} at {' '.join(names) or 'nothing'}: there is no such thing",
+                f"it may be at: {', '.join(known)}",
+            )
+
+    def _link(self, fault: Fault) -> Link:
+        one, other = fault.nodes
+        links = self._place.network.links
+        link = links.get((one, other)) or links.get((other, one))
+        if link is None:
+            raise ConfigurationError(
+                f"fault {fault.kind.value}: there is no link between {one} and {other}",
+                "links go from the scheduler to the controller and to local, and from the controller to each host",
+            )
+        return link
+
+    # hosts
+
+    def _system(self, fault: Fault) -> System:
+        return self._place.systems[fault.nodes[0]]
+
+    def _power_off(self, fault: Fault) -> None:
+        name, system = fault.nodes[0], self._system(fault)
+        system.off += 1
+        if system.off > 1:
+            return
+        self._place.stop_node(name, "connection reset: the host went down")
+        system.power_off()
+        if fault.spool_lost:
+            system.lose_spool()
+
+    def _power_on(self, fault: Fault) -> None:
+        system = self._system(fault)
+        system.off -= 1
+        if not system.off:
+            self._place.boot_host(fault.nodes[0])
+
+    def _stop_agent(self, fault: Fault) -> None:
+        name = fault.nodes[0]
+        self._agents_away[name] = self._agents_away.get(name, 0) + 1
+        if self._place.nodes[name].machine is not None:
+            self._place.stop_node(name, "connection reset: its agent is gone")
+
+    def _start_agent(self, fault: Fault) -> None:
+        name = fault.nodes[0]
+        self._agents_away[name] -= 1
+        node = self._place.nodes[name]
+        if not self._agents_away[name] and not self._system(fault).off and node.machine is None:
+            self._place.start_node(name)
+
+    def _suspend(self, fault: Fault) -> None:
+        self._freeze(fault)
+        self._system(fault).suspend()
+
+    def _resume(self, fault: Fault) -> None:
+        self._system(fault).resume()
+        self._thaw(fault)
+
+    def _fill_disk(self, fault: Fault) -> None:
+        system = self._system(fault)
+        system.full += 1
+        self._place.nodes[fault.nodes[0]].receive(HostDirty("its disk is full"))
+
+    def _free_disk(self, fault: Fault) -> None:
+        system = self._system(fault)
+        system.full -= 1
+        if not system.full:
+            self._place.nodes[fault.nodes[0]].receive(HostDirty(""))
+
+    def _slow_down(self, fault: Fault) -> None:
+        if len(fault.nodes) == 2:
+            self._delay(fault, fault.delay_ns)
+        else:
+            self._system(fault).slowness *= fault.factor
+
+    def _speed_up(self, fault: Fault) -> None:
+        if len(fault.nodes) == 2:
+            self._delay(fault, -fault.delay_ns)
+        else:
+            self._system(fault).slowness /= fault.factor
+
+    def _overload(self, fault: Fault) -> None:
+        self._system(fault).processes_max = fault.limit or -1
+
+    def _unload(self, fault: Fault) -> None:
+        self._system(fault).processes_max = 0
+
+    # machines that stand still or are gone
+
+    def _freeze(self, fault: Fault) -> None:
+        for name in self._in_one_process(fault.nodes[0]):
+            self._place.network.unvouch_node(name)
+            self._place.nodes[name].frozen += 1
+
+    def _thaw(self, fault: Fault) -> None:
+        for name in self._in_one_process(fault.nodes[0]):
+            self._place.nodes[name].thaw()
+
+    def _in_one_process(self, name: str) -> tuple[str, ...]:
+        """The agent of the scheduler's own machine lives in the scheduler's process."""
+        return (SCHEDULER, LOCAL) if name == SCHEDULER else (name,)
+
+    def _stop_server(self, fault: Fault) -> None:
+        for name in reversed(self._in_one_process(fault.nodes[0])):
+            if self._place.nodes[name].machine is not None:
+                self._place.stop_node(name, f"connection reset: the {fault.nodes[0]} is gone")
+
+    def _start_server(self, fault: Fault) -> None:
+        for name in self._in_one_process(fault.nodes[0]):
+            if self._place.nodes[name].machine is None:
+                self._place.start_node(name)
+
+    # links
+
+    def _block(self, fault: Fault) -> None:
+        self._switch(fault, 1)
+
+    def _unblock(self, fault: Fault) -> None:
+        self._switch(fault, -1)
+
+    def _switch(self, fault: Fault, by: int) -> None:
+        link = self._link(fault)
+        self._place.network.unvouch(link)
+        for direction in (link.down, link.up):
+            sender = link.superior if direction is link.down else link.subordinate
+            if fault.kind is Kind.LOST or sender.name == fault.nodes[0]:
+                direction.blocked += by
+                direction.changed()
+
+    def _delay(self, fault: Fault, by_ns: int) -> None:
+        link = self._link(fault)
+        self._place.network.unvouch(link)
+        link.down.extra_ns += by_ns
+        link.up.extra_ns += by_ns
+
+    def _weather_on(self, fault: Fault) -> None:
+        self._set_weather(fault, 1)
+
+    def _weather_off(self, fault: Fault) -> None:
+        self._set_weather(fault, -1)
+
+    def _set_weather(self, fault: Fault, sign: int) -> None:
+        link = self._link(fault)
+        self._place.network.unvouch(link)
+        for direction in (link.down, link.up):
+            if fault.kind is Kind.LOSSY:
+                direction.lossy += sign
+                direction.loss = fault.chance if direction.lossy else direction.usual_loss
+            elif fault.kind is Kind.DOUBLED:
+                direction.doubled += sign
+                direction.doubling = fault.chance if direction.doubled else direction.usual_doubling
+            else:
+                direction.spread_ns += sign * (fault.delay_ns or RESTART_NS)
+            direction.changed()
+
+    def _break(self, fault: Fault) -> None:
+        link = self._link(fault)
+        self._place.network.disconnect(link, "connection reset by the network", tell_superior=True)
+
+    # clocks
+
+    def _step(self, fault: Fault) -> None:
+        self._place.step_wall_clock(fault.delay_ns)

@@ -1,0 +1,212 @@
+"""The event log: what happened in the simulated world, one line for each thing, in order.
+
+The same configuration, scenario and seed give the same log to the byte, whatever the hash seed; its BLAKE2 hash proves
+it. The oracle and the tally read these lines and nothing else, either while they are made or later from a file.
+Lines are JSON objects whose key `event` names the kind; times `t` are ns of true time since the start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from hashlib import blake2b
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+import msgspec
+from msgspec import Struct
+
+from model.messages import Batch
+from model.records import Record
+
+CHUNK = 1024
+"""Lines that are encoded, hashed and written in one go."""
+
+
+class Header(Struct, frozen=True, tag_field="event", tag="header", gc=False):
+    """The first line: what makes the log again."""
+
+    seed: int
+    configuration: str
+    scenario: str
+    """digests of the two texts"""
+    slots: dict[str, int]
+    """slots of each host, `local` included"""
+    schema: int = 1
+
+
+class Life(Struct, frozen=True, tag_field="event", tag="life", gc=False):
+    """A machine starts: the `epoch`-th life of its node."""
+
+    t: int
+    node: str
+    epoch: int
+
+
+class Committed(Struct, frozen=True, tag_field="event", tag="commit", gc=False):
+    """A record is durable at `node`."""
+
+    t: int
+    node: str
+    record: Record
+
+
+class Sent(Struct, frozen=True, tag_field="event", tag="send", gc=False):
+    """`node` says a batch to `to`; `arrives`: when (empty: it is lost, two: it comes twice)."""
+
+    t: int
+    node: str
+    to: str
+    arrives: tuple[int, ...]
+    batch: Batch
+
+
+class Dropped(Struct, frozen=True, tag_field="event", tag="drop", gc=False):
+    """A batch that was under way did not get to its receiver, because its connection or the receiver was gone."""
+
+    t: int
+    node: str
+    to: str
+    sequence: int
+
+
+class ProcessStarted(Struct, frozen=True, tag_field="event", tag="process start", gc=False):
+    """True life of a job's process begins on a host."""
+
+    t: int
+    node: str
+    job: int
+    attempt: int
+    pid: int
+    slots: int
+
+
+class ProcessEnded(Struct, frozen=True, tag_field="event", tag="process end", gc=False):
+    """True life of a job's process ends. `suspended_ns`: how long its whole machine stood still meanwhile."""
+
+    t: int
+    node: str
+    job: int
+    attempt: int
+    slots: int
+    exit_code: int | None
+    signal: int | None
+    suspended_ns: int = 0
+
+
+class FaultChanged(Struct, frozen=True, tag_field="event", tag="fault", gc=False):
+    """A fault begins (`on`) or ends."""
+
+    t: int
+    kind: str
+    nodes: tuple[str, ...]
+    on: bool
+
+
+class LinkChanged(Struct, frozen=True, tag_field="event", tag="link", gc=False):
+    """The transport between superior `node` and subordinate `peer`: up, down, refused, vouched, not vouched."""
+
+    t: int
+    node: str
+    peer: str
+    state: str
+    reason: str = ""
+
+
+class Noticed(Struct, frozen=True, tag_field="event", tag="notice", gc=False):
+    t: int
+    node: str
+    level: str
+    about: str
+    text: str
+
+
+class Finished(Struct, frozen=True, tag_field="event", tag="end", gc=False):
+    """The last line."""
+
+    t: int
+
+
+LINES = (
+    Header,
+    Life,
+    Committed,
+    Sent,
+    Dropped,
+    ProcessStarted,
+    ProcessEnded,
+    FaultChanged,
+    LinkChanged,
+    Noticed,
+    Finished,
+)
+Line = (
+    Header
+    | Life
+    | Committed
+    | Sent
+    | Dropped
+    | ProcessStarted
+    | ProcessEnded
+    | FaultChanged
+    | LinkChanged
+    | Noticed
+    | Finished
+)
+LineReader = Callable[[Any], None]
+
+
+class Reader(Protocol):
+    """What reads lines while they are made; `table` says which kinds it wants."""
+
+    @property
+    def table(self) -> Mapping[type, LineReader]: ...
+
+
+class EventLog:
+    """Takes lines, hands them to its readers at once, and encodes, hashes and perhaps writes them by chunks."""
+
+    def __init__(self, file: IO[bytes] | None = None, readers: tuple[Reader, ...] = ()) -> None:
+        self._file = file
+        self._readers: dict[type, tuple[LineReader, ...]] = {
+            kind: tuple(reader.table[kind] for reader in readers if kind in reader.table) for kind in LINES
+        }
+        self._lines: list[Line] = []
+        self._written = 0
+        self._digest = blake2b(digest_size=16)
+        self._encoder = msgspec.json.Encoder()
+
+    @property
+    def count(self) -> int:
+        """How many lines there are."""
+        return self._written + len(self._lines)
+
+    def add(self, line: Line) -> None:
+        """One more line."""
+        lines = self._lines
+        lines.append(line)
+        for read in self._readers[type(line)]:
+            read(line)
+        if len(lines) >= CHUNK:
+            self._flush()
+
+    def _flush(self) -> None:
+        text = self._encoder.encode_lines(self._lines)
+        self._digest.update(text)
+        if self._file is not None:
+            self._file.write(text)
+        self._written += len(self._lines)
+        self._lines.clear()
+
+    def close(self) -> str:
+        """Encode what is left; returns the hash of all lines (32 hexadecimal digits)."""
+        if self._lines:
+            self._flush()
+        return self._digest.hexdigest()
+
+
+def read_log(path: Path) -> Iterator[Line]:
+    """The lines of a log file, in order. Raises `msgspec.ValidationError` on a line that is not one of ours."""
+    decoder = msgspec.json.Decoder(Line)
+    with path.open("rb") as file:
+        for text in file:
+            yield decoder.decode(text)

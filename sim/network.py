@@ -1,0 +1,363 @@
+"""The modelled network: links between a superior and its subordinates, each with two directions of its own weather.
+
+A link carries connections, one after the other, as TCP does: while one stands, batches come in order unless a fault
+says otherwise; when it ends, what is under way is lost (a reordering fault lets it arrive later all the same). Whether
+an attempt to connect succeeds is seen here; when one is made is the controller's business, and the driver's between
+the scheduler and its executors.
+
+A link that is open, with both ends running and no fault on it, is *vouched* for once a Pong has passed: its heartbeats
+are arithmetic (`model/downlink.py`), not events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from model.channel import ChannelTimes, LinkState
+from model.downlink import Downlink
+from model.events import Delivered, LinkDown, LinkUp, Vouched
+from model.job import SECOND
+from model.messages import Batch, Pong
+from sim.calendar import REPLY, Calendar, Happening
+from sim.keyed import Draws
+from sim.log import Dropped, EventLog, LinkChanged, Sent
+from sim.node import Node
+
+NO_ROUTE_NS = 3 * SECOND
+"""How long a kernel looks for a machine that is not there."""
+HELLO_NS = 5 * SECOND
+"""How long a connected peer may take for its first word."""
+RECONNECT_NS = SECOND
+"""How often the driver tries again to connect the scheduler to an executor."""
+
+
+class Direction:
+    """One direction of a link, and what is wrong with it."""
+
+    __slots__ = (
+        "_network",
+        "as_peer",
+        "blocked",
+        "callbacks",
+        "doubled",
+        "doubling",
+        "extra_ns",
+        "jitter_ns",
+        "last_ns",
+        "latency_ns",
+        "link",
+        "loss",
+        "lossy",
+        "name",
+        "plain",
+        "receiver",
+        "sent",
+        "spread_ns",
+        "usual_doubling",
+        "usual_loss",
+    )
+
+    def __init__(self, network: Network, link: Link, sender: str, receiver: Node, as_peer: str) -> None:
+        self._network = network
+        self.link = link
+        self.receiver = receiver
+        self.as_peer = as_peer
+        """what the receiver calls the sender"""
+        self.name = f"{sender}>{receiver.name}"
+        self.latency_ns = 0
+        self.jitter_ns = 0
+        self.last_ns = 0
+        """when the last batch arrives that was sent"""
+        self.usual_loss = self.loss = 0.0
+        self.usual_doubling = self.doubling = 0.0
+        self.lossy = self.doubled = 0
+        """how many faults are at it"""
+        self.spread_ns = 0
+        """messages overtake each other by up to so much, and outlive their connection"""
+        self.extra_ns = 0
+        self.blocked = 0
+        """how many faults let nothing through"""
+        self.sent = 0
+        self.plain = True
+        """nothing but latency: no draw is needed"""
+        self.callbacks = [self._arrives]
+
+    def changed(self) -> None:
+        """Work out `plain` again."""
+        self.plain = not (self.blocked or self.loss or self.doubling or self.jitter_ns or self.spread_ns)
+
+    @property
+    def faultless(self) -> bool:
+        """Whether every message gets through, once, in good time."""
+        return not (self.blocked or self.loss or self.doubling or self.spread_ns)
+
+    def arrivals(self, now: int) -> tuple[int, ...]:
+        """When a batch that is sent now arrives."""
+        base = now + self.latency_ns + self.extra_ns
+        if self.plain:
+            self.last_ns = base = max(base, self.last_ns)  # a connection keeps the order, also when it becomes quicker
+            return (base,)
+        if self.blocked:
+            return ()
+        self.sent += 1
+        lost, late, twice, later = self._network.draws.four(f"{self.name}/{self.sent}")
+        if lost < self.loss:
+            return ()
+        first = base + int(late * (self.jitter_ns + self.spread_ns))
+        if not self.spread_ns:
+            first = self.last_ns = max(first, self.last_ns)
+        if twice < self.doubling:
+            return (first, first + int(later * (self.jitter_ns + self.spread_ns)))
+        return (first,)
+
+    def _arrives(self, delivery: Delivery) -> None:
+        link = self.link
+        batch = delivery.batch
+        if delivery.generation != link.generation and not (self.spread_ns and link.connected):
+            self._network.drop(self, batch)
+            return
+        if link.vouched or self is link.down or not any(type(message) is Pong for message in batch.messages):
+            self.receiver.receive_last(Delivered(self.as_peer, batch))
+        else:
+            self.receiver.receive(Delivered(self.as_peer, batch))
+            self._network.vouch(link)
+
+
+class Delivery(Happening):
+    """A batch that is under way."""
+
+    __slots__ = ("batch", "generation")
+
+    def __init__(self, direction: Direction, batch: Batch) -> None:
+        self.callbacks = direction.callbacks
+        self.batch = batch
+        self.generation = direction.link.generation
+
+
+class Link:
+    """Between a superior and one subordinate. `peer` is what the superior calls it."""
+
+    __slots__ = (
+        "connected",
+        "down",
+        "generation",
+        "kept",
+        "peer",
+        "subordinate",
+        "superior",
+        "times",
+        "tries",
+        "unaware",
+        "up",
+        "vouched",
+        "vouched_at",
+    )
+
+    def __init__(self, network: Network, superior: Node, subordinate: Node, peer: str, times: ChannelTimes) -> None:
+        self.superior = superior
+        self.subordinate = subordinate
+        self.peer = peer
+        self.times = times
+        self.down = Direction(network, self, superior.name, subordinate, "superior")
+        self.up = Direction(network, self, subordinate.name, superior, peer)
+        self.connected = False
+        self.generation = 0
+        """grows with each connection and each end of one"""
+        self.kept = False
+        """whether the driver connects it again by itself: the controller does so for its hosts"""
+        self.tries = 0
+        self.unaware: list[str] = []
+        """ends that do not know that the last connection is gone: nothing could be told them"""
+        self.vouched = False
+        self.vouched_at = 0
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the driver can vouch for it."""
+        down, up = self.down, self.up
+        under_way = sum(way.latency_ns + way.extra_ns + way.jitter_ns for way in (down, up))
+        return (
+            self.connected
+            and self.superior.running
+            and self.subordinate.running
+            and down.faultless
+            and up.faultless
+            and under_way < self.times.ping_ns
+        )
+
+
+class Network:
+    """All links; who may speak to whom, and what becomes of what they say."""
+
+    def __init__(
+        self,
+        calendar: Calendar,
+        log: EventLog,
+        seed: int,
+        connect_ns: int,
+        downlink_of: Callable[[Link], Downlink | None],
+    ) -> None:
+        self._calendar = calendar
+        self._downlink_of = downlink_of
+        self._connect_ns = connect_ns
+        self._log = log
+        self.draws = Draws(seed, "network")
+        self.out: dict[tuple[str, str], Direction] = {}
+        """by (sender's name, what the sender calls the receiver)"""
+        self.links: dict[tuple[str, str], Link] = {}
+        """by (superior's name, subordinate's name)"""
+        self.of_node: dict[str, list[Link]] = {}
+
+    def add(self, link: Link) -> None:
+        """One more link."""
+        self.links[link.superior.name, link.subordinate.name] = link
+        self.out[link.superior.name, link.peer] = link.down
+        self.out[link.subordinate.name, "superior"] = link.up
+        for node in (link.superior, link.subordinate):
+            self.of_node.setdefault(node.name, []).append(link)
+
+    def send(self, node: Node, peer: str, batch: Batch) -> None:
+        """Carry out a Transmit: one event, or none when nothing stands between the two."""
+        now = self._calendar.now
+        direction = self.out[node.name, peer]
+        link = direction.link
+        if link.connected:
+            arrivals = direction.arrivals(now)
+        else:
+            arrivals = ()
+            self._reset(link, direction)
+        self._log.add(Sent(now, node.name, direction.receiver.name, arrivals, batch))
+        for arrival in arrivals:
+            self._calendar.after(arrival - now, REPLY, Delivery(direction, batch))
+
+    def _reset(self, link: Link, direction: Direction) -> None:
+        """Who speaks into a connection that ended without its knowledge is told so, once an answer can come back."""
+        if not link.unaware or link.down.blocked or link.up.blocked:
+            return
+        delay = link.down.latency_ns + link.up.latency_ns
+        if direction is link.down and "superior" in link.unaware:
+            link.unaware.remove("superior")
+            event = LinkDown(link.peer, "connection reset by peer", self._chance(link))
+            self._calendar.call_after(delay, REPLY, lambda: link.superior.receive(event))
+        elif direction is link.up and "subordinate" in link.unaware:
+            link.unaware.remove("subordinate")
+            self._calendar.call_after(delay, REPLY, lambda: link.subordinate.receive(LinkDown("superior", "reset")))
+
+    def drop(self, direction: Direction, batch: Batch) -> None:
+        """A batch did not arrive: its connection is gone."""
+        sender = direction.link.superior if direction is direction.link.down else direction.link.subordinate
+        self._log.add(Dropped(self._calendar.now, sender.name, direction.receiver.name, batch.sequence))
+
+    # connections
+
+    def connect(self, link: Link) -> None:
+        """Carry out a Connect."""
+        if link.connected:
+            self.disconnect(link, "replaced by a new connection", tell_superior=False)
+        delay = link.down.latency_ns + link.up.latency_ns + link.down.extra_ns + link.up.extra_ns
+        obstacle = self._obstacle(link)
+        life = link.superior.epoch
+        if obstacle is not None:
+            reason, delay = obstacle[0], obstacle[1]
+            self._calendar.call_after(delay, REPLY, lambda: self._refused(link, life, reason))
+        else:
+            self._calendar.call_after(delay, REPLY, lambda: self._established(link, life))
+
+    def _obstacle(self, link: Link) -> tuple[str, int] | None:
+        """Why an attempt to connect fails, and after how long."""
+        if link.down.blocked or link.up.blocked:
+            return "connection timed out", self._connect_ns
+        if link.subordinate.machine is None:
+            return "no route to host", min(NO_ROUTE_NS, self._connect_ns)
+        if link.subordinate.frozen:
+            return f"no word from its agent within {HELLO_NS // SECOND} s", min(HELLO_NS, self._connect_ns)
+        return None
+
+    def _refused(self, link: Link, life: int, reason: str) -> None:
+        if link.superior.epoch != life or link.superior.machine is None or link.connected:
+            return
+        self._log.add(LinkChanged(self._calendar.now, link.superior.name, link.peer, "refused", reason))
+        if link.kept:
+            self._calendar.call_after(RECONNECT_NS, REPLY, lambda: self.keep(link))
+        else:
+            link.superior.receive(LinkDown(link.peer, reason, self._chance(link)))
+
+    def keep(self, link: Link) -> None:
+        """Connect a link that the driver keeps, as soon as both ends live; until then their starts come here again."""
+        link.kept = True
+        if not link.connected and link.superior.machine is not None and link.subordinate.machine is not None:
+            self.connect(link)
+
+    def _established(self, link: Link, life: int) -> None:
+        if link.superior.epoch != life or link.superior.machine is None or link.connected:
+            return
+        obstacle = self._obstacle(link)
+        if obstacle is not None:  # it came while the two were greeting each other
+            self._refused(link, life, obstacle[0])
+            return
+        link.connected = True
+        link.generation += 1
+        if "subordinate" in link.unaware:
+            link.subordinate.receive(LinkDown("superior", "replaced by a new connection"))
+        link.unaware.clear()
+        self._log.add(LinkChanged(self._calendar.now, link.superior.name, link.peer, "up"))
+        link.subordinate.receive(LinkUp("superior"))
+        link.superior.receive(LinkUp(link.peer))
+
+    def _chance(self, link: Link) -> float:
+        link.tries += 1
+        return self.draws.one(f"try/{link.superior.name}/{link.peer}/{link.tries}")
+
+    def disconnect(self, link: Link, reason: str, *, tell_superior: bool) -> None:
+        """A connection ends; each end that lives and can know is told."""
+        if not link.connected:
+            return
+        self.unvouch(link)
+        link.connected = False
+        link.generation += 1
+        self._log.add(LinkChanged(self._calendar.now, link.superior.name, link.peer, "down", reason))
+        cut = link.down.blocked or link.up.blocked
+        if cut:
+            link.unaware = ["subordinate", "superior"] if tell_superior else ["subordinate"]
+        else:
+            link.subordinate.receive(LinkDown("superior", reason))
+        if tell_superior and (link.kept or not cut):
+            link.superior.receive(LinkDown(link.peer, reason, self._chance(link)))
+        if link.kept:
+            self._calendar.call_after(RECONNECT_NS, REPLY, lambda: self.keep(link))
+
+    # vouching
+
+    def vouch(self, link: Link) -> None:
+        """Give the word for a link, when it can be given: its superior must know it as open, and await nothing."""
+        if link.vouched or not link.healthy:
+            return
+        believed = self._downlink_of(link)
+        if believed is None or believed.state is not LinkState.OPEN or believed.silent_at is not None:
+            return
+        link.vouched = True
+        link.vouched_at = self._calendar.now
+        self._log.add(LinkChanged(self._calendar.now, link.superior.name, link.peer, "vouched"))
+        link.subordinate.receive(Vouched("superior", True))
+        link.superior.receive(Vouched(link.peer, True))
+
+    def unvouch(self, link: Link) -> None:
+        """Take the word back, before what makes it untrue; both ends hear it in their last good moment.
+
+        The subordinate's lease is that of a heartbeat: its last Pong but one was sent up to two ping periods ago.
+        """
+        if not link.vouched:
+            return
+        link.vouched = False
+        ping = link.times.ping_ns
+        age = ping + (self._calendar.now - link.vouched_at) % ping
+        self._log.add(LinkChanged(self._calendar.now, link.superior.name, link.peer, "not vouched"))
+        link.superior.receive(Vouched(link.peer, False))
+        link.superior.turn()
+        link.subordinate.receive(Vouched("superior", False, age))
+        link.subordinate.turn()
+
+    def unvouch_node(self, name: str) -> None:
+        """Take the word back for every link of a node."""
+        for link in self.of_node.get(name, ()):
+            self.unvouch(link)

@@ -1,0 +1,190 @@
+"""A node: one machine of `model`, its clock, its journal, and its turns.
+
+A turn is what the live loop does too: what has arrived is taken first, then what is due, then the drained list is
+carried out in order, records first. Nothing is decided here; `world.py` says what effects mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from model.effects import Effect
+from model.errors import LaulimaError
+from model.records import Record
+from sim.calendar import NEVER, Alarm, Calendar, CallBacks, Happening
+from sim.clocks import Clock
+
+TURNS_MAX = 10_000
+"""A machine that still has something to do after so many turns at one instant is stuck: a bug of the model."""
+
+
+class StuckError(LaulimaError):
+    """A machine asks to be called again and again at one instant: a bug of ours."""
+
+
+class Machine(Protocol):
+    """The four methods (docs/architecture.md, part 3)."""
+
+    def receive(self, event: Any, now: int) -> None: ...
+
+    def advance(self, now: int) -> None: ...
+
+    def next_due(self) -> int | None: ...
+
+    def drain(self) -> list[Effect]: ...
+
+
+CarryOut = Callable[["Node", list[Effect]], None]
+
+
+class Node:
+    """One place where a machine lives, through all its lives."""
+
+    __slots__ = (
+        "_alarm",
+        "_calendar",
+        "_callbacks",
+        "_carry_out",
+        "_due",
+        "_in_turn",
+        "_more",
+        "_priority",
+        "_turn_wanted",
+        "_turns",
+        "_turns_at",
+        "clock",
+        "epoch",
+        "frozen",
+        "inbox",
+        "journal",
+        "machine",
+        "name",
+    )
+
+    def __init__(
+        self, name: str, calendar: Calendar, clock: Clock, priority: int, carry_out: CarryOut, keeps_journal: bool
+    ) -> None:
+        self.name = name
+        self.clock = clock
+        self.machine: Machine | None = None
+        """None: it does not run"""
+        self.epoch = 0
+        """which life of the node this is"""
+        self.frozen = 0
+        """how many faults keep it standing still"""
+        self.inbox: list[object] = []
+        """what came while it stood still"""
+        self.journal: list[Record] | None = [] if keeps_journal else None
+        """its durable records; None: this world never restarts it"""
+        self._calendar = calendar
+        self._carry_out = carry_out
+        self._alarm = Alarm(calendar, priority, self.turn)
+        self._priority = priority
+        self._callbacks: CallBacks = [self._wanted_turn]
+        self._due = NEVER
+        """when the machine wanted to be called, by its clock, as of its last turn"""
+        self._in_turn = False
+        self._turn_wanted = False
+        self._more = False
+        self._turns = 0
+        self._turns_at = -1
+
+    @property
+    def running(self) -> bool:
+        """Whether its machine lives and does not stand still."""
+        return self.machine is not None and not self.frozen
+
+    def start(self, machine: Machine) -> None:
+        """A new life begins."""
+        self.machine = machine
+        self._due = 0  # whatever is due at its start is done in its first turn
+        self._want_turn()
+
+    def stop(self) -> None:
+        """Its machine is gone, with all that was not carried out."""
+        self.machine = None
+        self.inbox.clear()
+
+    def receive(self, event: object) -> None:
+        """An event comes to the machine: at once, or when it moves again, or never."""
+        machine = self.machine
+        if machine is None:
+            return
+        if self.frozen:
+            self.inbox.append(event)
+            return
+        machine.receive(event, self.clock.read(self._calendar.now))
+        self._more = True
+        if not self._in_turn and not self._turn_wanted:
+            self._want_turn()
+
+    def receive_last(self, event: object) -> None:
+        """The same, when the caller has nothing else to do at this instant: the turn needs no place in the calendar
+        if nothing else has one before it."""
+        calendar = self._calendar
+        now, queue = calendar.now, calendar.queue
+        machine = self.machine
+        if machine is None or self.frozen or self._in_turn or self._turn_wanted or (queue and queue[0][0] <= now):
+            self.receive(event)
+            return
+        machine.receive(event, self.clock.read(now))
+        self.turn()
+
+    def thaw(self) -> None:
+        """One fault fewer keeps it standing still; when it was the last one, what came meanwhile is taken."""
+        self.frozen -= 1
+        if self.frozen or self.machine is None:
+            return
+        events, self.inbox = self.inbox, []
+        for event in events:
+            self.receive(event)
+        self._want_turn()
+
+    def _want_turn(self) -> None:
+        self._turn_wanted = True
+        self._calendar.after(0, self._priority, Happening(self._callbacks))
+
+    def _wanted_turn(self, _: Happening) -> None:
+        self._turn_wanted = False
+        self.turn()
+
+    def turn(self) -> None:
+        """Do what is due, then carry out everything that the machine asks for."""
+        machine = self.machine
+        if machine is None or self.frozen or self._in_turn:
+            return
+        true_ns = self._calendar.now
+        now = self.clock.read(true_ns)
+        self._in_turn = True
+        try:
+            if self._due <= now:
+                machine.advance(now)
+            self._more = True
+            while self._more:
+                self._more = False
+                effects = machine.drain()
+                if effects:
+                    self._carry_out(self, effects)
+        finally:
+            self._in_turn = False
+        due = machine.next_due()
+        if due is None or self.machine is not machine:
+            self._due = NEVER
+            return
+        self._due = due
+        when = self.clock.when(due)
+        if when <= true_ns:
+            self._check_progress(true_ns)
+            when = true_ns
+        self._alarm.want(when)
+
+    def _check_progress(self, true_ns: int) -> None:
+        if self._turns_at != true_ns:
+            self._turns_at, self._turns = true_ns, 0
+        self._turns += 1
+        if self._turns > TURNS_MAX:
+            raise StuckError(
+                f"{self.name} had {TURNS_MAX} turns at {true_ns} ns and still wants another",
+                "this is a bug; the seed and the scenario make it again",
+            )

@@ -1,0 +1,371 @@
+"""The oracle: reads the event log, and nothing else, and says which promise was broken at which line.
+
+P1 nothing is lost; P2 results once, and acknowledged only after they were recorded; P3 two attempts of a job never
+overlap in true life; capacity of every host, in truth and in what the controller gives; reports that agree with the
+truth. It holds what is not finished only, so it reads logs of any length. `model` is no witness here: nothing is
+asked of a machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from msgspec import Struct
+
+from model.errors import LaulimaError
+from model.job import LOCAL, AttemptKey, JobId, Outcome, Report
+from model.messages import Acknowledge, Assign, Ended, Held, Inventory, Message
+from model.records import (
+    AttemptAssigned,
+    AttemptEnded,
+    AttemptGiven,
+    AttemptStarted,
+    ItemsGone,
+    JobAccepted,
+)
+from sim.log import LINES, Committed, FaultChanged, Header, Line, ProcessEnded, ProcessStarted, Sent
+
+SCHEDULER = "scheduler"
+CONTROLLER = "controller"
+_ENDS_WITHOUT_ATTEMPT = (Outcome.KILLED, Outcome.PENDING_TIMEOUT, Outcome.CONTROLLER_SILENT, Outcome.HOST_UNKNOWN)
+"""How a job can end while it waits for its next attempt; the record then names its last one."""
+VIOLATIONS_MAX = 100
+"""Violations that are kept; the others are counted."""
+
+
+class Violation(Struct, frozen=True):
+    """A broken promise. `line` counts the lines of the log from 1; `t` is true time in ns."""
+
+    line: int
+    t: int
+    promise: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"line {self.line}, {self.t / 1e9:.3f} s: {self.promise}: {self.text}"
+
+
+class BrokenPromiseError(LaulimaError):
+    """The simulated system broke one of its promises: a bug of ours."""
+
+
+class _Job:
+    """An accepted job that is not final."""
+
+    __slots__ = ("attempt", "open", "slots")
+
+    def __init__(self, slots: int) -> None:
+        self.attempt = 0
+        self.open = False
+        """whether `attempt` was assigned and has not ended"""
+        self.slots = slots
+
+
+class Oracle:
+    """Takes the lines of a log in order, by `read` or one after the other by calling it."""
+
+    def __init__(self) -> None:
+        self.lines = 0
+        self.checks = 0
+        """lines that were compared with a promise"""
+        self.violations: list[Violation] = []
+        self.count = 0
+        """violations, also those that are not kept"""
+        self.accepted = 0
+        self.finished = 0
+        self.excused = 0
+        """overlaps of attempts whose host stood still past its lease: foreseen (RELIABILITY P3), counted"""
+        self._t = 0
+        self._jobs: dict[JobId, _Job] = {}
+        self._last_job = 0
+        self._slots: dict[str, int] = {}
+        self._running: dict[str, int] = {}
+        self._alive: dict[JobId, dict[int, str]] = {}
+        """processes that live: job -> attempt -> host"""
+        self._truth: dict[AttemptKey, ProcessEnded] = {}
+        """true ends whose report was not recorded yet"""
+        self._begun: dict[AttemptKey, str] = {}
+        """attempts whose process was started, until their end is recorded"""
+        self._given: dict[AttemptKey, str] = {}
+        """attempt -> host, until its end is recorded"""
+        self._at_host: dict[str, dict[AttemptKey, int]] = {}
+        """what the controller must count at a host: attempt -> slots"""
+        self._filled: dict[str, int] = {}
+        """hosts that were given something at this instant"""
+        self._items: dict[tuple[str, str], JobId] = {}
+        self._sequences: dict[tuple[str, str], tuple[int, int]] = {}
+        self._stood_still: set[AttemptKey] = set()
+        """attempts that lived while their whole machine stood still"""
+        self._checks: dict[type, Callable[[Any], None]] = {
+            Committed: self._committed,
+            Sent: self._sent,
+            ProcessStarted: self._process_started,
+            ProcessEnded: self._process_ended,
+            Header: self._header,
+            FaultChanged: self._fault_changed,
+        }
+        self._records: dict[type, Callable[[Any], None]] = {
+            JobAccepted: self._job_accepted,
+            AttemptAssigned: self._attempt_assigned,
+            AttemptStarted: self._attempt_started,
+            AttemptEnded: self._attempt_ended,
+            AttemptGiven: self._attempt_given,
+            ItemsGone: self._items_gone,
+        }
+
+    @property
+    def open(self) -> int:
+        """Accepted jobs that are not final."""
+        return len(self._jobs)
+
+    @property
+    def table(self) -> dict[type, Callable[[Any], None]]:
+        """For `EventLog`: it wants every line, to count them."""
+        return dict.fromkeys(LINES, self)
+
+    def read(self, lines: Iterable[Line]) -> None:
+        """All lines of a log."""
+        for line in lines:
+            self(line)
+
+    def __call__(self, line: Line) -> None:
+        """The next line."""
+        self.lines += 1
+        check = self._checks.get(type(line))
+        if check is not None:
+            t = getattr(line, "t", 0)
+            if t != self._t:
+                if self._filled:
+                    self._check_given()
+                self._t = t
+            self.checks += 1
+            check(line)
+
+    def raise_if_broken(self) -> None:
+        """Raise `BrokenPromiseError` with every violation that is kept."""
+        if self.violations:
+            shown = "\n".join(str(violation) for violation in self.violations[:10])
+            raise BrokenPromiseError(f"{self.count} broken promises:\n{shown}", "the same seed shows it again")
+
+    def _broken(self, promise: str, text: str) -> None:
+        self.count += 1
+        if len(self.violations) < VIOLATIONS_MAX:
+            self.violations.append(Violation(self.lines, self._t, promise, text))
+
+    # the frame
+
+    def _header(self, line: Header) -> None:
+        self._slots = line.slots
+
+    def _fault_changed(self, line: FaultChanged) -> None:
+        if line.kind == "suspended" and line.on:
+            for job, attempts in self._alive.items():
+                for attempt, host in attempts.items():
+                    if host in line.nodes:
+                        self._stood_still.add((job, attempt))
+
+    # records
+
+    def _committed(self, line: Committed) -> None:
+        check = self._records.get(type(line.record))
+        if check is not None:
+            check(line.record)
+
+    def _job_accepted(self, record: JobAccepted) -> None:
+        job = record.job
+        if job <= self._last_job:
+            self._broken("P1", f"job {job} is not a new number: {self._last_job} was given out before")
+            return
+        self._last_job = job
+        self.accepted += 1
+        self._jobs[job] = _Job(record.spec.slots)
+        item = record.spec.item
+        if item is not None and not record.parent:
+            name = (record.spec.task, item)
+            earlier = self._items.get(name)
+            if earlier is not None:
+                self._broken("P1", f"item {item} of {record.spec.task} was given out twice: jobs {earlier} and {job}")
+            self._items[name] = job
+
+    def _items_gone(self, record: ItemsGone) -> None:
+        for item in record.items:
+            self._items.pop((record.task, item), None)
+
+    def _attempt_assigned(self, record: AttemptAssigned) -> None:
+        job = self._jobs.get(record.job)
+        if job is None:
+            self._broken("P1", f"attempt {record.attempt} of job {record.job}, which is final or was never accepted")
+            return
+        if job.open or record.attempt != job.attempt + 1:
+            self._broken("P1", f"attempt {record.attempt} of job {record.job} after attempt {job.attempt}")
+        job.attempt = record.attempt
+        job.open = True
+        if record.executor == LOCAL:
+            self._given[record.job, record.attempt] = LOCAL
+
+    def _attempt_started(self, record: AttemptStarted) -> None:
+        job = self._jobs.get(record.job)
+        if job is None or not job.open or job.attempt != record.attempt:
+            self._broken("P2", f"start of attempt {record.attempt} of job {record.job} recorded, which is not open")
+
+    def _attempt_ended(self, record: AttemptEnded) -> None:
+        job = self._jobs.get(record.job)
+        key = (record.job, record.attempt)
+        if job is None:
+            self._broken("P2", f"end of attempt {record.attempt} of job {record.job} recorded after its final state")
+            return
+        if job.open:
+            if record.attempt != job.attempt:
+                self._broken("P2", f"end of attempt {record.attempt} recorded while attempt {job.attempt} is open")
+            job.open = False
+            self._compare(key, record.report)
+        elif record.attempt and not (record.final and record.attempt == job.attempt and self._waits_again(record)):
+            self._broken("P2", f"end of attempt {record.attempt} of job {record.job} recorded twice")
+        if record.final:
+            del self._jobs[record.job]
+            self.finished += 1
+
+    @staticmethod
+    def _waits_again(record: AttemptEnded) -> bool:
+        """A job that waited for its next attempt may be ended by a person, or by its time."""
+        return record.report.outcome in _ENDS_WITHOUT_ATTEMPT
+
+    def _compare(self, key: AttemptKey, report: Report) -> None:
+        """What was recorded against what was true."""
+        self._given.pop(key, None)
+        truth = self._truth.pop(key, None)
+        begun = self._begun.pop(key, None)
+        if report.outcome is Outcome.EXITED and (truth is None or truth.exit_code != report.exit_code):
+            self._broken("P2", f"attempt {key} is recorded with exit {report.exit_code}, in truth: {_told(truth)}")
+        elif report.outcome is Outcome.CRASHED and (truth is None or truth.signal != report.signal):
+            self._broken("P2", f"attempt {key} is recorded with signal {report.signal}, in truth: {_told(truth)}")
+        elif not report.started and begun is not None and report.outcome is not Outcome.CONTROLLER_SILENT:
+            self._broken("P2", f"attempt {key} is recorded as never started, in truth it ran on {begun}")
+
+    # what the controller gives, and what hosts have
+
+    def _attempt_given(self, record: AttemptGiven) -> None:
+        key = (record.job, record.attempt)
+        earlier = self._given.get(key)
+        if earlier is not None:
+            self._broken("P3", f"attempt {key} was given to {earlier} and then to {record.host}")
+        self._given[key] = record.host
+        held = self._at_host.setdefault(record.host, {})
+        held[key] = record.spec.slots
+        self._filled[record.host] = self.lines
+
+    def _check_given(self) -> None:
+        """At the end of an instant: in one turn of the controller what it gives is recorded before what it frees."""
+        for host in self._filled:
+            used = sum(self._at_host[host].values())
+            if used > self._slots.get(host, used):
+                self._broken("capacity", f"{used} slots of {host} are given out, it has {self._slots[host]}")
+        self._filled.clear()
+
+    def _sent(self, line: Sent) -> None:
+        batch = line.batch
+        pair = (line.node, line.to)
+        now = (batch.epoch, batch.sequence)
+        if now <= self._sequences.get(pair, (0, 0)):
+            self._broken("channel", f"{line.node} said batch {now} to {line.to} after {self._sequences[pair]}")
+        self._sequences[pair] = now
+        if line.node == SCHEDULER:
+            self._said_by_scheduler(batch.messages)
+        elif line.to == SCHEDULER:
+            if line.node == CONTROLLER:
+                self._said_by_controller(batch.messages)
+        elif line.node != CONTROLLER:
+            self._said_by_host(line.node, batch.messages)
+
+    def _said_by_scheduler(self, messages: tuple[Message, ...]) -> None:
+        for message in messages:
+            kind = type(message)
+            if kind is Acknowledge:
+                self._acknowledged((message.job, message.attempt))  # type: ignore[union-attr]
+            elif kind is Assign:
+                self._assigned((message.job, message.attempt))  # type: ignore[union-attr]
+
+    def _said_by_controller(self, messages: tuple[Message, ...]) -> None:
+        for message in messages:
+            if type(message) is Ended:
+                self._freed((message.job, message.attempt))
+
+    def _said_by_host(self, host: str, messages: tuple[Message, ...]) -> None:
+        for message in messages:
+            kind = type(message)
+            if kind is Ended:
+                held = self._at_host.get(host)
+                if held is not None:
+                    held.pop((message.job, message.attempt), None)  # type: ignore[union-attr]
+            elif kind is Inventory:
+                self._inventory(host, message)  # type: ignore[arg-type]
+
+    def _inventory(self, host: str, inventory: Inventory) -> None:
+        """From now on the controller counts what is listed, at the most."""
+        listed = {(entry.job, entry.attempt) for entry in inventory.entries if entry.held is not Held.ENDED}
+        held = self._at_host.get(host)
+        if held is not None:
+            self._at_host[host] = {key: slots for key, slots in held.items() if key in listed}
+
+    def _freed(self, key: AttemptKey) -> None:
+        host = self._given.get(key)
+        if host is not None and host in self._at_host:
+            self._at_host[host].pop(key, None)
+
+    def _acknowledged(self, key: AttemptKey) -> None:
+        job = self._jobs.get(key[0])
+        if job is not None and (key[1] > job.attempt or (job.open and key[1] == job.attempt)):
+            self._broken("P2", f"the end of attempt {key} was acknowledged before it was recorded")
+
+    def _assigned(self, key: AttemptKey) -> None:
+        job = self._jobs.get(key[0])
+        if job is None or not job.open or job.attempt != key[1]:
+            self._broken("P1", f"attempt {key} was handed down before it was recorded, or after its end")
+
+    # true life
+
+    def _process_started(self, line: ProcessStarted) -> None:
+        job, key, host = JobId(line.job), (JobId(line.job), line.attempt), line.node
+        alive = self._alive.get(job)
+        if alive:
+            for attempt, other in alive.items():
+                if (job, attempt) in self._stood_still:
+                    self.excused += 1
+                else:
+                    text = f"attempt {line.attempt} of job {job} starts on {host}, attempt {attempt} lives on {other}"
+                    self._broken("P3", text)
+        if key in self._begun or key in self._truth:
+            self._broken("P3", f"attempt {key} was started twice")
+        if self._given.get(key) != host:
+            given = self._given.get(key, "nobody")
+            unknown = self._jobs.get(job)
+            if unknown is not None and unknown.open and unknown.attempt == line.attempt:
+                self._broken("P3", f"attempt {key} starts on {host}, it was given to {given}")
+        else:
+            self._begun[key] = host
+        self._alive.setdefault(job, {})[line.attempt] = host
+        running = self._running.get(host, 0) + line.slots
+        self._running[host] = running
+        if running > self._slots.get(host, running):
+            self._broken("capacity", f"{running} slots run on {host}, it has {self._slots[host]}")
+
+    def _process_ended(self, line: ProcessEnded) -> None:
+        job, key = JobId(line.job), (JobId(line.job), line.attempt)
+        alive = self._alive.get(job)
+        if alive is None or alive.pop(line.attempt, None) is None:
+            self._broken("P3", f"the process of attempt {key} ended twice, or never began")
+            return
+        if not alive:
+            del self._alive[job]
+        self._running[line.node] -= line.slots
+        if self._stood_still:
+            self._stood_still.discard(key)
+        if key in self._begun:
+            self._truth[key] = line
+
+
+def _told(truth: ProcessEnded | None) -> str:
+    if truth is None:
+        return "it did not end"
+    return f"exit {truth.exit_code}" if truth.signal is None else f"signal {truth.signal}"

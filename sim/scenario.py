@@ -1,0 +1,190 @@
+"""A simulated world as plain data: its seed, its network, what its jobs do, what goes wrong, and what must come out.
+
+Made by `shell.config.scenario` from YAML; nothing here knows YAML. Times are ns of true time since the start.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from msgspec import Struct, field
+
+from model.job import SECOND
+from sim.distributions import Constant, Distribution
+
+DAY = 24 * 3600 * SECOND
+
+
+class Items(Struct, frozen=True):
+    """When the items of an `each` source appear: `names` in order, or made from `pattern` (`%d` is the number, from 1).
+
+    `burst` of them at `first_ns` and then every `every_ns` (0: all at once), `count` in all (0: no end).
+    """
+
+    names: tuple[str, ...] = ()
+    pattern: str = "item-%06d"
+    first_ns: int = 0
+    every_ns: int = 60 * SECOND
+    burst: int = 1
+    count: int = 0
+
+
+class TaskWeather(Struct, frozen=True):
+    """What the jobs of one task do on a host. Probabilities are 0..1.
+
+    `exits`: (exit code, weight). `crashes`: (signal, probability). Files: how long after the making of a job its
+    `block.before` files are visible, and how long after its end the `block.after` files are.
+    """
+
+    run: Distribution = Constant(5 * SECOND)
+    exits: tuple[tuple[int, float], ...] = ((0, 1.0),)
+    crashes: tuple[tuple[int, float], ...] = ()
+    out_of_memory: float = 0.0
+    never_ends: float = 0.0
+    ignores_term: float = 0.0
+    not_found: bool = False
+    stdout_bytes: Distribution = Constant(0)
+    stderr_bytes: Distribution = Constant(0)
+    before: Distribution = Constant(0)
+    after: Distribution = Constant(0)
+    never_visible: float = 0.0
+    items: Items | None = None
+
+
+class Host(Struct, frozen=True):
+    """One host. `drift_ppb`: how much faster its clock runs, in parts per 10**9; `slots_max`: processes that its
+    operating system allows (0: any number)."""
+
+    latency_ns: int | None = None
+    jitter_ns: int | None = None
+    drift_ppb: int = 0
+    processes_max: int = 0
+    speed: float = 1.0
+    """run times are divided by this"""
+
+
+class Network(Struct, frozen=True):
+    """`latency_ns` one way to a host, plus up to `jitter_ns`; `controller_ns` between scheduler and controller."""
+
+    latency_ns: int = 200_000
+    jitter_ns: int = 0
+    controller_ns: int = 50_000
+    loss: float = 0.0
+    doubling: float = 0.0
+
+
+class Kind(Enum):
+    """What can go wrong (closed list)."""
+
+    # a host
+    DOWN = "down"
+    """without power: processes are gone, its connections break; it boots when the fault ends"""
+    SILENT = "silent"
+    """its agent stands still; keepers and processes go on"""
+    SUSPENDED = "suspended"
+    """the whole machine stands still, its clock does not"""
+    FLAPPING = "flapping"
+    """down and up in turn, `every_ns` each"""
+    REBOOT = "reboot"
+    AGENT_RESTART = "agent_restart"
+    """the agent alone is gone for `for_ns`; keepers and processes go on"""
+    FULL = "full"
+    """its disk is full"""
+    SLOW = "slow"
+    """what starts meanwhile runs `factor` times as long; on a link: messages take `delay_ns` more"""
+    OVERLOADED = "overloaded"
+    """no more than `limit` processes can be started"""
+    # the scheduler or the controller
+    FROZEN = "frozen"
+    RESTARTED = "restarted"
+    # a link
+    LOST = "lost"
+    """nothing passes, and nobody is told"""
+    ONE_WAY = "one_way"
+    """nothing passes from the first to the second end"""
+    LOSSY = "lossy"
+    """messages are lost with probability `chance`"""
+    DOUBLED = "doubled"
+    """messages come twice with probability `chance`"""
+    REORDERED = "reordered"
+    """messages are late by up to `delay_ns`, overtake each other, and outlive their connection"""
+    BROKEN = "broken"
+    """the connection breaks once, and can be made again"""
+    # a clock
+    WALL_STEP = "wall_step"
+    """the wall clock of every node jumps by `delay_ns` (may be negative)"""
+
+
+class Fault(Struct, frozen=True):
+    """One thing that goes wrong: at `at_ns`, for `for_ns` (0: until the end; for a restart: how long it is away).
+
+    `nodes`: one host, `controller`, `scheduler`, or the two ends of a link, superior first or last.
+    """
+
+    kind: Kind
+    nodes: tuple[str, ...] = ()
+    at_ns: int = 0
+    for_ns: int = 0
+    factor: float = 10.0
+    chance: float = 0.5
+    delay_ns: int = 0
+    every_ns: int = 10 * SECOND
+    limit: int = 0
+    spool_lost: bool = False
+    """REBOOT, DOWN: the host comes back with an empty disk"""
+
+
+class Comparison(Enum):
+    EQUAL = "=="
+    AT_LEAST = ">="
+    AT_MOST = "<="
+    MORE = ">"
+    LESS = "<"
+
+
+class Expectation(Struct, frozen=True):
+    """`task`'s count of `outcome` (an outcome's name, `exit N`, `made`, `final`, `open`, `attempts` or `retries`)
+    compares so with `count`.
+
+    `task` `*`: all tasks together.
+    """
+
+    task: str
+    outcome: str
+    comparison: Comparison
+    count: int
+
+    def holds(self, found: int) -> bool:
+        """Whether `found` is as expected."""
+        match self.comparison:
+            case Comparison.EQUAL:
+                return found == self.count
+            case Comparison.AT_LEAST:
+                return found >= self.count
+            case Comparison.AT_MOST:
+                return found <= self.count
+            case Comparison.MORE:
+                return found > self.count
+            case Comparison.LESS:
+                return found < self.count
+
+    def __str__(self) -> str:
+        return f"{self.task}: {self.outcome} {self.comparison.value} {self.count}"
+
+
+class Scenario(Struct, frozen=True):
+    """A world. `start_wall_ns`: wall time of the start, ns since 1970, for windows."""
+
+    seed: int = 1
+    start_wall_ns: int = 1_800_000_000 * SECOND
+    for_ns: int = DAY
+    network: Network = Network()
+    hosts: dict[str, Host] = field(default_factory=dict)
+    """by host name; missing: `Host()`"""
+    tasks: dict[str, TaskWeather] = field(default_factory=dict)
+    """by task name; missing: `TaskWeather()`"""
+    faults: tuple[Fault, ...] = ()
+    expect: tuple[Expectation, ...] = ()
+    title: str = ""
+    digest: str = ""
+    """BLAKE2 of the scenario's text"""

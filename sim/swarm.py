@@ -1,0 +1,160 @@
+"""Swarm: a seed draws a whole small world, its shape, its times (shrunk), its tasks and a random set of its faults.
+
+Phases (RELIABILITY 4.3): a short warm-up, chaos, then every fault is healed, and time enough for every job to become
+final: `LIVENESS_NS` after the last fault. A run whose jobs are not all final by then is stuck.
+Used by the tests and by whoever looks for a bug; each seed is its own reproduction.
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+from model.channel import ChannelTimes
+from model.configuration import ClusterDefinition, Configuration, HostDefinition, Order
+from model.job import SECOND, Block, HostPolicy, HostWish, Wait
+from model.task import FilesSource, Handler, Limits, Periods, Retry, TaskDefinition
+from sim.distributions import Constant, Lognormal, Uniform
+from sim.scenario import Fault, Host, Items, Kind, Network, Scenario, TaskWeather
+
+WARM_UP_NS = 10 * SECOND
+CHAOS_NS = 150 * SECOND
+FAULT_MAX_NS = 60 * SECOND
+LIVENESS_NS = 4000 * SECOND
+"""More than: pending + lease + margin + largest back-off + the longest job, for each of the attempts of a job."""
+MARGIN_NS = 7 * SECOND
+"""Must be longer than the grace (5 s) of jobs that ignore TERM: at the end of the lease they still get it."""
+FAULTS_MAX = 10
+JOBS_OF_TASK = 12
+
+_HOST_FAULTS = (
+    Kind.DOWN,
+    Kind.SILENT,
+    Kind.SUSPENDED,
+    Kind.FLAPPING,
+    Kind.REBOOT,
+    Kind.AGENT_RESTART,
+    Kind.FULL,
+    Kind.SLOW,
+    Kind.OVERLOADED,
+)
+_SERVER_FAULTS = (Kind.FROZEN, Kind.RESTARTED)
+_LINK_FAULTS = (Kind.LOST, Kind.ONE_WAY, Kind.SLOW, Kind.LOSSY, Kind.DOUBLED, Kind.REORDERED, Kind.BROKEN)
+
+
+def swarm(seed: int) -> tuple[Configuration, Scenario]:
+    """The world of this seed."""
+    shape = Random(f"{seed}/shape")  # noqa: S311 - chance of a simulation
+    hosts = tuple(HostDefinition(f"node{number}", shape.randint(1, 3)) for number in range(1, shape.randint(2, 6)))
+    cluster = ClusterDefinition(
+        hosts=hosts,
+        local_slots=2,
+        order=shape.choice((Order.FILL, Order.FILL, Order.STRICT)),
+        times=ChannelTimes(SECOND, 3 * SECOND, 20 * SECOND, MARGIN_NS, 2 * SECOND),
+        local_times=ChannelTimes(SECOND, 3 * SECOND, 40 * SECOND, MARGIN_NS, 2 * SECOND),
+        backoff_ns=SECOND,
+        backoff_cap_ns=8 * SECOND,
+        connect_ns=5 * SECOND,
+        overtime_ns=5 * SECOND,
+    )
+    tasks = _tasks(shape, hosts)
+    configuration = Configuration(path=f"swarm {seed}", directory="/", tasks=tasks, cluster=cluster)
+    return configuration, _scenario(seed, shape, hosts, tasks)
+
+
+def _tasks(shape: Random, hosts: tuple[HostDefinition, ...]) -> tuple[TaskDefinition, ...]:
+    """Four tasks: one for any host, one for a required host, one with items and files, one of the scheduler's host."""
+    retry = Retry(("crash", "exit 3"), shape.randint(0, 3), shape.randint(1, 10) * SECOND)
+    policy = shape.choice(
+        (HostPolicy(Wait.WAIT), HostPolicy(Wait.FAIL), HostPolicy(Wait.TRY, 2), HostPolicy(Wait.ELSEWHERE))
+    )
+    limits = Limits(in_flight=shape.choice((0, 2, 5)), total=JOBS_OF_TASK)
+
+    def periods(timeout: int) -> Periods:
+        return Periods(shape.randint(1, 10) * SECOND, SECOND, timeout * SECOND, 120 * SECOND)
+
+    anywhere = TaskDefinition(
+        name="anywhere", command=("work",), periods=periods(90), limits=limits, retry=retry, lost_reruns=2
+    )
+    required = TaskDefinition(
+        name="required",
+        command=("work",),
+        periods=periods(60),
+        limits=limits,
+        host=HostWish(hosts[0].name, True, when_down=policy, when_silent=shape.choice((HostPolicy(), policy))),
+        handlers=(Handler("host-down", retry=retry), Handler("default", run=("echo", "$job"))),
+    )
+    items = TaskDefinition(
+        name="items",
+        command=("work", "$item"),
+        periods=Periods(2 * SECOND, SECOND, 60 * SECOND, 120 * SECOND),
+        limits=Limits(in_flight=shape.choice((0, 3))),
+        source=FilesSource("incoming/*"),
+        block=Block(("$item.in",), ("$item.out",), 20 * SECOND),
+        host=HostWish(hosts[-1].name, False, wait_ns=shape.randint(0, 20) * SECOND),
+        lost_reruns=1,
+    )
+    here = TaskDefinition(
+        name="here", command=("work",), periods=periods(30), limits=limits, host=HostWish("local", True), retry=retry
+    )
+    return anywhere, required, items, here
+
+
+def _scenario(
+    seed: int, shape: Random, hosts: tuple[HostDefinition, ...], tasks: tuple[TaskDefinition, ...]
+) -> Scenario:
+    weather = {task.name: _weather(shape) for task in tasks}
+    faults = Random(f"{seed}/faults")  # noqa: S311 - chance of a simulation
+    kinds = [kind for kind in (*_HOST_FAULTS, *_SERVER_FAULTS, *_LINK_FAULTS) if faults.random() < 0.4]
+    plan = tuple(_fault(faults, faults.choice(kinds), hosts) for _ in range(faults.randint(1, FAULTS_MAX)) if kinds)
+    return Scenario(
+        seed=seed,
+        for_ns=WARM_UP_NS + CHAOS_NS + FAULT_MAX_NS + LIVENESS_NS,
+        network=Network(jitter_ns=shape.choice((0, 100_000, 20_000_000))),
+        hosts={host.name: Host(drift_ppb=shape.randint(-50_000, 50_000)) for host in hosts},
+        tasks=weather,
+        faults=plan,
+        title=f"swarm {seed}",
+    )
+
+
+def _weather(shape: Random) -> TaskWeather:
+    return TaskWeather(
+        run=shape.choice(
+            (Constant(SECOND), Lognormal(5 * SECOND, 1.0), Uniform(10 * SECOND, 70 * SECOND), Uniform(0, 3 * SECOND))
+        ),
+        exits=shape.choice((((0, 1.0),), ((0, 0.7), (1, 0.1), (3, 0.2)))),
+        crashes=shape.choice(((), ((11, 0.1),))),
+        never_ends=shape.choice((0.0, 0.1)),
+        ignores_term=shape.choice((0.0, 0.3)),
+        before=shape.choice((Constant(0), Uniform(0, 30 * SECOND))),
+        after=shape.choice((Constant(0), Uniform(0, 10 * SECOND))),
+        items=Items(pattern="file-%02d", every_ns=5 * SECOND, count=JOBS_OF_TASK),
+    )
+
+
+def _fault(faults: Random, kind: Kind, hosts: tuple[HostDefinition, ...]) -> Fault:
+    at_ns = WARM_UP_NS + faults.randrange(CHAOS_NS)
+    for_ns = faults.choice((faults.randrange(1, SECOND), faults.randrange(SECOND, FAULT_MAX_NS)))
+    host = faults.choice(hosts).name
+    on_link = kind in _LINK_FAULTS and (kind is not Kind.SLOW or faults.random() < 0.5)
+    if kind in _SERVER_FAULTS:
+        nodes: tuple[str, ...] = (faults.choice(("controller", "scheduler")),)
+    elif on_link:
+        pairs = [("scheduler", "controller"), ("controller", host), ("controller", host), ("scheduler", "local")]
+        nodes = faults.choice(pairs)
+        if faults.random() < 0.5:
+            nodes = nodes[::-1]
+    else:
+        nodes = (host,)
+    return Fault(
+        kind,
+        nodes,
+        at_ns,
+        for_ns,
+        factor=3.0,
+        chance=faults.choice((0.1, 0.5)),
+        delay_ns=faults.randrange(SECOND // 100, 10 * SECOND),
+        every_ns=faults.randrange(SECOND, 5 * SECOND),
+        limit=faults.randint(0, 1),
+        spool_lost=faults.random() < 0.3,
+    )

@@ -1,0 +1,300 @@
+"""The modelled operating system of one host: its keepers, its processes, its spool, and what can be wrong with them.
+
+The keepers are the very machines of `model/keeper.py`; the processes do what the weather says. Suspension, reboots
+and the death of processes are true here, whatever any machine believes about them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from model.effects import Look
+from model.events import FilesSeen, KeeperSaid
+from model.job import AttemptKey, JobId, JobSpec, Outcome, Report
+from model.keeper import (
+    Died,
+    Forget,
+    Holding,
+    Keeper,
+    KeeperEvent,
+    Log,
+    Order,
+    SignalTree,
+    Spawn,
+    Spawned,
+    SpawnFailed,
+    Tell,
+)
+from model.messages import Entry, Held
+from sim.calendar import END, REPLY, TURN, Alarm, Calendar, Happening
+from sim.log import EventLog, ProcessEnded, ProcessStarted
+from sim.node import Node
+from sim.weather import Fate, Weather
+
+TERM = 15
+KILL = 9
+DEATH_NS = 1_000_000
+"""From a signal to the end of the process that it kills."""
+LOOK_NS = 1_000_000
+"""To list a directory."""
+
+
+class Process:
+    """The process tree of one attempt. `ends_at` None: it does not end by itself."""
+
+    __slots__ = ("ends_at", "fate", "keeper", "key", "pid", "slots", "suspended_ns")
+
+    def __init__(self, key: AttemptKey, slots: int, keeper: ModelledKeeper, pid: int, fate: Fate) -> None:
+        self.key = key
+        self.slots = slots
+        self.keeper = keeper
+        self.pid = pid
+        self.fate = fate
+        self.ends_at: int | None = None
+        self.suspended_ns = 0
+
+
+class _End(Happening):
+    """A process ends, unless its end was moved meanwhile."""
+
+    __slots__ = ("process",)
+
+    def __init__(self, process: Process, system: System) -> None:
+        self.callbacks = system.end_callbacks
+        self.process = process
+
+
+class ModelledKeeper:
+    """One keeper machine on its host."""
+
+    __slots__ = ("_alarm", "_calendar", "_events", "_machine", "_system", "index")
+
+    def __init__(self, index: int, system: System, calendar: Calendar, lease_ns: int) -> None:
+        self.index = index
+        self._system = system
+        self._calendar = calendar
+        self._machine = Keeper(system.node.clock.read(calendar.now), lease_ns)
+        self._alarm = Alarm(calendar, TURN, self._rings)
+        self._events: deque[KeeperEvent] = deque()
+
+    def receive(self, event: KeeperEvent) -> None:
+        """An order of the agent, or a word of the operating system; all that follows at once is done."""
+        self._events.append(event)
+        if len(self._events) == 1 and not self._system.suspended:
+            self.work()
+
+    def work(self) -> None:
+        """Take what has come and do what follows."""
+        events, machine = self._events, self._machine
+        now = self._system.node.clock.read(self._calendar.now)
+        while events:
+            machine.receive(events[0], now)
+            for effect in machine.drain():
+                self._do(effect)
+            events.popleft()  # only now: what it led to has queued up behind it
+        due = machine.next_due()
+        if due is not None:
+            self._alarm.want(self._system.node.clock.when(due))
+
+    def _rings(self) -> None:
+        if self._system.suspended or self not in self._system.keepers:
+            return
+        machine = self._machine
+        now = self._system.node.clock.read(self._calendar.now)
+        due = machine.next_due()
+        if due is not None and due <= now:
+            machine.advance(now)
+            for effect in machine.drain():
+                self._do(effect)
+        if self._events:
+            self.work()
+        else:
+            due = machine.next_due()
+            if due is not None:
+                self._alarm.want(self._system.node.clock.when(due))
+
+    def wake(self) -> None:
+        """The machine was suspended and goes on."""
+        self.work()
+        self._rings()
+
+    def _do(self, effect: object) -> None:
+        system = self._system
+        kind = type(effect)
+        if kind is Tell:
+            system.node.receive_last(KeeperSaid(self.index, effect.message))  # type: ignore[attr-defined]
+        elif kind is Log:
+            system.write_log(self.index, effect)  # type: ignore[arg-type]
+        elif kind is Spawn:
+            system.spawn(self, effect)  # type: ignore[arg-type]
+        elif kind is SignalTree:
+            system.signal(effect)  # type: ignore[arg-type]
+
+
+class System:
+    """One host's operating system, through all its boots."""
+
+    def __init__(
+        self, node: Node, calendar: Calendar, log: EventLog, weather: Weather, keepers: int, lease_ns: int
+    ) -> None:
+        self.node = node
+        self.keepers: list[ModelledKeeper] = []
+        self.processes: dict[AttemptKey, Process] = {}
+        self.suspended = 0
+        """how many faults keep the whole machine standing still"""
+        self.off = 0
+        """how many faults keep it without power"""
+        self.slowness = 1.0
+        """run times are multiplied by this"""
+        self.processes_max = 0
+        """0: any number"""
+        self.full = 0
+        """how many faults fill its disk"""
+        self.remembers = 0
+        """the earliest life of the agent whose attempts the spool covers; 0: there is none yet"""
+        self.end_callbacks = [self._ends]
+        self._spool: dict[AttemptKey, tuple[int, JobSpec, Report | None, int]] = {}
+        """the keepers' logs: (keeper, spec, report of the end, when it ended in true ns)"""
+        self._calendar = calendar
+        self._log = log
+        self._weather = weather
+        self._keeper_count = keepers
+        self._lease_ns = lease_ns
+        self._pids = 1000
+        self._suspended_at = 0
+
+    # power
+
+    def boot(self) -> tuple[Holding, ...]:
+        """Start the keepers; returns what the logs of the earlier boot's keepers hold, for each keeper."""
+        self.keepers = [
+            ModelledKeeper(index, self, self._calendar, self._lease_ns) for index in range(self._keeper_count)
+        ]
+        found: list[list[Entry]] = [[] for _ in self.keepers]
+        for (job, attempt), (keeper, spec, report, ended_ns) in self._spool.items():
+            ended = report or Report(Outcome.LOST, reason="its host was booted anew", started=True)
+            self._spool[job, attempt] = (keeper, spec, ended, ended_ns)
+            found[keeper].append(Entry(job, attempt, Held.ENDED, spec, self.node.name, ended))
+        return tuple(Holding(tuple(entries)) for entries in found)
+
+    def power_off(self) -> None:
+        """All processes are gone at once, the keepers with them."""
+        self.keepers = []
+        for process in list(self.processes.values()):
+            self._gone(process, None, KILL)
+
+    def lose_spool(self) -> None:
+        """The disk is empty: nothing is known of what ran here before."""
+        self._spool.clear()
+        self.remembers = 0
+
+    def suspend(self) -> None:
+        """The whole machine stands still."""
+        self.suspended += 1
+        if self.suspended == 1:
+            self._suspended_at = self._calendar.now
+
+    def resume(self) -> None:
+        """It goes on; what ran has lost the time."""
+        self.suspended -= 1
+        if self.suspended:
+            return
+        away = self._calendar.now - self._suspended_at
+        for process in self.processes.values():
+            process.suspended_ns += away
+            if process.ends_at is not None:
+                self._end_after(process, process.ends_at + away - self._calendar.now)
+        for keeper in self.keepers:
+            keeper.wake()
+
+    # what keepers ask for
+
+    def order(self, keeper: int, order: Order) -> None:
+        """An order of the agent to a keeper."""
+        if type(order) is Forget:
+            self._spool.pop((order.job, order.attempt), None)
+        if keeper < len(self.keepers):
+            self.keepers[keeper].receive(order)
+
+    def write_log(self, keeper: int, entry: Log) -> None:
+        """The log is durable at once."""
+        key = (entry.job, entry.attempt)
+        if entry.report is None:
+            assert entry.spec is not None
+            self._spool[key] = (keeper, entry.spec, None, 0)
+        elif key in self._spool:
+            self._spool[key] = (keeper, self._spool[key][1], entry.report, self._calendar.now)
+
+    def spawn(self, keeper: ModelledKeeper, effect: Spawn) -> None:
+        """Start a process, or say why not."""
+        spec, job, attempt = effect.spec, effect.job, effect.attempt
+        weather = self._weather.of(spec.task)
+        if self.processes_max < 0 or 0 < self.processes_max <= len(self.processes):
+            keeper.receive(SpawnFailed(job, attempt, True, "Resource temporarily unavailable"))
+            return
+        if weather.not_found:
+            command = spec.command[0] if spec.command else spec.call or ""
+            keeper.receive(SpawnFailed(job, attempt, False, f"{command}: No such file or directory"))
+            return
+        now = self._calendar.now
+        self._pids += 1
+        fate = self._weather.fate(spec.task, job, attempt)
+        process = Process((job, attempt), spec.slots, keeper, self._pids, fate)
+        self.processes[process.key] = process
+        self._log.add(ProcessStarted(now, self.node.name, job, attempt, process.pid, spec.slots))
+        if fate.run_ns is not None:
+            run_ns = fate.run_ns if self.slowness == 1.0 else int(fate.run_ns * self.slowness)
+            self._end_after(process, run_ns)
+        keeper.receive(Spawned(job, attempt, process.pid, 0))
+
+    def signal(self, effect: SignalTree) -> None:
+        """TERM ends what does not ignore it; KILL ends everything."""
+        process = self.processes.get((effect.job, effect.attempt))
+        if process is None or (effect.number == TERM and process.fate.ignores_term):
+            return
+        fate = process.fate
+        process.fate = Fate(None, None, effect.number, False, False, True, fate.stdout_bytes, fate.stderr_bytes)
+        self._end_after(process, DEATH_NS)
+
+    def _end_after(self, process: Process, delay_ns: int) -> None:
+        now = self._calendar.now
+        at = now + max(0, delay_ns)
+        process.ends_at = at
+        if at < self._calendar.until_ns:
+            self._calendar.after(at - now, END, _End(process, self))
+
+    def _ends(self, end: _End) -> None:
+        process = end.process
+        if self.suspended or process.ends_at != self._calendar.now or self.processes.get(process.key) is not process:
+            return
+        fate = process.fate
+        self._gone(process, fate.exit_code, fate.signal)
+        job, attempt = process.key
+        process.keeper.receive(
+            Died(job, attempt, fate.exit_code, fate.signal, fate.core, fate.oom, fate.stdout_bytes, fate.stderr_bytes)
+        )
+
+    def _gone(self, process: Process, exit_code: int | None, signal: int | None) -> None:
+        del self.processes[process.key]
+        job, attempt = process.key
+        self._log.add(
+            ProcessEnded(
+                self._calendar.now, self.node.name, job, attempt, process.slots, exit_code, signal, process.suspended_ns
+            )
+        )
+
+    # files
+
+    def look(self, effect: Look) -> None:
+        """Say after a moment which file is not visible."""
+        self._calendar.call_after(LOOK_NS, REPLY, lambda: self._seen(effect))
+
+    def _seen(self, effect: Look) -> None:
+        logged = self._spool.get((JobId(effect.job), effect.attempt))
+        ended_ns = None if logged is None or logged[2] is None else logged[3]
+        now = self._calendar.now
+        for path in effect.paths:
+            if self._weather.visible_at(JobId(effect.job), path, ended_ns) > now:
+                self.node.receive(FilesSeen(effect.job, effect.attempt, path))
+                return
+        self.node.receive(FilesSeen(effect.job, effect.attempt, None))

@@ -1,0 +1,174 @@
+"""The weather: what each job will do, drawn by (seed, task, which of the task's jobs, attempt).
+
+A job is named by its item, or by its number among the jobs of its task, never by its id: so a change to one task does
+not change what the jobs of another one do. Run time and output belong to the job, its end to the attempt.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from model.job import JobId
+from model.records import JobAccepted
+from sim.keyed import Draws
+from sim.scenario import Items, TaskWeather
+
+FOREVER = 1 << 62
+"""ns: later than any end of a simulation"""
+
+
+class Fate(Struct, gc=False):
+    """What one attempt's process will do, if it is let. `run_ns` None: it never ends by itself."""
+
+    run_ns: int | None
+    exit_code: int | None
+    signal: int | None
+    core: bool
+    oom: bool
+    ignores_term: bool
+    stdout_bytes: int
+    stderr_bytes: int
+
+
+class Weather:
+    """The weather of all tasks under one seed."""
+
+    def __init__(self, seed: int, tasks: dict[str, TaskWeather]) -> None:
+        self._tasks = tasks
+        self._default = TaskWeather()
+        self._certain = frozenset(name for name, weather in tasks.items() if _is_certain(weather))
+        self._runs = Draws(seed, "run")
+        self._ends = Draws(seed, "end")
+        self._files = Draws(seed, "files")
+        self._names: dict[JobId, tuple[str, int, str]] = {}
+        self._made: dict[str, int] = {}
+
+    def of(self, task: str) -> TaskWeather:
+        """The weather of a task (of the default one, when the scenario says nothing about it)."""
+        return self._tasks.get(task, self._default)
+
+    def accepted(self, record: JobAccepted, true_ns: int) -> None:
+        """A job was made: give it its name for all draws."""
+        task = record.spec.task
+        if record.spec.item is not None:
+            self._names[record.job] = (f"{task}/{record.spec.item}", true_ns, task)
+            return
+        number = self._made.get(task, 0) + 1
+        self._made[task] = number
+        self._names[record.job] = (f"{task}/{number}", true_ns, task)
+
+    def final(self, job: JobId) -> None:
+        """The job is final: nothing more is drawn for it."""
+        self._names.pop(job, None)
+
+    def name_of(self, job: JobId) -> str:
+        """The name under which draws are made for a job."""
+        named = self._names.get(job)
+        return str(job) if named is None else named[0]
+
+    def fate(self, task: str, job: JobId, attempt: int) -> Fate:
+        """What this attempt's process does."""
+        weather = self.of(task)
+        name = self.name_of(job)
+        run, hang, stdout, stderr = self._runs.four(name)
+        if task in self._certain:
+            end = crash = deaf = 0.5
+        else:
+            end, crash, _, deaf = self._ends.four(f"{name}/{attempt}")
+        exit_code, signal, oom = self._end_of(weather, end, crash)
+        return Fate(
+            run_ns=None if hang < weather.never_ends else weather.run.sample(run),
+            exit_code=exit_code,
+            signal=signal,
+            core=signal is not None and not oom,
+            oom=oom,
+            ignores_term=deaf < weather.ignores_term,
+            stdout_bytes=weather.stdout_bytes.sample(stdout),
+            stderr_bytes=weather.stderr_bytes.sample(stderr),
+        )
+
+    @staticmethod
+    def _end_of(weather: TaskWeather, end: float, crash: float) -> tuple[int | None, int | None, bool]:
+        if crash < weather.out_of_memory:
+            return None, 9, True
+        crash -= weather.out_of_memory
+        for signal, probability in weather.crashes:
+            if crash < probability:
+                return None, signal, False
+            crash -= probability
+        exits = weather.exits
+        if len(exits) == 1:
+            return exits[0][0], None, False
+        rest = end * sum(weight for _, weight in exits)
+        for code, weight in exits:
+            rest -= weight
+            if rest < 0.0:
+                return code, None, False
+        return exits[-1][0], None, False
+
+    def visible_at(self, job: JobId, path: str, ended_ns: int | None) -> int:
+        """From when (true ns) a file is visible: one that the job waits for (`ended_ns` None), or one that it made."""
+        name, made_ns, task = self._names.get(job, (str(job), 0, ""))
+        weather = self.of(task)
+        lag, never, _, _ = self._files.four(f"{name}/{path}")
+        if never < weather.never_visible:
+            return FOREVER
+        if ended_ns is None:
+            return made_ns + weather.before.sample(lag)
+        return ended_ns + weather.after.sample(lag)
+
+
+def _is_certain(weather: TaskWeather) -> bool:
+    """Whether every attempt ends in the same way, so that nothing needs to be drawn for its end."""
+    chances = (weather.out_of_memory, weather.ignores_term, *(chance for _, chance in weather.crashes))
+    return len(weather.exits) == 1 and not any(0.0 < chance < 1.0 for chance in chances) and not weather.crashes
+
+
+class ItemStream:
+    """The items of one source: how many have arrived by now, what they are called, and when the next one comes."""
+
+    def __init__(self, items: Items) -> None:
+        self._items = items
+        self._names: list[str] = []
+        self._shown: tuple[str, ...] = ()
+
+    def arrived(self, true_ns: int) -> tuple[str, ...]:
+        """The names of all items that have arrived."""
+        count = self._count(true_ns)
+        if count != len(self._shown):
+            for number in range(len(self._names) + 1, count + 1):
+                self._names.append(self._name(number))
+            self._shown = tuple(self._names[:count])
+        return self._shown
+
+    def _name(self, number: int) -> str:
+        names = self._items.names
+        if names:
+            return names[number - 1]
+        pattern = self._items.pattern
+        return pattern % number if "%" in pattern else f"{pattern}{number}"
+
+    @property
+    def _total(self) -> int:
+        """0: no end."""
+        return len(self._items.names) or self._items.count
+
+    def _count(self, true_ns: int) -> int:
+        items = self._items
+        if true_ns < items.first_ns:
+            return 0
+        if items.every_ns == 0:
+            return self._total or items.burst
+        bursts = (true_ns - items.first_ns) // items.every_ns + 1
+        count = bursts * items.burst
+        return min(count, self._total) if self._total else count
+
+    def quiet_ns(self, true_ns: int) -> int:
+        """For how long after `true_ns` nothing new comes (ns, at least 1)."""
+        items = self._items
+        if true_ns < items.first_ns:
+            return items.first_ns - true_ns
+        if items.every_ns == 0 or (self._total and self._count(true_ns) >= self._total):
+            return FOREVER
+        bursts = (true_ns - items.first_ns) // items.every_ns + 1
+        return items.first_ns + bursts * items.every_ns - true_ns

@@ -1,0 +1,304 @@
+"""The world: every node, link, host and fault of one simulation, put together, and what each effect means in it.
+
+The only place that knows all parts. It decides nothing: machines decide, the weather and the faults happen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from model.agent import Agent
+from model.behaviour import NO_REACTION, Skip
+from model.configuration import Configuration
+from model.controller import Controller
+from model.downlink import Downlink
+from model.effects import (
+    Answer,
+    AskSource,
+    Commit,
+    Connect,
+    Disconnect,
+    Effect,
+    Idle,
+    Look,
+    Notice,
+    Prepare,
+    React,
+    ToKeeper,
+    Transmit,
+)
+from model.events import HostDirty, KeeperSaid, KeeperUp, Prepared, Reacted, SourceAnswered, WallClock
+from model.records import AttemptEnded, JobAccepted
+from model.restored import fold
+from model.scheduler import Scheduler
+from sim.calendar import MATCH, REPLY, TURN, Calendar
+from sim.clocks import BOOTED_BEFORE, Clock
+from sim.faults import CONTROLLER, LOCAL, SCHEDULER, Faults
+from sim.log import Committed, EventLog, Finished, Header, Life, Noticed
+from sim.network import Link, Network
+from sim.node import Machine, Node
+from sim.scenario import Host, Items, Kind, Scenario
+from sim.system import System
+from sim.weather import ItemStream, Weather
+
+KEEPERS = 1
+"""Keepers of each host. More of them use more cores; here they would only cost time."""
+
+
+class World:
+    """One simulation, from the configuration and the scenario to the end of the log."""
+
+    def __init__(self, configuration: Configuration, scenario: Scenario, log: EventLog) -> None:
+        """Put everything together; nothing has happened yet."""
+        self.configuration = configuration
+        self.scenario = scenario
+        self.calendar = Calendar(scenario.for_ns)
+        self.log = log
+        self.weather = Weather(scenario.seed, scenario.tasks)
+        self.network = Network(self.calendar, log, scenario.seed, configuration.cluster.connect_ns, self._downlink_of)
+        self.nodes: dict[str, Node] = {}
+        self.systems: dict[str, System] = {}
+        self.answers: list[Answer] = []
+        """the answers to operators' orders, in order"""
+        self.idle = False
+        self._wall_step_ns = 0
+        self._streams: dict[str, ItemStream] = {}
+        self._restarted = frozenset(
+            name for fault in scenario.faults if fault.kind is Kind.RESTARTED for name in fault.nodes
+        )
+        self._effects: dict[type, Callable[[Node, Any], None]] = {
+            Transmit: self._transmit,
+            Commit: self._commit,
+            ToKeeper: self._to_keeper,
+            Look: self._look,
+            AskSource: self._ask_source,
+            Connect: self._connect,
+            Disconnect: self._disconnect,
+            Notice: self._notice,
+            Answer: self._answer,
+            Idle: self._is_idle,
+            Prepare: self._prepare,
+            React: self._react,
+        }
+        self._build()
+        self.faults = Faults(self)
+        self.faults.plan(scenario.faults)
+
+    # putting together
+
+    def _build(self) -> None:
+        cluster = self.configuration.cluster
+        slots = {host.name: host.slots for host in cluster.hosts}
+        header = Header(
+            self.scenario.seed, self.configuration.digest, self.scenario.digest, {LOCAL: cluster.local_slots, **slots}
+        )
+        self.log.add(header)
+        scheduler = self._add_node(SCHEDULER, TURN)
+        controller = self._add_node(CONTROLLER, MATCH)
+        network = self.scenario.network
+        for name in (LOCAL, *slots):
+            node = self._add_node(name, TURN)
+            times = cluster.local_times if name == LOCAL else cluster.times
+            self.systems[name] = System(node, self.calendar, self.log, self.weather, KEEPERS, times.lease_ns)
+            host = self.scenario.hosts.get(name, Host())
+            self.systems[name].slowness = 1.0 / host.speed
+            self.systems[name].processes_max = host.processes_max
+        self._add_link(scheduler, self.nodes[LOCAL], LOCAL, 0, 0)
+        self._add_link(scheduler, controller, CONTROLLER, network.controller_ns, 0)
+        for name in slots:
+            host = self.scenario.hosts.get(name, Host())
+            latency = network.latency_ns if host.latency_ns is None else host.latency_ns
+            jitter = network.jitter_ns if host.jitter_ns is None else host.jitter_ns
+            self._add_link(controller, self.nodes[name], name, latency, jitter)
+
+    def _downlink_of(self, link: Link) -> Downlink | None:
+        """What the superior believes of a link; None: it knows no such subordinate."""
+        machine = link.superior.machine
+        if isinstance(machine, Controller):
+            host = machine.hosts.get(link.peer)
+            return None if host is None else host.link
+        return machine.executors[link.peer].link if isinstance(machine, Scheduler) else None
+
+    def _add_node(self, name: str, priority: int) -> Node:
+        host = self.scenario.hosts.get(name, Host())
+        clock = Clock(-BOOTED_BEFORE, host.drift_ppb)
+        node = Node(name, self.calendar, clock, priority, self._carry_out, name in self._restarted)
+        self.nodes[name] = node
+        return node
+
+    def _add_link(self, superior: Node, subordinate: Node, peer: str, latency_ns: int, jitter_ns: int) -> None:
+        cluster = self.configuration.cluster
+        times = cluster.local_times if peer == LOCAL else cluster.times
+        link = Link(self.network, superior, subordinate, peer, times)
+        remote = superior.name == CONTROLLER
+        for direction in (link.down, link.up):
+            direction.latency_ns = latency_ns
+            direction.jitter_ns = jitter_ns
+            direction.usual_loss = direction.loss = self.scenario.network.loss if remote else 0.0
+            direction.usual_doubling = direction.doubling = self.scenario.network.doubling if remote else 0.0
+            direction.changed()
+        self.network.add(link)
+
+    def run(self) -> None:
+        """Everything starts, and goes on to the end."""
+        for name in self.systems:
+            self.boot_host(name)
+        self.start_node(CONTROLLER)
+        self.start_node(SCHEDULER)
+        self.calendar.run_to_end()
+        self.log.add(Finished(self.scenario.for_ns))
+
+    # lives
+
+    def boot_host(self, name: str) -> None:
+        """A host has power: its clock, its keepers and its agent start."""
+        system, node = self.systems[name], self.nodes[name]
+        if self.calendar.now:
+            node.clock = Clock(self.calendar.now, self.scenario.hosts.get(name, Host()).drift_ppb)
+        left = system.boot()
+        self._start_agent(name, left)
+
+    def start_node(self, name: str) -> None:
+        """A new life of a machine; what is kept is its journal, or on a host its keepers."""
+        if name in self.systems:
+            self._start_agent(name, ())
+            return
+        node = self.nodes[name]
+        node.epoch += 1
+        now = node.clock.read(self.calendar.now)
+        self.log.add(Life(self.calendar.now, name, node.epoch))
+        cluster = self.configuration.cluster
+        restored = fold(node.journal) if node.journal else None
+        machine: Machine
+        if name == CONTROLLER:
+            machine = Controller(node.epoch, now, cluster, restored.controller if restored else None)
+        else:
+            tasks = self.configuration.tasks
+            machine = Scheduler(node.epoch, now, cluster, tasks, restored.scheduler if restored else None)
+        node.start(machine)
+        self._tell_wall_clock(node)
+        if name == SCHEDULER:
+            self.network.keep(self.network.links[SCHEDULER, LOCAL])
+        self.network.keep(self.network.links[SCHEDULER, CONTROLLER])
+
+    def _start_agent(self, name: str, left: tuple[Any, ...]) -> None:
+        node, system = self.nodes[name], self.systems[name]
+        cluster = self.configuration.cluster
+        node.epoch += 1
+        now = node.clock.read(self.calendar.now)
+        self.log.add(Life(self.calendar.now, name, node.epoch))
+        keepers = tuple(keeper.index for keeper in system.keepers)
+        if name == LOCAL:
+            slots, times = cluster.local_slots, cluster.local_times
+        else:
+            slots = next(host.slots for host in cluster.hosts if host.name == name)
+            times = cluster.times
+        node.start(Agent(name, node.epoch, now, slots, times, keepers, system.remembers or node.epoch))
+        system.remembers = system.remembers or node.epoch
+        self._tell_wall_clock(node)
+        for keeper, holding in zip(keepers, left, strict=False):
+            node.receive(KeeperSaid(keeper, holding))
+        for keeper in keepers:
+            node.receive(KeeperUp(keeper))
+        if system.full:
+            node.receive(HostDirty("its disk is full"))
+        if name == LOCAL:
+            self.network.keep(self.network.links[SCHEDULER, LOCAL])
+
+    def stop_node(self, name: str, reason: str) -> None:
+        """A machine is gone; those at the other ends of its connections see them end."""
+        node = self.nodes[name]
+        for link in self.network.of_node.get(name, ()):
+            self.network.unvouch(link)
+        node.stop()
+        for link in self.network.of_node.get(name, ()):
+            self.network.disconnect(link, reason, tell_superior=True)
+
+    # clocks
+
+    def _tell_wall_clock(self, node: Node) -> None:
+        true_ns = self.calendar.now
+        wall = self.scenario.start_wall_ns + true_ns + self._wall_step_ns
+        node.receive(WallClock(wall - node.clock.read(true_ns)))
+
+    def step_wall_clock(self, by_ns: int) -> None:
+        """The wall clock of every node jumps."""
+        self._wall_step_ns += by_ns
+        for node in self.nodes.values():
+            self._tell_wall_clock(node)
+
+    # effects
+
+    def _carry_out(self, node: Node, effects: list[Effect]) -> None:
+        table = self._effects
+        for effect in effects:
+            table[type(effect)](node, effect)
+
+    def _transmit(self, node: Node, effect: Transmit) -> None:
+        self.network.send(node, effect.peer, effect.batch)
+
+    def _commit(self, node: Node, effect: Commit) -> None:
+        record = effect.record
+        self.log.add(Committed(self.calendar.now, node.name, record))
+        if node.journal is not None:
+            node.journal.append(record)
+        kind = type(record)
+        if kind is JobAccepted:
+            self.weather.accepted(record, self.calendar.now)  # type: ignore[arg-type]
+        elif kind is AttemptEnded and record.final:  # type: ignore[union-attr]
+            self.weather.final(record.job)  # type: ignore[union-attr]
+
+    def _to_keeper(self, node: Node, effect: ToKeeper) -> None:
+        self.systems[node.name].order(effect.keeper, effect.order)
+
+    def _look(self, node: Node, effect: Look) -> None:
+        self.systems[node.name].look(effect)
+
+    def _ask_source(self, node: Node, effect: AskSource) -> None:
+        life = node.epoch
+        self.calendar.call_after(0, REPLY, lambda: self._answer_source(node, life, effect))
+
+    def _answer_source(self, node: Node, life: int, effect: AskSource) -> None:
+        if node.epoch != life:
+            return
+        stream = self._streams.get(effect.task)
+        if stream is None:
+            items = self.weather.of(effect.task).items
+            stream = self._streams[effect.task] = ItemStream(Items() if items is None else items)
+        now = self.calendar.now
+        node.receive(SourceAnswered(effect.task, effect.number, stream.arrived(now), quiet_ns=stream.quiet_ns(now)))
+
+    def _connect(self, node: Node, effect: Connect) -> None:
+        link = self.network.links.get((node.name, effect.host))
+        if link is None:  # a host that an order added while running: the scenario has no such machine
+            self._notice(node, Notice("warning", f"host {effect.host}", "the scenario has no such machine"))
+            return
+        self.network.connect(link)
+
+    def _disconnect(self, node: Node, effect: Disconnect) -> None:
+        link = self.network.links.get((node.name, effect.host))
+        if link is not None:
+            self.network.disconnect(link, "closed by the controller", tell_superior=False)
+
+    def _notice(self, node: Node, effect: Notice) -> None:
+        self.log.add(Noticed(self.calendar.now, node.name, effect.level, effect.about, effect.text))
+
+    def _answer(self, node: Node, effect: Answer) -> None:
+        self.answers.append(effect)
+
+    def _is_idle(self, node: Node, effect: Idle) -> None:
+        self.idle = True
+
+    def _prepare(self, node: Node, effect: Prepare) -> None:
+        refusal = "scripts are not simulated"
+        self.calendar.call_after(
+            0, REPLY, lambda: node.receive(Prepared(effect.task, effect.number, Skip(refusal), refusal))
+        )
+
+    def _react(self, node: Node, effect: React) -> None:
+        self.calendar.call_after(
+            0,
+            REPLY,
+            lambda: node.receive(Reacted(effect.job, effect.attempt, NO_REACTION, "scripts are not simulated")),
+        )

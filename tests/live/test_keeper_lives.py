@@ -1,0 +1,217 @@
+"""Goal: keepers outlive their agent, are adopted with all that they hold, and a dead keeper's attempts are LOST, never
+guessed; nothing stays behind at the end. Method: real keepers, real agents in processes of their own, kill -9."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from live.spool import Spool, SpoolBusyError
+from model.job import JobId, JobSpec, Outcome
+from model.keeper import Renew, Start
+from model.messages import Held
+from tests.live.keeper_rig import SECOND, Rig, exists, marked, rig, sh, wait_until
+
+AGENT = """
+import asyncio, os, sys
+from pathlib import Path
+from tests.live.keeper_rig import Rig, sh
+from live.spool import Spool
+
+async def main(directory):
+    agent = Rig(Spool(directory / "spool"), directory, 2)
+    await agent.keepers.start()
+    agent.start(1, sh("echo before; read go < wait; echo after; exit 9"))
+    agent.start(2, sh("echo done; exit 3"))
+    await agent.until(lambda: 1 in agent.running and 2 in agent.reports)
+    print("ready", flush=True)
+    await asyncio.Event().wait()
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1])))
+"""
+
+
+def children_of(pid: int) -> list[int]:
+    lists = [path.read_text().split() for path in Path(f"/proc/{pid}/task").glob("*/children")]
+    return [int(one) for children in lists for one in children]
+
+
+def test_a_keeper_survives_its_agents_death_and_is_adopted(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "wait")
+    script = tmp_path / "agent.py"
+    script.write_text(AGENT)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    process = subprocess.Popen([sys.executable, script, tmp_path], env=environment, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+    helpers = children_of(process.pid)
+    assert helpers, "the forkserver and its tracker"
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    wait_until(lambda: not any(exists(pid) for pid in helpers))
+
+    async def scene() -> None:
+        async with rig(tmp_path, 2) as agent:
+            pids = [agent.keeper_pid(0), agent.keeper_pid(1)]
+            held = {entry.job: entry for entry in (await agent.holding()).entries}
+            assert held[1].held is Held.RUNNING
+            assert held[2].held is Held.ENDED
+            assert held[2].report is not None
+            assert held[2].report.exit_code == 3
+            (tmp_path / "wait").write_text("go\n")
+            report = await agent.report(1)
+            assert (report.outcome, report.exit_code) == (Outcome.EXITED, 9)
+            assert agent.output(1) == b"before\nafter\n"
+            assert agent.output(2) == b"done\n"
+            assert agent.downs == []
+        wait_until(lambda: not any(exists(pid) for pid in pids))
+        assert marked(agent.spool.identity) == []
+
+    asyncio.run(scene())
+
+
+def test_nothing_of_ours_is_left_when_an_agent_has_ended(tmp_path: Path) -> None:
+    script = tmp_path / "agent.py"
+    script.write_text(
+        "import asyncio, os, sys\nfrom pathlib import Path\nfrom tests.live.keeper_rig import rig, sh\n"
+        "async def main():\n"
+        "    async with rig(Path(sys.argv[1]), 2) as agent:\n"
+        "        agent.start(1, sh('sleep 1000'))\n"
+        "        await agent.until(lambda: 1 in agent.running)\n"
+        "        print(agent.keeper_pid(0), agent.keeper_pid(1), flush=True)\n"
+        "if __name__ == '__main__':\n"
+        "    asyncio.run(main())\n"
+        "    print(Path(f'/proc/self/task/{os.getpid()}/children').read_text())\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run([sys.executable, script, tmp_path], env=environment, capture_output=True, check=True, timeout=60)
+    pids = [int(word) for word in done.stdout.split()]
+    assert len(pids) >= 3
+    wait_until(lambda: not any(exists(pid) for pid in pids))
+    assert done.stderr == b""
+
+
+def test_a_dead_keepers_attempts_are_lost_its_processes_gone_its_output_kept(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "wait")
+    (tmp_path / "waits.py").write_text("import os\ndef long():\n    print('call', flush=True)\n    open('wait').read()\n")
+
+    async def scene() -> None:
+        async with rig(tmp_path) as agent:
+            await agent.run(sh("echo over; exit 4"), 1)
+            await agent.run(sh("exit 5"), 2)
+            agent.forget(2)
+            agent.start(3, sh("echo printed; setsid sleep 1000 & read never < wait"))
+            agent.start(4, JobSpec("test", call="waits:long"))
+            await agent.until(lambda: {3, 4} <= agent.running)
+            async with asyncio.timeout(20):
+                while agent.output(3) != b"printed\n" or agent.output(4) != b"call\n":
+                    await asyncio.sleep(0)
+            left = marked(agent.spool.identity)
+            assert len(left) >= 4, "shell, sleep, worker, callable"
+            os.kill(agent.keeper_pid(), signal.SIGKILL)
+            await agent.until(lambda: agent.ups == [0, 0])
+            assert agent.downs == [0]
+            held = {entry.job: entry.report for entry in (await agent.holding()).entries}
+            assert set(held) == {1, 3, 4}
+            assert held[1] is not None
+            assert held[1].exit_code == 4
+            for number in (3, 4):
+                lost = held[number]
+                assert lost is not None
+                assert (lost.outcome, lost.reason, lost.started) == (Outcome.LOST, "its keeper died", True)
+                assert lost.survivors == ()
+            assert not any(exists(pid) for pid in left)
+            assert agent.output(3) == b"printed\n"
+            assert (await agent.run(sh("exit 0"), 5)).exit_code == 0
+
+    asyncio.run(scene())
+
+
+def test_a_doubled_start_runs_nothing_twice(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with rig(tmp_path) as agent:
+            for _ in range(3):
+                agent.start(1, sh("echo x >> times"))
+            await agent.report(1)
+            agent.start(1, sh("echo x >> times"))
+            await agent.holding()
+            assert (tmp_path / "times").read_text() == "x\n"
+
+    asyncio.run(scene())
+
+
+def test_the_end_of_the_lease_ends_what_runs_without_any_agent(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "wait")
+
+    async def scene() -> None:
+        spool = Spool(tmp_path / "spool")
+        agent = Rig(spool, tmp_path)
+        await agent.keepers.start()
+        agent.start(1, sh("read never < wait"))
+        await agent.until(lambda: 1 in agent.running)
+        agent.keepers.send(0, Renew(SECOND // 2))
+        await agent.keepers.close()
+        spool.close()
+        wait_until(lambda: not marked(spool.identity))
+        async with rig(tmp_path) as successor:
+            entries = (await successor.holding()).entries
+            assert entries[0].report is not None
+            assert (entries[0].report.outcome, entries[0].report.reason) == (Outcome.LOST, "lease ended")
+
+    asyncio.run(scene())
+
+
+def test_a_keeper_of_a_larger_life_is_heard_too(tmp_path: Path) -> None:
+    async def scene() -> None:
+        spool = Spool(tmp_path / "spool")
+        agent = Rig(spool, tmp_path, 3)
+        await agent.keepers.start()
+        agent.keepers.send(2, Start(JobId(8), 1, sh("exit 8")))
+        await agent.report(8)
+        await agent.keepers.close()
+        spool.close()
+        async with rig(tmp_path, 1) as successor:
+            assert 2 in successor.keepers.numbers
+            entry = (await successor.holding(2)).entries[0]
+            assert entry.report is not None
+            assert entry.report.exit_code == 8
+
+    asyncio.run(scene())
+
+
+def test_a_spool_has_one_owner(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool")
+    with pytest.raises(SpoolBusyError, match=f"process {os.getpid()}"):
+        Spool(tmp_path / "spool")
+    spool.close()
+    Spool(tmp_path / "spool").close()
+
+
+def test_a_keeper_is_deaf_to_the_terminal(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with rig(tmp_path) as agent:
+            pid = agent.keeper_pid()
+            assert os.getsid(pid) not in {os.getsid(0), os.getsid(os.getppid())}
+            os.kill(pid, signal.SIGINT)
+            os.kill(pid, signal.SIGHUP)
+            assert (await agent.run(sh("exit 0"))).exit_code == 0
+            assert agent.downs == []
+
+    asyncio.run(scene())
+
+
+def test_nobody_else_can_reach_a_keeper(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with rig(tmp_path) as agent:
+            await agent.run(sh("echo secret"))
+            for path in (agent.spool.path, *agent.spool.path.rglob("*")):
+                assert path.stat().st_mode & 0o077 == 0, path
+
+    asyncio.run(scene())

@@ -1,0 +1,210 @@
+"""Goal: when the end of a job is told, no process of it is left, whatever it did to escape (RELIABILITY P6), and nothing of
+another job was touched. Method: real keepers run jobs that ignore TERM, change their session, fork twice, clear their
+environment and hold their output open; then /proc is searched for them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+from model.job import JobSpec, Outcome
+from tests.live.keeper_rig import SECOND, exists, marked, rig, sh, wait_until
+
+NASTY = """
+import os, signal, sys, time
+clear = "clear" in sys.argv
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("main", os.getpid(), flush=True)
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        print("daemon", os.getpid(), flush=True)
+        if clear:
+            os.closerange(0, 3)
+            os.execve("/bin/sleep", ["sleep", "1000"], {})
+        signal.pause()
+    os._exit(0)
+if "leave" in sys.argv:
+    os.wait()
+    sys.exit(7)
+while True:
+    signal.pause()
+"""
+
+
+def nasty(tmp_path: Path, *arguments: str, **more: object) -> JobSpec:
+    (tmp_path / "nasty.py").write_text(NASTY)
+    return JobSpec("test", command=(sys.executable, "nasty.py", *arguments), **more)  # type: ignore[arg-type]
+
+
+def pids(output: bytes) -> list[int]:
+    return [int(line.split()[1]) for line in output.splitlines() if line.startswith((b"main", b"daemon"))]
+
+
+@pytest.mark.parametrize("arguments", [(), ("clear",)])
+def test_a_nasty_job_is_gone_whole_after_its_timeout_and_its_output_is_kept(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    async def scene() -> None:
+        async with rig(tmp_path) as agent:
+            spec = nasty(tmp_path, *arguments, timeout_ns=SECOND, grace_ns=SECOND // 10)
+            report = await agent.run(spec)
+            assert report.outcome is Outcome.TIMED_OUT
+            assert report.survivors == ()
+            assert "TERM" in report.reason
+            assert report.ran_for_ns >= SECOND
+            found = pids(agent.output(1))
+            assert len(found) == 2
+            assert not any(exists(pid) for pid in found)
+            assert marked(agent.spool.identity) == []
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("arguments", [("leave",), ("leave", "clear")])
+def test_a_daemon_does_not_outlive_the_job_that_left_it(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    async def scene() -> None:
+        async with rig(tmp_path) as agent:
+            report = await agent.run(nasty(tmp_path, *arguments))
+            assert (report.outcome, report.exit_code) == (Outcome.EXITED, 7)
+            found = pids(agent.output(1))
+            assert len(found) == 2
+            assert not any(exists(pid) for pid in found)
+
+    asyncio.run(scene())
+
+
+def test_a_daemon_of_a_running_job_is_left_alone_when_another_job_ends(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "wait")
+
+    async def scene() -> None:
+        async with rig(tmp_path) as agent:
+            agent.start(1, sh("setsid sh -c 'echo daemon $$; sleep 1000' & sleep 0.01; read never < wait"))
+            await agent.until(lambda: 1 in agent.running)
+            async with asyncio.timeout(20):
+                while not pids(agent.output(1)):
+                    await asyncio.sleep(0)
+            for number in range(2, 12):
+                await agent.run(sh("sleep 1000 & exit 3"), number)
+            daemon = pids(agent.output(1))[0]
+            assert exists(daemon)
+            agent.stop(1)
+            assert (await agent.report(1)).outcome is Outcome.KILLED
+            assert not exists(daemon)
+
+    asyncio.run(scene())
+
+
+def test_a_background_process_that_holds_the_output_delays_nothing(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with rig(tmp_path) as agent:
+            report = await agent.run(sh("sleep 1000 & echo $!"))
+            assert report.exit_code == 0
+            assert report.ran_for_ns < 100 * SECOND
+            assert not exists(int(agent.output(1)))
+
+    asyncio.run(scene())
+
+
+def test_what_forks_and_exits_without_end_is_caught(tmp_path: Path) -> None:
+    runaway = "import os, time\nwhile True:\n    if os.fork():\n        os._exit(0)\n    os.setsid()\n    time.sleep(0.002)\n"
+    (tmp_path / "runaway.py").write_text(runaway)
+
+    async def scene() -> None:
+        async with rig(tmp_path) as agent:
+            report = await agent.run(JobSpec("test", command=(sys.executable, "runaway.py")))
+            assert report.survivors == ()
+            assert marked(agent.spool.identity) == []
+
+    asyncio.run(scene())
+
+
+def test_term_reaches_the_whole_tree_and_a_stopped_process_too(tmp_path: Path) -> None:
+    child = "trap 'echo child heard; exit 0' TERM; kill -STOP $$; while :; do sleep 0.05; done"
+    (tmp_path / "child.sh").write_text(child)
+
+    async def scene() -> None:
+        async with rig(tmp_path) as agent:
+            script = "trap 'wait; echo main heard; exit 0' TERM; setsid sh child.sh & echo pid $!; wait; wait"
+            agent.start(1, sh(script, grace_ns=20 * SECOND))
+            await agent.until(lambda: 1 in agent.running)
+            async with asyncio.timeout(20):
+                while not agent.output(1).startswith(b"pid"):
+                    await asyncio.sleep(0)
+            pid = int(agent.output(1).split()[1])
+            wait_until(lambda: Path(f"/proc/{pid}/stat").read_text().split()[2] == "T")
+            agent.stop(1)
+            report = await agent.report(1)
+            assert report.outcome is Outcome.KILLED
+            assert b"child heard" in agent.output(1)
+            assert b"main heard" in agent.output(1)
+
+    asyncio.run(scene())
+
+
+def test_exit_0_after_term_for_the_timeout_is_still_timed_out(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with rig(tmp_path) as agent:
+            spec = sh("trap 'exit 0' TERM; while :; do sleep 0.02; done", timeout_ns=SECOND // 5)
+            report = await agent.run(spec)
+            assert (report.outcome, report.exit_code) == (Outcome.TIMED_OUT, None)
+
+    asyncio.run(scene())
+
+
+def test_a_killed_job_of_a_hundred_is_the_only_one_that_ends(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "wait")
+
+    async def scene() -> None:
+        async with rig(tmp_path) as agent:
+            for number in range(1, 41):
+                agent.start(number, sh("read never < wait"))
+            await agent.until(lambda: len(agent.running) == 40)
+            agent.stop(17)
+            await agent.report(17)
+            held = {entry.job: entry.report for entry in (await agent.holding()).entries}
+            assert [job for job, report in held.items() if report is not None] == [17]
+
+    asyncio.run(scene())
+
+
+def test_a_process_that_cannot_be_ended_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel's refusal is put in the place of a process in uninterruptible sleep."""
+    from live import trees
+    from live.spool import OutputPool
+
+    pool = OutputPool(tmp_path, 0)
+    (tmp_path / "pool").mkdir()
+    job = trees.RunningJob((1, 1), sh("x"), pool.lend(), pool.lend())
+    watched = trees.Trees("00")
+    pid = os.posix_spawn("/bin/sleep", ["sleep", "1000"], {"LAULIMA_SPOOL": "00", "LAULIMA_JOB": "1", "LAULIMA_ATTEMPT": "1"})
+    main = os.posix_spawn("/bin/sleep", ["sleep", "1000"], {})
+    job.pid = main
+    watched._children = _Only({pid, main})  # type: ignore[assignment]
+    monkeypatch.setattr(trees.os, "kill", lambda pid, number: None)
+    try:
+        watched.add(job)
+        job.ended_ns = 5
+        job.begin_ending(5)
+        assert watched.settle([job], 5) == []
+        assert watched.settle([job], 5 + trees.KILL_LIMIT_NS) == [job]
+        assert job.survivors == (pid,)
+    finally:
+        monkeypatch.undo()
+        for one in (pid, main):
+            os.kill(one, signal.SIGKILL)
+            os.waitpid(one, 0)
+
+
+class _Only:
+    """Stands for the list of the keeper's children: the test process has others."""
+
+    def __init__(self, pids: set[int]) -> None:
+        self._pids = pids
+
+    def read(self) -> set[int]:
+        return set(self._pids)

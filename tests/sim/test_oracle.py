@@ -1,0 +1,163 @@
+"""Goal: each promise that the oracle checks can be seen broken, and what is right is not called broken.
+
+Method: short event logs made by hand: a good life of a job, and the same life with one thing wrong.
+"""
+
+from __future__ import annotations
+
+from model.job import HostWish, JobId, JobSpec, Outcome, Report
+from model.messages import Acknowledge, Assign, Batch, Ended, Message
+from model.records import AttemptAssigned, AttemptEnded, AttemptGiven, AttemptReturned, AttemptStarted, JobAccepted
+from sim.log import Committed, FaultChanged, Header, Line, ProcessEnded, ProcessStarted, Sent
+from sim.oracle import Oracle
+
+SPEC = JobSpec(task="warp", command=("true",), host=HostWish("node1"))
+DONE = Report(Outcome.EXITED, exit_code=0, started=True, host="node1")
+ONE = JobId(1)
+
+
+class Log:
+    """Builds a log; each line comes a second after the one before."""
+
+    def __init__(self) -> None:
+        self.lines: list[Line] = [Header(1, "", "", {"local": 2, "node1": 1, "node2": 1})]
+        self._sequences: dict[tuple[str, str], int] = {}
+
+    @property
+    def t(self) -> int:
+        return len(self.lines) * 10**9
+
+    def commit(self, node: str, *records: object) -> Log:
+        for record in records:
+            self.lines.append(Committed(self.t, node, record))  # type: ignore[arg-type]
+        return self
+
+    def send(self, node: str, to: str, *messages: Message, sequence: int = 0) -> Log:
+        number = sequence or self._sequences.get((node, to), 0) + 1
+        self._sequences[node, to] = number
+        self.lines.append(Sent(self.t, node, to, (self.t,), Batch(1, number, 1, messages)))
+        return self
+
+    def start(self, node: str, job: JobId = ONE, attempt: int = 1) -> Log:
+        self.lines.append(ProcessStarted(self.t, node, job, attempt, 100, 1))
+        return self
+
+    def end(self, node: str, job: JobId = ONE, attempt: int = 1, exit_code: int = 0) -> Log:
+        self.lines.append(ProcessEnded(self.t, node, job, attempt, 1, exit_code, None))
+        return self
+
+    def accept(self, job: JobId = ONE, item: str | None = None) -> Log:
+        spec = SPEC if item is None else JobSpec(task="warp", command=("true",), item=item)
+        return self.commit("scheduler", JobAccepted(job, spec))
+
+    def give(self, job: JobId = ONE, attempt: int = 1, host: str = "node1") -> Log:
+        self.commit("scheduler", AttemptAssigned(job, attempt, "controller"))
+        self.send("scheduler", "controller", Assign(job, attempt, SPEC))
+        return self.commit("controller", AttemptGiven(job, attempt, host, 1, SPEC))
+
+    def verdict(self) -> list[str]:
+        """The promises that were broken, in order."""
+        oracle = Oracle()
+        oracle.read([*self.lines, Committed(self.t, "controller", AttemptReturned(JobId(0), 0))])
+        return [violation.promise for violation in oracle.violations]
+
+
+def ended(job: JobId = ONE, attempt: int = 1, report: Report = DONE, final: bool = True) -> AttemptEnded:
+    return AttemptEnded(job, attempt, report, final)
+
+
+def whole_life() -> Log:
+    log = Log().accept().give().start("node1").commit("scheduler", AttemptStarted(ONE, 1, "node1")).end("node1")
+    log.send("node1", "controller", Ended(ONE, 1, DONE)).send("controller", "scheduler", Ended(ONE, 1, DONE))
+    return log.commit("scheduler", ended()).send("scheduler", "controller", Acknowledge(ONE, 1))
+
+
+def test_a_good_life_breaks_nothing() -> None:
+    assert whole_life().verdict() == []
+
+
+def test_a_job_number_is_never_used_again() -> None:
+    assert whole_life().accept().verdict() == ["P1"]
+
+
+def test_an_item_is_given_out_once() -> None:
+    assert Log().accept(ONE, "a").accept(JobId(2), "b").verdict() == []
+    assert Log().accept(ONE, "a").accept(JobId(2), "a").verdict() == ["P1"]
+
+
+def test_an_end_is_recorded_once() -> None:
+    assert whole_life().commit("scheduler", ended()).verdict() == ["P2"]
+
+
+def test_an_end_is_acknowledged_after_its_record() -> None:
+    log = Log().accept().give().start("node1").end("node1").send("scheduler", "controller", Acknowledge(ONE, 1))
+    assert log.verdict() == ["P2"]
+
+
+def test_an_attempt_is_handed_down_after_its_record() -> None:
+    assert Log().accept().send("scheduler", "controller", Assign(ONE, 1, SPEC)).verdict() == ["P1"]
+
+
+def test_a_new_attempt_follows_the_end_of_the_one_before() -> None:
+    assert Log().accept().give().commit("scheduler", AttemptAssigned(ONE, 2, "controller")).verdict() == ["P1"]
+
+
+def test_an_exit_code_is_the_true_one() -> None:
+    log = Log().accept().give().start("node1").end("node1", exit_code=3).commit("scheduler", ended())
+    assert log.verdict() == ["P2"]
+
+
+def test_who_says_that_nothing_ran_must_be_right() -> None:
+    never = Report(Outcome.KILLED, reason="it was not here")
+    assert Log().accept().give().commit("scheduler", ended(report=never)).verdict() == []
+    assert Log().accept().give().start("node1").commit("scheduler", ended(report=never)).verdict() == ["P2"]
+
+
+def second_attempt(*, suspended: bool) -> Log:
+    """Attempt 1 was called lost while it lives; attempt 2 starts elsewhere."""
+    lost = Report(Outcome.LOST, started=True)
+    log = Log().accept().give().start("node1")
+    if suspended:
+        log.lines.append(FaultChanged(log.t, "suspended", ("node1",), True))
+    log.commit("scheduler", ended(report=lost, final=False)).give(attempt=2, host="node2")
+    return log.start("node2", attempt=2)
+
+
+def test_two_attempts_never_overlap() -> None:
+    assert second_attempt(suspended=False).verdict() == ["P3"]
+
+
+def test_an_overlap_with_a_machine_that_stood_still_is_counted_and_excused() -> None:
+    oracle = Oracle()
+    oracle.read(second_attempt(suspended=True).lines)
+    assert (oracle.count, oracle.excused) == (0, 1)
+
+
+def test_an_attempt_is_given_to_one_host() -> None:
+    log = Log().accept().give().commit("controller", AttemptGiven(ONE, 1, "node2", 1, SPEC))
+    assert log.verdict() == ["P3"]
+
+
+def test_a_process_is_of_an_attempt_that_its_host_was_given() -> None:
+    assert Log().accept().give(host="node1").start("node2").verdict() == ["P3"]
+
+
+def test_no_more_is_given_to_a_host_than_it_has_slots() -> None:
+    log = Log().accept().accept(JobId(2)).give().give(JobId(2))
+    assert log.verdict() == ["capacity"]
+
+
+def test_a_slot_may_be_given_again_when_its_host_has_told_the_end() -> None:
+    log = Log().accept().accept(JobId(2)).give().start("node1").end("node1")
+    assert log.send("node1", "controller", Ended(ONE, 1, DONE)).give(JobId(2)).verdict() == []
+
+
+def test_no_more_runs_on_a_host_than_it_has_slots() -> None:
+    log = Log().accept().accept(JobId(2)).give().start("node1")
+    log.commit("controller", AttemptGiven(JobId(2), 1, "node1", 1, SPEC)).start("node1", JobId(2))
+    assert "capacity" in log.verdict()
+
+
+def test_sequence_numbers_grow() -> None:
+    log = Log().send("controller", "node1", sequence=2)
+    assert log.send("controller", "node1", sequence=2).verdict() == ["channel"]
