@@ -136,7 +136,10 @@ class Agent:
     def _delivered(self, event: Delivered, now: int) -> None:
         uplink = self.uplink
         lease_end = uplink.lease_end_ns
-        for message in uplink.receive(event.batch, now):
+        messages = uplink.receive(event.batch, now)
+        if uplink.lease_end_ns != lease_end and not uplink.lease_ended(now):
+            self._renew_keepers((uplink.lease_end_ns or now) - now)
+        for message in messages:
             kind = type(message)
             if kind is Assign:
                 self._assign(message, now)  # type: ignore[arg-type]
@@ -149,8 +152,6 @@ class Agent:
             elif kind is Inquire:
                 self._inquiry = message.number  # type: ignore[union-attr]
                 self._answer_inquiry(now)
-        if uplink.lease_end_ns is not None and uplink.lease_end_ns != lease_end:
-            self._renew_keepers(uplink.lease_end_ns - now)
 
     def _renew_keepers(self, lease_ns: int) -> None:
         for keeper in self._load:

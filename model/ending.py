@@ -1,7 +1,8 @@
 """What follows from the end of an attempt: policies first, then the task's behaviour; recorded, then acknowledged.
 
-Owned by the scheduler. The order of the rules: no room -> again; lost -> rerun, as often as the task allows; then the
-task's retries and handlers. A deleted job has none of it.
+Owned by the scheduler. The order of the rules: no room -> again; never started because of a shutdown -> again, in the
+next life; lost, or ended by a shutdown -> rerun, as often as the task allows; then the task's retries and handlers. A
+deleted job has none of it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from model.behaviour import Later, Reaction
 from model.effects import Commit, Notice, React
 from model.events import Reacted
 from model.job import JobId, JobState, Outcome, Report
+from model.messages import CancelReason
 from model.records import AttemptEnded
 from model.restored import is_good
 from model.spawning import ASK_LIMIT_NS
@@ -54,7 +56,12 @@ class Ending:
             self._try_again(job, report, wait, now)
             return
         task = job.task
-        if report.outcome is Outcome.LOST and task is not None and job.reruns < task.definition.lost_reruns:
+        shut_down = job.cancel is CancelReason.SHUTDOWN
+        if shut_down and not report.started:
+            self._try_again(job, report, 0, now)
+            return
+        lost = report.outcome is Outcome.LOST or shut_down
+        if lost and task is not None and job.reruns < task.definition.lost_reruns:
             job.reruns += 1
             self._try_again(job, report, 0, now)
             return

@@ -235,6 +235,8 @@ class Orders:
         for job in list(scheduler.jobs.values()):
             if job.state in (_S.ASSIGNED, _S.PENDING, _S.RUNNING):
                 scheduler.cancel(job, CancelReason.SHUTDOWN, now)
+        for executor in scheduler.executors.values():
+            executor.link.part(0)  # whatever else runs there, nobody's any more, ends too
         if not any(executor.link.given for executor in scheduler.executors.values()):
             self._kill_all = False
             scheduler.effects.append(Idle())
