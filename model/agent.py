@@ -135,10 +135,11 @@ class Agent:
 
     def _delivered(self, event: Delivered, now: int) -> None:
         uplink = self.uplink
-        lease_end = uplink.lease_end_ns
+        lease_before = uplink.lease_end_ns
         messages = uplink.receive(event.batch, now)
-        if uplink.lease_end_ns != lease_end and not uplink.lease_ended(now):
-            self._renew_keepers((uplink.lease_end_ns or now) - now)
+        lease_end = uplink.lease_end_ns
+        if lease_end is not None and lease_end != lease_before and lease_end > now:
+            self._renew_keepers(lease_end - now)
         for message in messages:
             kind = type(message)
             if kind is Assign:
