@@ -18,7 +18,7 @@ from model.restored import RestoredTask
 from model.task import DoneSource, FilesSource, LinesSource, Missed, TaskDefinition
 from model.task_state import TaskState
 from model.timers import Timers
-from model.windows import is_open, next_change
+from model.windows import is_open, next_change, opens, why_closed
 
 MISSED_MAX = 1000
 """Most starts that `missed: all` makes up for at once."""
@@ -187,7 +187,8 @@ class Spawning:
             wall = now + self.wall_offset_ns
             if not is_open(definition.windows, wall):
                 change = next_change(definition.windows, wall)
-                return Reason.WINDOW, "window closed", None if change is None else change - self.wall_offset_ns
+                text = f"{opens(definition.windows, wall)} ({why_closed(definition.windows, wall)})"
+                return Reason.WINDOW, text, None if change is None else change - self.wall_offset_ns
         limit = task.limit_reached
         if limit is not None:
             return (*limit, None)

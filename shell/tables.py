@@ -112,13 +112,6 @@ def outcome_word(row: HistoryRow) -> str:
     return f"{row.outcome} {row.signal}" if row.signal else row.outcome
 
 
-def why_of_task(row: TaskRow, now_ns: int) -> str:
-    """Its reason; for a closed window that is when it opens, the state says the rest."""
-    if row.state == "window closed" and row.next_at is not None:
-        return f"opens {moment(row.next_at, now_ns)}"
-    return row.why
-
-
 TASKS: tuple[Column[TaskRow], ...] = (
     Column("TASK", lambda row, _: row.name),
     Column("STATE", lambda row, _: row.state),
@@ -128,7 +121,7 @@ TASKS: tuple[Column[TaskRow], ...] = (
     Column("FAIL", lambda row, _: thousands(row.failed), right=True, weight=7),
     Column("LAST", lambda row, now: ago(row.last_at, now), weight=2),
     Column("NEXT", lambda row, now: coming(row.next_at, now), weight=3),
-    Column("WHY", why_of_task),
+    Column("WHY", lambda row, _: row.why),
 )
 
 TASKS_FULL: tuple[Column[TaskRow], ...] = (

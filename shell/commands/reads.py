@@ -23,6 +23,8 @@ from shell.wording import clean, count, cut, duration, nearest, percent
 
 HOSTS_NOT_UP_MAX = 8
 """Hosts that are not up and that `status` names, one line each; the rest is counted."""
+STARTING_NS = 10 * 1_000_000_000
+"""How long a host may be connecting before `status` names it."""
 WATCH_S = 1.0
 HISTORY_DEFAULT = 40
 STATISTICS_MAX = 100_000
@@ -114,14 +116,19 @@ def _hosts_line(hosts: Sequence[HostRow]) -> str:
 def _alarms(shown: Status, style: Style) -> list[str]:
     """Alarms, and each host that is not up with its reason: whatever is not running says why."""
     said = [clean(alarm) for alarm in shown.alarms]
-    away = [host for host in shown.hosts if host.state.lower() != "up"]
+    away = [host for host in shown.hosts if host.state.lower() != "up" and not _is_starting(host)]
     for host in away[:HOSTS_NOT_UP_MAX]:
         if not any(alarm.startswith((f"{host.name}:", f"host {host.name} is")) for alarm in said):
-            why = f", {host.why}" if host.why else ""
+            why = f", {host.why}" if host.why not in {"", host.state} else ""
             said.append(clean(f"{host.name}: {host.state} {duration(host.since_ns)}{why}"))
     if len(away) > HOSTS_NOT_UP_MAX:
         said.append(f"and {count(len(away) - HOSTS_NOT_UP_MAX, 'more host')} not up: laulima hosts")
     return [_cut(("ALARMS    " if at == 0 else "          ") + text, style) for at, text in enumerate(said)]
+
+
+def _is_starting(host: HostRow) -> bool:
+    """Just being connected: nothing to raise an alarm for yet."""
+    return host.state.lower() == "connecting" and host.since_ns < STARTING_NS
 
 
 def _cut(line: str, style: Style) -> str:

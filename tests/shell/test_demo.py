@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from shell.detaching import command_line
-from tests.shell.leftovers import left_of
+from tests.shell.leftovers import left_of, processes_of
 
 FILES = 40
 
@@ -63,6 +63,18 @@ def test_a_demo_that_is_ended_leaves_no_process_and_can_run_again(tmp_path: Path
     out, err = (child := demo(tmp_path)).communicate(timeout=100)
     assert child.returncode == 0, err
     assert "lost                     0   nothing" in out
+
+
+def test_the_catalogue_is_complete_although_the_agent_of_its_host_was_killed(tmp_path: Path) -> None:
+    child = demo(tmp_path)
+    wait_for(tmp_path / "demo" / "catalogue", child)
+    [agent] = [line for line in processes_of(tmp_path / "demo") if "--name=node3" in line]
+    os.kill(int(agent.split()[0]), signal.SIGKILL)
+    out, err = child.communicate(timeout=100)
+    assert child.returncode == 0, err
+    assert "node3: down" in (tmp_path / "demo" / ".laulima" / "server.log").read_text()
+    assert "lost                     0   nothing" in out
+    assert left_of(tmp_path / "demo") == []
 
 
 def test_a_demo_that_is_killed_takes_its_server_with_it(tmp_path: Path) -> None:

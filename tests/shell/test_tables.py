@@ -25,7 +25,7 @@ def night() -> Status:
         task_row("warp", pending=31, running=9, limit=64, done=77, failed=9, last_at=NOW - 2 * MINUTE, next_at=NOW,
                  why="22 of 31 need node17 (down 26 min)"),
         task_row("stack", state="window closed", limit=8, last_at=NOW - 8 * HOUR - 30 * MINUTE,
-                 next_at=NOW + 3 * HOUR + 30 * MINUTE, why="window closed"),
+                 next_at=NOW + 3 * HOUR + 30 * MINUTE, why="opens 18:00"),
         task_row("notify", state="held", pending=3, limit=1, last_at=NOW - 24 * HOUR,
                  why='held by operator: "mail loop"'),
     ]  # fmt: skip
