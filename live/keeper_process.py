@@ -13,6 +13,7 @@ must be on the disk before it is told, `keeper_ledger.py`'s; Python callables, `
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import select
@@ -137,7 +138,7 @@ class KeeperProcess:
         poll = self._readiness.epoll.poll
         events = poll(0)
         self._ledger.advance(is_idle=not events and not self._to_start)
-        if not events:
+        if not events and not self._may_leave():
             events = poll(self._timeout())
         now = boottime_ns()
         for descriptor, mask in events:
@@ -468,5 +469,7 @@ def main(number: int, settings: Settings, listener: socket.socket, lock: int) ->
     hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
     resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
     processes.become_subreaper()
+    gc.freeze()  # what was imported is never garbage; a job leaves no cycles behind
+    gc.set_threshold(50_000)
     os.set_inheritable(lock, False)
     KeeperProcess(number, settings, listener).run()

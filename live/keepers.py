@@ -54,6 +54,7 @@ class Keepers:
         host: str,
         directory: Path,
         count: int,
+        *,
         on_message: Callable[[int, KeeperMessage], None],
         on_up: Callable[[int], None],
         on_down: Callable[[int], None],
@@ -221,7 +222,7 @@ class _Link(asyncio.Protocol):
         self._keepers.on_trouble(f"keeper {self._number} does not read; its connection is closed")
         self.abort()
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _exc: Exception | None) -> None:
         self._transport = None
         if not self.lost.done():
             self.lost.set_result(None)

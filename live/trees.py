@@ -98,6 +98,10 @@ class _Orphan:
         self.candidates = candidates
         self.killed = False
 
+    @property
+    def is_stranger(self) -> bool:
+        return self.owner is None and not self.is_over
+
 
 class Trees:
     """The jobs that run, and the orphans of them."""
@@ -192,6 +196,10 @@ class Trees:
                 self._orphans.pop(pid, None)
             elif pid not in self._orphans:
                 self._orphans[pid] = self._identify(pid, row)
+            elif self._orphans[pid].is_stranger:  # in the instant of its exec a process has no environment
+                known = self._identify(pid, row)
+                if not known.is_stranger:
+                    self._orphans[pid] = known
         return self._orphans
 
     def _identify(self, pid: int, row: processes.Row) -> _Orphan:

@@ -36,7 +36,14 @@ class Rig:
         self._changed = asyncio.Event()
         self._forgets = False
         self.keepers = Keepers(
-            spool, "testhost", directory, count, self._said, self._up, self._down, self.troubles.append
+            spool,
+            "testhost",
+            directory,
+            count,
+            on_message=self._said,
+            on_up=self._up,
+            on_down=self._down,
+            on_trouble=self.troubles.append,
         )
 
     def _said(self, keeper: int, message: KeeperMessage) -> None:
@@ -65,6 +72,13 @@ class Rig:
             while not condition():
                 self._changed.clear()
                 await self._changed.wait()
+
+    async def until_printed(self, job: int, part: bytes) -> None:
+        """Wait for output of a running job; no event tells of it, so the file is looked at while the loop goes on."""
+        deadline = time.monotonic() + PATIENCE
+        while part not in self.output(job):
+            assert time.monotonic() < deadline, f"job {job} did not print {part!r}"
+            await asyncio.sleep(0)
 
     def start(self, job: int, spec: JobSpec, keeper: int = 0) -> None:
         self.keepers.send(keeper, Start(JobId(job), 1, spec))

@@ -9,6 +9,7 @@ import signal
 from pathlib import Path
 
 import pytest
+
 from model.job import JobSpec, Outcome, Report
 from tests.live.keeper_rig import SECOND, exists, rig, wait_until
 

@@ -11,9 +11,10 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from live.spool import Spool, SpoolBusyError
 from model.job import JobId, JobSpec, Outcome
-from model.keeper import Renew, Start
+from model.keeper import Leave, Renew, Start
 from model.messages import Held
 from tests.live.keeper_rig import SECOND, Rig, exists, marked, rig, sh, wait_until
 
@@ -60,7 +61,7 @@ def test_a_keeper_survives_its_agents_death_and_is_adopted(tmp_path: Path) -> No
     async def scene() -> None:
         async with rig(tmp_path, 2) as agent:
             pids = [agent.keeper_pid(0), agent.keeper_pid(1)]
-            held = {entry.job: entry for entry in (await agent.holding()).entries}
+            held = {int(entry.job): entry for entry in (await agent.holding()).entries}
             assert held[1].held is Held.RUNNING
             assert held[2].held is Held.ENDED
             assert held[2].report is not None
@@ -91,7 +92,9 @@ def test_nothing_of_ours_is_left_when_an_agent_has_ended(tmp_path: Path) -> None
         "    print(Path(f'/proc/self/task/{os.getpid()}/children').read_text())\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    done = subprocess.run([sys.executable, script, tmp_path], env=environment, capture_output=True, check=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, script, tmp_path], env=environment, capture_output=True, check=True, timeout=60
+    )
     pids = [int(word) for word in done.stdout.split()]
     assert len(pids) >= 3
     wait_until(lambda: not any(exists(pid) for pid in pids))
@@ -100,7 +103,9 @@ def test_nothing_of_ours_is_left_when_an_agent_has_ended(tmp_path: Path) -> None
 
 def test_a_dead_keepers_attempts_are_lost_its_processes_gone_its_output_kept(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "wait")
-    (tmp_path / "waits.py").write_text("import os\ndef long():\n    print('call', flush=True)\n    open('wait').read()\n")
+    (tmp_path / "waits.py").write_text(
+        "import os\ndef long():\n    print('call', flush=True)\n    open('wait').read()\n"
+    )
 
     async def scene() -> None:
         async with rig(tmp_path) as agent:
@@ -110,15 +115,14 @@ def test_a_dead_keepers_attempts_are_lost_its_processes_gone_its_output_kept(tmp
             agent.start(3, sh("echo printed; setsid sleep 1000 & read never < wait"))
             agent.start(4, JobSpec("test", call="waits:long"))
             await agent.until(lambda: {3, 4} <= agent.running)
-            async with asyncio.timeout(20):
-                while agent.output(3) != b"printed\n" or agent.output(4) != b"call\n":
-                    await asyncio.sleep(0)
+            await agent.until_printed(3, b"printed\n")
+            await agent.until_printed(4, b"call\n")
             left = marked(agent.spool.identity)
             assert len(left) >= 4, "shell, sleep, worker, callable"
             os.kill(agent.keeper_pid(), signal.SIGKILL)
             await agent.until(lambda: agent.ups == [0, 0])
             assert agent.downs == [0]
-            held = {entry.job: entry.report for entry in (await agent.holding()).entries}
+            held = {int(entry.job): entry.report for entry in (await agent.holding()).entries}
             assert set(held) == {1, 3, 4}
             assert held[1] is not None
             assert held[1].exit_code == 4
@@ -164,6 +168,27 @@ def test_the_end_of_the_lease_ends_what_runs_without_any_agent(tmp_path: Path) -
             entries = (await successor.holding()).entries
             assert entries[0].report is not None
             assert (entries[0].report.outcome, entries[0].report.reason) == (Outcome.LOST, "lease ended")
+
+    asyncio.run(scene())
+
+
+def test_a_keeper_that_was_told_to_leave_goes_when_its_agent_has_gone_and_keeps_its_ends(tmp_path: Path) -> None:
+    async def scene() -> None:
+        spool = Spool(tmp_path / "spool")
+        agent = Rig(spool, tmp_path)
+        await agent.keepers.start()
+        await agent.run(sh("exit 8"))
+        pid = agent.keeper_pid()
+        agent.keepers.send(0, Leave(kill=False))
+        await agent.holding()
+        assert exists(pid), "its agent may still forget what it holds"
+        await agent.keepers.close()
+        spool.close()
+        wait_until(lambda: not exists(pid))
+        async with rig(tmp_path) as successor:
+            entry = (await successor.holding()).entries[0]
+            assert entry.report is not None
+            assert entry.report.exit_code == 8
 
     asyncio.run(scene())
 

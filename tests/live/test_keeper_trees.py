@@ -1,6 +1,6 @@
-"""Goal: when the end of a job is told, no process of it is left, whatever it did to escape (RELIABILITY P6), and nothing of
-another job was touched. Method: real keepers run jobs that ignore TERM, change their session, fork twice, clear their
-environment and hold their output open; then /proc is searched for them."""
+"""Goal: when the end of a job is told, no process of it is left, whatever it did to escape (promise P6), and nothing of
+another job was touched. Method: real keepers run jobs that ignore TERM, change their session, fork twice, clear
+their environment and hold their output open; then /proc is searched for them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from model.job import JobSpec, Outcome
+
+from model.job import JobId, JobSpec, Outcome
 from tests.live.keeper_rig import SECOND, exists, marked, rig, sh, wait_until
 
 NASTY = """
@@ -85,9 +86,7 @@ def test_a_daemon_of_a_running_job_is_left_alone_when_another_job_ends(tmp_path:
         async with rig(tmp_path) as agent:
             agent.start(1, sh("setsid sh -c 'echo daemon $$; sleep 1000' & sleep 0.01; read never < wait"))
             await agent.until(lambda: 1 in agent.running)
-            async with asyncio.timeout(20):
-                while not pids(agent.output(1)):
-                    await asyncio.sleep(0)
+            await agent.until_printed(1, b"\n")
             for number in range(2, 12):
                 await agent.run(sh("sleep 1000 & exit 3"), number)
             daemon = pids(agent.output(1))[0]
@@ -111,7 +110,9 @@ def test_a_background_process_that_holds_the_output_delays_nothing(tmp_path: Pat
 
 
 def test_what_forks_and_exits_without_end_is_caught(tmp_path: Path) -> None:
-    runaway = "import os, time\nwhile True:\n    if os.fork():\n        os._exit(0)\n    os.setsid()\n    time.sleep(0.002)\n"
+    runaway = (
+        "import os, time\nwhile True:\n    if os.fork():\n        os._exit(0)\n    os.setsid()\n    time.sleep(0.002)\n"
+    )
     (tmp_path / "runaway.py").write_text(runaway)
 
     async def scene() -> None:
@@ -132,9 +133,7 @@ def test_term_reaches_the_whole_tree_and_a_stopped_process_too(tmp_path: Path) -
             script = "trap 'wait; echo main heard; exit 0' TERM; setsid sh child.sh & echo pid $!; wait; wait"
             agent.start(1, sh(script, grace_ns=20 * SECOND))
             await agent.until(lambda: 1 in agent.running)
-            async with asyncio.timeout(20):
-                while not agent.output(1).startswith(b"pid"):
-                    await asyncio.sleep(0)
+            await agent.until_printed(1, b"\n")
             pid = int(agent.output(1).split()[1])
             wait_until(lambda: Path(f"/proc/{pid}/stat").read_text().split()[2] == "T")
             agent.stop(1)
@@ -179,13 +178,15 @@ def test_a_process_that_cannot_be_ended_is_named(tmp_path: Path, monkeypatch: py
 
     pool = OutputPool(tmp_path, 0)
     (tmp_path / "pool").mkdir()
-    job = trees.RunningJob((1, 1), sh("x"), pool.lend(), pool.lend())
+    job = trees.RunningJob((JobId(1), 1), sh("x"), pool.lend(), pool.lend())
     watched = trees.Trees("00")
-    pid = os.posix_spawn("/bin/sleep", ["sleep", "1000"], {"LAULIMA_SPOOL": "00", "LAULIMA_JOB": "1", "LAULIMA_ATTEMPT": "1"})
+    pid = os.posix_spawn(
+        "/bin/sleep", ["sleep", "1000"], {"LAULIMA_SPOOL": "00", "LAULIMA_JOB": "1", "LAULIMA_ATTEMPT": "1"}
+    )
     main = os.posix_spawn("/bin/sleep", ["sleep", "1000"], {})
     job.pid = main
     watched._children = _Only({pid, main})  # type: ignore[assignment]
-    monkeypatch.setattr(trees.os, "kill", lambda pid, number: None)
+    monkeypatch.setattr(os, "kill", lambda pid, number: None)
     try:
         watched.add(job)
         job.ended_ns = 5

@@ -1,5 +1,5 @@
-"""Goal: starting, finding and signalling processes does what it says, and touches no stranger. Method: real processes, and
-tables of processes written by hand."""
+"""Goal: starting, finding and signalling processes does what it says, and touches no stranger. Method: real processes,
+and tables of processes written by hand."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from live import processes
 from live.processes import Row, StartError
 from live.trees import end_marked
@@ -92,6 +93,7 @@ def test_a_tree_is_roots_session_and_all_below(here: str) -> None:
 
 def test_evidence_is_read_from_a_process(here: str, tmp_path: Path) -> None:
     pid = start(here, "sleep", "1000", environment={"MARK": "a=b", "PATH": "/bin"})
+    wait_until(lambda: len(processes.environment_of(pid)) > 1)
     assert processes.environment_of(pid) == {"MARK": "a=b", "PATH": "/bin", "": ""}
     assert "/dev/null" in processes.open_files_of(pid)
     os.kill(pid, signal.SIGKILL)
@@ -133,7 +135,7 @@ def test_nice_that_is_refused_leaves_no_process(here: str, monkeypatch: pytest.M
     def refuse(which: int, who: int, priority: int) -> None:
         raise PermissionError(1, "Operation not permitted")
 
-    monkeypatch.setattr(processes.os, "setpriority", refuse)
+    monkeypatch.setattr(os, "setpriority", refuse)
     null = os.open(os.devnull, os.O_RDWR)
     before = processes.Children().read()
     with pytest.raises(StartError, match="nice -5"):
