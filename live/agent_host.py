@@ -25,7 +25,7 @@ from model.job import SECOND
 from model.keeper import KeeperMessage, Leave, Order
 
 KEEPERS_MAX: Final = 2
-"""Keepers of one host: two reach what the kernel can start (PERFORMANCE)."""
+"""Keepers of one host: two reach the rate at which the kernel starts processes (benchmarks/RESULTS.md)."""
 SPOOL_PAUSE_SECONDS: Final = 0.05
 """How often a spool that another one is just leaving is tried."""
 

@@ -44,7 +44,7 @@ def start_error(error: OSError, what: str) -> StartError:
 
 
 def base_environment(own: Mapping[str, str]) -> dict[str, str]:
-    """The small environment that every job gets, taken from our `own` by name, never by accident (RELIABILITY 5.4)."""
+    """The small environment that every job gets, taken from our `own` by name, never by accident."""
     environment = {name: own[name] for name in _ENVIRONMENT if name in own}
     environment.setdefault("PATH", DEFAULT_PATH)
     return environment

@@ -22,7 +22,7 @@ from model.states import State
 
 
 class ChannelTimes(Struct, frozen=True):
-    """Durations in ns that govern one link (DESIGN 5.5 gives the defaults)."""
+    """Durations in ns that govern one link."""
 
     ping_ns: int = 5 * SECOND
     silent_ns: int = 15 * SECOND

@@ -2,8 +2,8 @@
 
 The rule is *as the clock shows*: a window is a set of clock readings of its zone, and it is open whenever the clock
 there shows one of them. A reading that daylight saving skips is never shown, one that it repeats is shown twice: in
-Europe/Berlin `01:30-02:30` is open for 30 minutes on the spring day, 90 on the autumn day, 60 on all others
-(RELIABILITY P9, error 31). Nothing but a window ever looks at the wall clock, so a wrong clock moves windows only.
+Europe/Berlin `01:30-02:30` is open for 30 minutes on the spring day, 90 on the autumn day, 60 on all others.
+Nothing but a window ever looks at the wall clock, so a wrong clock moves windows only, no period and no timeout.
 
 Called by `scheduler.py` (is a task allowed, when does that change), by the configuration loader (does a window never
 open) and for people's texts. Not here: how a person writes a window (`shell`), and where the time comes from (drivers).

@@ -2,7 +2,7 @@
 
 Every scalar stays text: what `08:30`, `no` or `010` mean is for the schema to say, which knows the field. Refused, each
 with its place: aliases, anchors, merge keys, tags, directives, a second document, a key twice, keys that are not text,
-more than `DEPTH_MAX` levels, more than `BYTES_MAX` bytes, anything that is not UTF-8 (RELIABILITY 5.6).
+more than `DEPTH_MAX` levels, more than `BYTES_MAX` bytes, anything that is not UTF-8.
 
 Used by the configuration and the scenario loader. What the data mean does not belong here.
 """

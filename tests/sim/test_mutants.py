@@ -1,7 +1,7 @@
 """Goal: the oracle is worth something. Bugs that are planted in the machines are found, by their event log alone.
 
 Method: each mutant replaces one method of a machine; seeds of the swarm (mixed faults) are run until the oracle
-complains. The numbers are those of RELIABILITY 4.5. Without a mutant the same seeds break no promise.
+complains. Without a mutant the same seeds break no promise.
 """
 
 from __future__ import annotations
