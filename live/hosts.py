@@ -21,10 +21,9 @@ from model.job import SECOND
 from model.messages import Batch
 
 GOODBYE_SECONDS = 2.0
-"""How long agents get to leave after a goodbye; with `kill` it is said again then,"""
+"""How long agents get to leave after a goodbye; then it is said again,"""
 GOODBYES = 3
-"""so often in all, and whoever is still there is killed."""
-LOOK_SECONDS = 0.02
+"""so often at most; with `kill`, whoever is still there then is killed."""
 
 
 class Hosts:
@@ -47,12 +46,28 @@ class Hosts:
         self._state = state
         self._cluster = cluster
         self._directory = directory
+        self._up = up
+        self._connected = asyncio.Event()
+        """set with each connection"""
         self._turn_to_start = asyncio.Semaphore(STARTS_MAX)
         self._dialers: dict[str, ProcessHost] = {}
         self.slots = {host.name: host.slots for host in cluster.hosts}
         """slots with which a host's agent is started"""
         seconds = cluster.connect_ns / SECOND
-        self.links = Links(loop, epoch, connect_seconds=seconds, up=up, down=down, batch=batch)
+        self.links = Links(loop, epoch, connect_seconds=seconds, up=self._link_up, down=down, batch=batch)
+
+    def _link_up(self, host: str, agent: Hello) -> None:
+        self._connected.set()
+        self._up(host, agent)
+
+    def define(self, host: str, slots: int) -> None:
+        """A host that is added while the server runs, perhaps not for the first time."""
+        self.slots[host] = slots
+        known = self._dialers.get(host)
+        if known is not None and not known.processes:
+            known.close()
+            self.links.forget(host)
+            del self._dialers[host]
 
     def connect(self, host: str) -> None:
         """Begin to connect; an agent is started where none listens."""
@@ -80,21 +95,20 @@ class Hosts:
         """Agent processes that are alive, by host."""
         return {name: dialer.processes for name, dialer in self._dialers.items() if dialer.processes}
 
-    async def leave(self, kill: bool, settle_seconds: float, busy: Collection[str]) -> None:
+    async def leave(self, kill: bool, busy: Collection[str]) -> None:
         """Say goodbye to all. `kill`: return when no agent is left, if need be by force. Otherwise those that have
-        nothing to do (all but the `busy`) get `settle_seconds` to leave."""
+        nothing to do (all but the `busy`) get a moment to leave."""
         leaving = [name for name in self._dialers if kill or name not in busy]
         await self.links.close(goodbye=True)
-        limit = settle_seconds if not kill else GOODBYE_SECONDS
         for _ in range(GOODBYES):
-            leaving = await self._still_there(leaving, limit)
-            if not leaving or not kill:
+            leaving = await self._still_there(leaving, GOODBYE_SECONDS)
+            if not leaving:
                 break
             await self._say_goodbye_again(leaving)
         if kill:
-            for name in self._dialers:
-                sweep(self._state.host_spool(name))
-            await self._still_there(leaving, GOODBYE_SECONDS)
+            for spool in sorted(self._state.hosts.glob("*/")):  # also of hosts that are no longer configured
+                sweep(spool)
+        await self._still_there(leaving, GOODBYE_SECONDS)
 
     async def _still_there(self, names: list[str], limit_seconds: float) -> list[str]:
         """Those of the hosts that still have an agent after so long."""
@@ -112,7 +126,8 @@ class Hosts:
 
     async def _all_connected(self, names: list[str]) -> None:
         while not all(self.links.connected(name) for name in names):
-            await asyncio.sleep(LOOK_SECONDS)
+            self._connected.clear()
+            await self._connected.wait()
 
     def close(self) -> None:
         """Watch no more; agents stay as they are."""

@@ -1,7 +1,7 @@
 """When `run --until-idle` is done: nothing is left that would happen by itself.
 
 Precisely, all of these hold:
-1. no job is unfinished;
+1. no job is unfinished, and no executor holds an attempt whose end it has not confirmed;
 2. no task has an item that waits to be given out;
 3. each task with a `files` or `lines` source was asked twice in a row, after its last new item, and had nothing new,
    and no feeder says that more will come (`live/sources.py`, the file `.feeding`);
@@ -32,7 +32,7 @@ _CANNOT_GO_ON = frozenset(
 
 def is_idle(scheduler: Scheduler, directory: Path) -> bool:
     """See the head of this file. Costs O(tasks) when no job is unfinished, O(1) otherwise."""
-    if scheduler.jobs:
+    if scheduler.jobs or any(executor.link.given for executor in scheduler.executors.values()):
         return False
     return all(_is_done(task, directory) for task in scheduler.spawning.tasks.values())
 

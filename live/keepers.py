@@ -28,10 +28,12 @@ from live.keeper_frames import BACKLOG_MAX, FrameError, frame_orders, message_fr
 from live.processes import base_environment
 from live.spool import Spool, SpoolBusyError, lock_file, read_log, write_owner
 from model.errors import LaulimaError
-from model.keeper import KeeperMessage, Leave, Order, Start
+from model.keeper import Forget, KeeperMessage, Leave, Order, Start
 
 START_SECONDS = 30.0
 """How long the start of keepers may take."""
+FORGET_PATIENCE_SECONDS = 0.01
+"""A keeper is woken to forget something only when nothing else was said to it for so long."""
 RETRY_SECONDS = (0.01, 5.0)
 """First and longest pause before a keeper that cannot be reached is tried again."""
 BACKLOG = 8
@@ -201,6 +203,8 @@ class _Link(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._frames = message_frames()
         self._orders: list[Order] = []
+        self._hurries = False
+        self._flushing: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
         self.lost: asyncio.Future[None] = self._loop.create_future()
 
@@ -229,11 +233,20 @@ class _Link(asyncio.Protocol):
         self._keepers._lost(self._number, self)  # noqa: SLF001 - two halves of one thing
 
     def send(self, order: Order) -> None:
-        if not self._orders:
-            self._loop.call_soon(self._flush)
+        """In order, at the end of this turn of the loop; only what may be forgotten can wait for company."""
         self._orders.append(order)
+        if type(order) is Forget:
+            if self._flushing is None:
+                self._flushing = self._loop.call_later(FORGET_PATIENCE_SECONDS, self._flush)
+        elif not self._hurries:
+            self._hurries = True
+            self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
+        if self._flushing is not None:
+            self._flushing.cancel()
+            self._flushing = None
+        self._hurries = False
         orders, self._orders = self._orders, []
         if self._transport is not None and orders:
             self._transport.write(frame_orders(orders, boottime_ns()))

@@ -20,6 +20,7 @@ from model.agent import Agent, AgentEvent
 from model.configuration import ClusterDefinition
 from model.effects import Look, Notice, ToKeeper
 from model.events import KeeperDown, KeeperSaid, KeeperUp
+from model.hosted_attempt import AttemptState
 from model.job import LOCAL
 from model.keeper import Leave
 
@@ -95,6 +96,12 @@ class LocalAgent:
             return ()
         pids = (owner_of(self._path / f"keeper-{number}.lock") for number in self._keepers.numbers)
         return tuple(pid for pid in pids if pid is not None)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether an attempt is here that has not ended."""
+        attempts = self.agent.attempts.values() if self.agent is not None else ()
+        return any(attempt.state is not AttemptState.ENDED for attempt in attempts)
 
     async def leave(self, kill: bool, limit_seconds: float) -> None:
         """Tell the keepers to go, when nothing runs and everything was forgotten, or (`kill`) with all that runs; they

@@ -17,7 +17,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,8 @@ from live.recovery import recover
 from live.requests import Requests
 from live.sources import Notifiers, Sources
 from live.state_directory import StateDirectory, listen
-from model.configuration import Configuration, OnExit
+from live.sweep import is_alive
+from model.configuration import ClusterDefinition, Configuration, HostDefinition, OnExit
 from model.controller import Controller
 from model.effects import Notice
 from model.events import IntakeVerb, LinkUp, OrderIntake, Vouched, WallClock
@@ -53,7 +54,7 @@ ROOM_LOOK_SECONDS = 5.0
 LEAVE_SECONDS = 60.0
 """How long the ends of all jobs may take, beyond their grace, before a server that ends with `kill` uses force."""
 SETTLE_SECONDS = 2.0
-"""How long agents and keepers with nothing to do get to leave, when others stay."""
+"""How long keepers with nothing to do get to leave, when others stay; and the last words their way."""
 TURN_TOLD_SECONDS = 0.5
 DISK = "disk full"
 
@@ -155,19 +156,32 @@ class Server:
             self._errands,
             turns,
             status=self.status,
-            define_host=self._define_host,
+            define_host=self._hosts.define,
             leave=self._leave_by_request,
         )
         self._control = ControlServer(requests.verbs(), self._tell)
         await self._control.start(listen(self._state.control))
 
     async def run(self, until_idle: bool, for_ns: int | None) -> None:
-        """Work until somebody or something says that it is enough. Raises what made a machine or the journal fail."""
+        """Work until somebody or something says that it is enough."""
         if until_idle:
             self._begin_until_idle()
         if for_ns is not None:
             self._loop.call_later(for_ns / SECOND, self.want_leave, None)
-        await _first(self._wanted, self._turns.failed, self.at_once)
+        await self._wanted
+
+    async def unless_at_once(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do the work; a second signal cuts it short, and so does a failure of a machine or the journal, which is
+        raised."""
+        task = self._loop.create_task(work)
+        if not self.at_once.done():
+            ends: tuple[asyncio.Future[Any], ...] = (task, self._turns.failed, self.at_once)
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        else:
+            task.result()
         if self._turns.failed.done():
             self._turns.failed.result()
 
@@ -205,7 +219,9 @@ class Server:
         self._turns.closed = True
         limit = LEAVE_SECONDS if kill else SETTLE_SECONDS
         busy = {job.host.name for job in self.controller.jobs.values() if job.host is not None}
-        await asyncio.gather(self._hosts.leave(kill, limit, busy), self._local.leave(kill, limit))
+        if not kill and self._local.is_busy:
+            limit = 0.0  # its keepers stay anyway
+        await asyncio.gather(self._hosts.leave(kill, busy), self._local.leave(kill, limit))
         text = "everything has ended" if kill else self._name_what_stays()
         self._left.set_result(text)
 
@@ -260,9 +276,6 @@ class Server:
         alarms = (self._disk,) if self._disk else ()
         age = monotonic_ns() - self._started_ns
         return status(self.machines(), self._configuration.path, "live", age, alarms, os.getpid())
-
-    def _define_host(self, host: str, slots: int) -> None:
-        self._hosts.slots[host] = slots
 
     # clocks, idleness, disk
 
@@ -337,8 +350,10 @@ def serve(
 def end_leftovers(state: Path) -> int:
     """End everything that an earlier server of `state` left running, with its records. Returns the exit status. Raises
     AlreadyRunningError when a server runs there (then ask that one)."""
-    empty = Configuration(str(state), str(state.absolute().parent), on_exit=OnExit.KILL)
-    return _run(empty, state, until_idle=False, for_ns=None, on_turn=None, kill_now=True)
+    hosts = tuple(HostDefinition(spool.name) for spool in sorted(state.glob("hosts/*/")) if is_alive(spool))
+    cluster = ClusterDefinition(hosts=hosts)
+    configuration = Configuration(str(state), str(state.absolute().parent), cluster=cluster, on_exit=OnExit.KILL)
+    return _run(configuration, state, until_idle=False, for_ns=None, on_turn=None, kill_now=True)
 
 
 def _run(
@@ -379,18 +394,11 @@ async def _life(
         loop.add_signal_handler(number, server.on_signal, number)
     telling = loop.create_task(_tell_turns(server, on_turn)) if on_turn is not None else None
     try:
-        await server.start()
+        await server.unless_at_once(server.start())
         if kill_now:
             server.want_leave(True)
-        await server.run(until_idle, for_ns)
-        if not server.at_once.done():
-            leaving = loop.create_task(server.leave())
-            await _first(leaving, server.at_once)
-            if leaving.done():
-                leaving.result()
-            else:
-                leaving.cancel()
-                await asyncio.gather(leaving, return_exceptions=True)
+        await server.unless_at_once(server.run(until_idle, for_ns))
+        await server.unless_at_once(server.leave())
         return server.at_once.result() if server.at_once.done() else 0
     finally:
         if telling is not None:
@@ -399,11 +407,6 @@ async def _life(
         await server.close()
         for number in numbers:
             loop.remove_signal_handler(number)
-
-
-async def _first(*futures: asyncio.Future[Any]) -> None:
-    """Wait until one of them is done; the others go on."""
-    await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
 
 
 async def _tell_turns(server: Server, on_turn: Callable[[Status], None]) -> None:

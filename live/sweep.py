@@ -1,7 +1,9 @@
-"""The last resort of a server that ends with `kill`: whoever still owns a spool of its hosts, or waits for it, is killed.
+"""The last resort of a server that ends with `kill`: whoever still owns a spool of its hosts, or waits for it, is
+killed.
 
-Everything was ended in order before (jobs by the machines, agents by a goodbye, keepers by `Leave`); what can be left is an
-agent that an earlier server started and no server ever reached, or one that hangs. Called by `live/hosts.py` only.
+Everything was ended in order before (jobs by the machines, agents by a goodbye, keepers by `Leave`); what can be left
+is an agent that an earlier server started and no server ever reached, or one that hangs. Called by `live/hosts.py`; the
+questions about owners by whoever asks what is left.
 """
 
 from __future__ import annotations
@@ -28,6 +30,11 @@ def owner_of(lock: Path) -> int | None:
     except SpoolBusyError as error:
         return error.pid
     return None
+
+
+def is_alive(spool: Path) -> bool:
+    """Whether an agent or a keeper owns (a part of) the spool."""
+    return any(owner_of(lock) is not None for lock in (spool / "lock", *spool.glob("keeper-*.lock")))
 
 
 def sweep(spool: Path) -> list[int]:

@@ -20,6 +20,7 @@ from shell.config.scenario import LoadedScenario, load_rehearsal, with_faults, w
 from shell.durations import format_duration
 from shell.tables import Column, Style, table
 from shell.wording import count, duration, thousands
+from sim.scenario import DAY
 from sim.simulation import SimulationResult, simulate
 from sim.tally import HostTally, TaskTally, percentile
 
@@ -73,7 +74,8 @@ class Rehearsal(Struct, frozen=True):
     open: int
     broken: tuple[str, ...]
     broken_count: int
-    checks: int
+    checked: int
+    """events that the oracle looked at"""
     excused: int
     unmet: tuple[str, ...]
     faults: int
@@ -96,9 +98,14 @@ def run(
 ) -> int:
     """Simulate and print. Returns 0 when every promise held and every expectation was met, else 1.
 
+    `for_ns` of a day, which the command line takes for granted, gives way to what a scenario says.
+
     Raises `ConfigurationError` when a file or a fault is wrong, `LaulimaError` when the log cannot be written.
     """
-    loaded = with_faults(with_settings(load_rehearsal(file, scenario), seed, for_ns), fail)
+    loaded = load_rehearsal(file, scenario)
+    if loaded.path is not None and for_ns == DAY:
+        for_ns = None
+    loaded = with_faults(with_settings(loaded, seed, for_ns), fail)
     for warning in loaded.warnings:
         sys.stderr.write(warning + "\n")
     began = time.perf_counter()
@@ -151,7 +158,7 @@ def rehearsal(loaded: LoadedScenario, result: SimulationResult, command: str) ->
         open=result.open,
         broken=tuple(str(violation) for violation in result.violations[:VIOLATIONS_SHOWN]),
         broken_count=result.violation_count,
-        checks=result.checks,
+        checked=result.checked,
         excused=result.excused,
         unmet=tuple(f"{expected} was expected, it is {found}" for expected, found in result.unmet),
         faults=tally.faults,
@@ -214,7 +221,7 @@ def _verdict(answer: Rehearsal, took_s: float) -> list[str]:
         lines.append(f"BROKEN PROMISES: {answer.broken_count} (a bug of laulima: please report it with the last line)")
         lines += [f"  {violation}" for violation in answer.broken]
     else:
-        lines.append(f"every promise held ({count(answer.checks, 'event')} checked)")
+        lines.append(f"every promise held ({count(answer.checked, 'event')} checked)")
     if answer.excused:
         lines.append(f"{count(answer.excused, 'overlap')} of attempts on a host that stood still past its lease")
     lines += [f"NOT AS EXPECTED: {unmet}" for unmet in answer.unmet]

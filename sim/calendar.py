@@ -7,7 +7,7 @@ State stays in machines and modelled things: no generator, no process, no event 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 from typing import Any
 
@@ -22,7 +22,7 @@ MATCH = 5
 NEVER = 1 << 80
 """ns: later than everything"""
 
-CallBacks = list[Callable[[Any], None]]
+CallBacks = Sequence[Callable[[Any], None]]
 
 
 class Happening:
@@ -41,7 +41,7 @@ class Calendar(simpy.Environment):
     """The true time, and what is to happen. SimPy keeps the heap and the clock; a step is the same as SimPy's own,
     less what only its processes and failing events need."""
 
-    now: int = 0  # type: ignore[assignment]  # an attribute: SimPy's property is asked a dozen times for each event
+    now: int = 0  # an attribute: SimPy's property is asked a dozen times for each event
     """true time, ns since the start"""
 
     def __init__(self, until_ns: int) -> None:
@@ -75,25 +75,26 @@ class Calendar(simpy.Environment):
 class Alarm:
     """The one wake-up of a machine, moved lazily: a later one stays where it is, and asks again when it rings."""
 
-    __slots__ = ("_at", "_calendar", "_callbacks", "_priority", "_ring")
+    __slots__ = ("_calendar", "_callbacks", "_priority", "_ring", "at")
 
     def __init__(self, calendar: Calendar, priority: int, ring: Callable[[], None]) -> None:
         self._calendar = calendar
         self._priority = priority
         self._ring = ring
         self._callbacks: CallBacks = [self._rings]
-        self._at = NEVER
+        self.at = NEVER
+        """when it rings"""
 
     def want(self, when_ns: int) -> None:
         """Ring at true time `when_ns` (or now, when that is past), unless it rings before anyway."""
         calendar = self._calendar
-        if self._at <= when_ns or when_ns >= calendar.until_ns:
+        if self.at <= when_ns or when_ns >= calendar.until_ns:
             return
         now = calendar.now
-        self._at = when_ns = max(when_ns, now)
+        self.at = when_ns = max(when_ns, now)
         calendar.after(when_ns - now, self._priority, Happening(self._callbacks))
 
     def _rings(self, _: Happening) -> None:
-        if self._at == self._calendar.now:
-            self._at = NEVER
+        if self.at == self._calendar.now:
+            self.at = NEVER
             self._ring()

@@ -18,7 +18,7 @@ from msgspec import Struct
 from model.messages import Batch
 from model.records import Record
 
-CHUNK = 1024
+CHUNK = 256
 """Lines that are encoded, hashed and written in one go."""
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 from model.channel import ChannelTimes, LinkState
 from model.downlink import Downlink
+from model.effects import Transmit
 from model.events import Delivered, LinkDown, LinkUp, Vouched
 from model.job import SECOND
 from model.messages import Batch, Pong
@@ -92,11 +93,8 @@ class Direction:
         return not (self.blocked or self.loss or self.doubling or self.spread_ns)
 
     def arrivals(self, now: int) -> tuple[int, ...]:
-        """When a batch that is sent now arrives."""
+        """When a batch that is sent now arrives, where more than latency is at work."""
         base = now + self.latency_ns + self.extra_ns
-        if self.plain:
-            self.last_ns = base = max(base, self.last_ns)  # a connection keeps the order, also when it becomes quicker
-            return (base,)
         if self.blocked:
             return ()
         self.sent += 1
@@ -216,19 +214,26 @@ class Network:
         for node in (link.superior, link.subordinate):
             self.of_node.setdefault(node.name, []).append(link)
 
-    def send(self, node: Node, peer: str, batch: Batch) -> None:
+    def send(self, node: Node, effect: Transmit) -> None:
         """Carry out a Transmit: one event, or none when nothing stands between the two."""
-        now = self._calendar.now
-        direction = self.out[node.name, peer]
+        calendar, batch = self._calendar, effect.batch
+        now = calendar.now
+        direction = self.out[node.name, effect.peer]
         link = direction.link
         if link.connected:
+            if direction.plain:  # a connection keeps the order, also when it becomes quicker
+                at = max(now + direction.latency_ns + direction.extra_ns, direction.last_ns)
+                direction.last_ns = at
+                self._log.add(Sent(now, node.name, direction.receiver.name, (at,), batch))
+                calendar.after(at - now, REPLY, Delivery(direction, batch))
+                return
             arrivals = direction.arrivals(now)
         else:
             arrivals = ()
             self._reset(link, direction)
         self._log.add(Sent(now, node.name, direction.receiver.name, arrivals, batch))
-        for arrival in arrivals:
-            self._calendar.after(arrival - now, REPLY, Delivery(direction, batch))
+        for at in arrivals:
+            calendar.after(at - now, REPLY, Delivery(direction, batch))
 
     def _reset(self, link: Link, direction: Direction) -> None:
         """Who speaks into a connection that ended without its knowledge is told so, once an answer can come back."""

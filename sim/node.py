@@ -177,7 +177,8 @@ class Node:
         if when <= true_ns:
             self._check_progress(true_ns)
             when = true_ns
-        self._alarm.want(when)
+        if when < self._alarm.at:
+            self._alarm.want(when)
 
     def _check_progress(self, true_ns: int) -> None:
         if self._turns_at != true_ns:

@@ -24,7 +24,7 @@ from model.records import (
     ItemsGone,
     JobAccepted,
 )
-from sim.log import LINES, Committed, FaultChanged, Header, Line, ProcessEnded, ProcessStarted, Sent
+from sim.log import Committed, FaultChanged, Finished, Header, Line, ProcessEnded, ProcessStarted, Sent
 
 SCHEDULER = "scheduler"
 CONTROLLER = "controller"
@@ -63,12 +63,9 @@ class _Job:
 
 
 class Oracle:
-    """Takes the lines of a log in order, by `read` or one after the other by calling it."""
+    """Takes the lines of a log in order: by `read`, or while they are made, through its `table`."""
 
     def __init__(self) -> None:
-        self.lines = 0
-        self.checks = 0
-        """lines that were compared with a promise"""
         self.violations: list[Violation] = []
         self.count = 0
         """violations, also those that are not kept"""
@@ -76,7 +73,10 @@ class Oracle:
         self.finished = 0
         self.excused = 0
         """overlaps of attempts whose host stood still past its lease: foreseen (RELIABILITY P3), counted"""
-        self._t = 0
+        self._line: Line | None = None
+        """the line that is being looked at"""
+        self._number: Callable[[], int] = lambda: 0
+        """the number of that line, counted by whoever brings the lines"""
         self._jobs: dict[JobId, _Job] = {}
         self._last_job = 0
         self._slots: dict[str, int] = {}
@@ -91,19 +91,20 @@ class Oracle:
         """attempt -> host, until its end is recorded"""
         self._at_host: dict[str, dict[AttemptKey, int]] = {}
         """what the controller must count at a host: attempt -> slots"""
-        self._filled: dict[str, int] = {}
-        """hosts that were given something at this instant"""
+        self._filled: dict[str, None] = {}
+        """hosts that were given something at the instant `_filled_ns`, and were not looked at since"""
+        self._filled_ns = 0
         self._items: dict[tuple[str, str], JobId] = {}
-        self._sequences: dict[tuple[str, str], tuple[int, int]] = {}
         self._stood_still: set[AttemptKey] = set()
         """attempts that lived while their whole machine stood still"""
-        self._checks: dict[type, Callable[[Any], None]] = {
+        self.table: dict[type, Callable[[Any], None]] = {
             Committed: self._committed,
             Sent: self._sent,
             ProcessStarted: self._process_started,
             ProcessEnded: self._process_ended,
             Header: self._header,
             FaultChanged: self._fault_changed,
+            Finished: self._finished,
         }
         self._records: dict[type, Callable[[Any], None]] = {
             JobAccepted: self._job_accepted,
@@ -119,28 +120,20 @@ class Oracle:
         """Accepted jobs that are not final."""
         return len(self._jobs)
 
-    @property
-    def table(self) -> dict[type, Callable[[Any], None]]:
-        """For `EventLog`: it wants every line, to count them."""
-        return dict.fromkeys(LINES, self)
+    def listen(self, number: Callable[[], int]) -> None:
+        """Lines come one by one, through `table`; `number()` says which one it is, from 1."""
+        self._number = number
 
-    def read(self, lines: Iterable[Line]) -> None:
-        """All lines of a log."""
+    def read(self, lines: Iterable[Line]) -> int:
+        """All lines of a log; returns how many there were."""
+        table, count = self.table, 0
+        self._number = lambda: count
         for line in lines:
-            self(line)
-
-    def __call__(self, line: Line) -> None:
-        """The next line."""
-        self.lines += 1
-        check = self._checks.get(type(line))
-        if check is not None:
-            t = getattr(line, "t", 0)
-            if t != self._t:
-                if self._filled:
-                    self._check_given()
-                self._t = t
-            self.checks += 1
-            check(line)
+            count += 1
+            check = table.get(type(line))
+            if check is not None:
+                check(line)
+        return count
 
     def raise_if_broken(self) -> None:
         """Raise `BrokenPromiseError` with every violation that is kept."""
@@ -151,9 +144,14 @@ class Oracle:
     def _broken(self, promise: str, text: str) -> None:
         self.count += 1
         if len(self.violations) < VIOLATIONS_MAX:
-            self.violations.append(Violation(self.lines, self._t, promise, text))
+            t = 0 if self._line is None or isinstance(self._line, Header) else self._line.t
+            self.violations.append(Violation(self._number(), t, promise, text))
 
     # the frame
+
+    def _finished(self, line: Finished) -> None:
+        self._line = line
+        self._check_given()
 
     def _header(self, line: Header) -> None:
         self._slots = line.slots
@@ -168,9 +166,11 @@ class Oracle:
     # records
 
     def _committed(self, line: Committed) -> None:
-        check = self._records.get(type(line.record))
+        record = line.record
+        check = self._records.get(type(record))
         if check is not None:
-            check(line.record)
+            self._line = line
+            check(record)
 
     def _job_accepted(self, record: JobAccepted) -> None:
         job = record.job
@@ -251,9 +251,14 @@ class Oracle:
         if earlier is not None:
             self._broken("P3", f"attempt {key} was given to {earlier} and then to {record.host}")
         self._given[key] = record.host
+        now = self._line.t  # type: ignore[union-attr]
+        if now != self._filled_ns:
+            if self._filled:
+                self._check_given()
+            self._filled_ns = now
         held = self._at_host.setdefault(record.host, {})
         held[key] = record.spec.slots
-        self._filled[record.host] = self.lines
+        self._filled[record.host] = None
 
     def _check_given(self) -> None:
         """At the end of an instant: in one turn of the controller what it gives is recorded before what it frees."""
@@ -265,11 +270,9 @@ class Oracle:
 
     def _sent(self, line: Sent) -> None:
         batch = line.batch
-        pair = (line.node, line.to)
-        now = (batch.epoch, batch.sequence)
-        if now <= self._sequences.get(pair, (0, 0)):
-            self._broken("channel", f"{line.node} said batch {now} to {line.to} after {self._sequences[pair]}")
-        self._sequences[pair] = now
+        self._line = line
+        if self._filled and line.t != self._filled_ns:
+            self._check_given()
         if line.node == SCHEDULER:
             self._said_by_scheduler(batch.messages)
         elif line.to == SCHEDULER:
@@ -326,6 +329,7 @@ class Oracle:
     # true life
 
     def _process_started(self, line: ProcessStarted) -> None:
+        self._line = line
         job, key, host = JobId(line.job), (JobId(line.job), line.attempt), line.node
         alive = self._alive.get(job)
         if alive:
@@ -351,6 +355,7 @@ class Oracle:
             self._broken("capacity", f"{running} slots run on {host}, it has {self._slots[host]}")
 
     def _process_ended(self, line: ProcessEnded) -> None:
+        self._line = line
         job, key = JobId(line.job), (JobId(line.job), line.attempt)
         alive = self._alive.get(job)
         if alive is None or alive.pop(line.attempt, None) is None:

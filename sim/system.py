@@ -7,6 +7,8 @@ and the death of processes are true here, whatever any machine believes about th
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
+from typing import Any
 
 from model.effects import Look
 from model.events import FilesSeen, KeeperSaid
@@ -67,7 +69,7 @@ class _End(Happening):
 class ModelledKeeper:
     """One keeper machine on its host."""
 
-    __slots__ = ("_alarm", "_calendar", "_events", "_machine", "_system", "index")
+    __slots__ = ("_actions", "_alarm", "_calendar", "_events", "_machine", "_system", "index")
 
     def __init__(self, index: int, system: System, calendar: Calendar, lease_ns: int) -> None:
         self.index = index
@@ -76,25 +78,32 @@ class ModelledKeeper:
         self._machine = Keeper(system.node.clock.read(calendar.now), lease_ns)
         self._alarm = Alarm(calendar, TURN, self._rings)
         self._events: deque[KeeperEvent] = deque()
+        self._actions: dict[type, Callable[[Any], None]] = {
+            Tell: self._tell,
+            Log: self._log,
+            Spawn: self._spawn,
+            SignalTree: system.signal,
+        }
 
     def receive(self, event: KeeperEvent) -> None:
         """An order of the agent, or a word of the operating system; all that follows at once is done."""
-        self._events.append(event)
-        if len(self._events) == 1 and not self._system.suspended:
+        events = self._events
+        events.append(event)
+        if len(events) == 1 and not self._system.suspended:
             self.work()
 
     def work(self) -> None:
         """Take what has come and do what follows."""
-        events, machine = self._events, self._machine
-        now = self._system.node.clock.read(self._calendar.now)
+        events, machine, clock = self._events, self._machine, self._system.node.clock
+        now = clock.read(self._calendar.now)
         while events:
             machine.receive(events[0], now)
             for effect in machine.drain():
-                self._do(effect)
+                self._actions[type(effect)](effect)
             events.popleft()  # only now: what it led to has queued up behind it
         due = machine.next_due()
         if due is not None:
-            self._alarm.want(self._system.node.clock.when(due))
+            self._alarm.want(clock.when(due))
 
     def _rings(self) -> None:
         if self._system.suspended or self not in self._system.keepers:
@@ -105,7 +114,7 @@ class ModelledKeeper:
         if due is not None and due <= now:
             machine.advance(now)
             for effect in machine.drain():
-                self._do(effect)
+                self._actions[type(effect)](effect)
         if self._events:
             self.work()
         else:
@@ -118,17 +127,14 @@ class ModelledKeeper:
         self.work()
         self._rings()
 
-    def _do(self, effect: object) -> None:
-        system = self._system
-        kind = type(effect)
-        if kind is Tell:
-            system.node.receive_last(KeeperSaid(self.index, effect.message))  # type: ignore[attr-defined]
-        elif kind is Log:
-            system.write_log(self.index, effect)  # type: ignore[arg-type]
-        elif kind is Spawn:
-            system.spawn(self, effect)  # type: ignore[arg-type]
-        elif kind is SignalTree:
-            system.signal(effect)  # type: ignore[arg-type]
+    def _tell(self, effect: Tell) -> None:
+        self._system.node.receive_last(KeeperSaid(self.index, effect.message))
+
+    def _log(self, effect: Log) -> None:
+        self._system.write_log(self.index, effect)
+
+    def _spawn(self, effect: Spawn) -> None:
+        self._system.spawn(self, effect)
 
 
 class System:
@@ -155,6 +161,8 @@ class System:
         self.end_callbacks = [self._ends]
         self._spool: dict[AttemptKey, tuple[int, JobSpec, Report | None, int]] = {}
         """the keepers' logs: (keeper, spec, report of the end, when it ended in true ns)"""
+        self._left: dict[AttemptKey, None] = {}
+        """what is in logs of keepers of earlier boots"""
         self._calendar = calendar
         self._log = log
         self._weather = weather
@@ -165,17 +173,23 @@ class System:
 
     # power
 
-    def boot(self) -> tuple[Holding, ...]:
-        """Start the keepers; returns what the logs of the earlier boot's keepers hold, for each keeper."""
+    def boot(self) -> None:
+        """Start new keepers. What the logs of the earlier ones hold has ended, whatever it was."""
         self.keepers = [
             ModelledKeeper(index, self, self._calendar, self._lease_ns) for index in range(self._keeper_count)
         ]
-        found: list[list[Entry]] = [[] for _ in self.keepers]
-        for (job, attempt), (keeper, spec, report, ended_ns) in self._spool.items():
+        for key, (keeper, spec, report, ended_ns) in self._spool.items():
             ended = report or Report(Outcome.LOST, reason="its host was booted anew", started=True)
-            self._spool[job, attempt] = (keeper, spec, ended, ended_ns)
-            found[keeper].append(Entry(job, attempt, Held.ENDED, spec, self.node.name, ended))
-        return tuple(Holding(tuple(entries)) for entries in found)
+            self._spool[key] = (keeper, spec, ended, ended_ns)
+            self._left[key] = None
+
+    def left(self) -> list[tuple[int, Holding]]:
+        """(keeper, what its logs of earlier boots hold): every new agent reads them."""
+        found: list[list[Entry]] = [[] for _ in self.keepers]
+        for job, attempt in self._left:
+            keeper, spec, report, _ = self._spool[job, attempt]
+            found[keeper].append(Entry(job, attempt, Held.ENDED, spec, self.node.name, report))
+        return [(keeper, Holding(tuple(entries))) for keeper, entries in enumerate(found) if entries]
 
     def power_off(self) -> None:
         """All processes are gone at once, the keepers with them."""
@@ -186,6 +200,7 @@ class System:
     def lose_spool(self) -> None:
         """The disk is empty: nothing is known of what ran here before."""
         self._spool.clear()
+        self._left.clear()
         self.remembers = 0
 
     def suspend(self) -> None:
@@ -213,6 +228,8 @@ class System:
         """An order of the agent to a keeper."""
         if type(order) is Forget:
             self._spool.pop((order.job, order.attempt), None)
+            if self._left:
+                self._left.pop((order.job, order.attempt), None)
         if keeper < len(self.keepers):
             self.keepers[keeper].receive(order)
 

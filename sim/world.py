@@ -62,13 +62,14 @@ class World:
         self.answers: list[Answer] = []
         """the answers to operators' orders, in order"""
         self.idle = False
+        self._slots: dict[str, int] = {}
         self._wall_step_ns = 0
         self._streams: dict[str, ItemStream] = {}
         self._restarted = frozenset(
             name for fault in scenario.faults if fault.kind is Kind.RESTARTED for name in fault.nodes
         )
         self._effects: dict[type, Callable[[Node, Any], None]] = {
-            Transmit: self._transmit,
+            Transmit: self.network.send,
             Commit: self._commit,
             ToKeeper: self._to_keeper,
             Look: self._look,
@@ -90,9 +91,8 @@ class World:
     def _build(self) -> None:
         cluster = self.configuration.cluster
         slots = {host.name: host.slots for host in cluster.hosts}
-        header = Header(
-            self.scenario.seed, self.configuration.digest, self.scenario.digest, {LOCAL: cluster.local_slots, **slots}
-        )
+        self._slots = {LOCAL: cluster.local_slots, **slots}
+        header = Header(self.scenario.seed, self.configuration.digest, self.scenario.digest, self._slots)
         self.log.add(header)
         scheduler = self._add_node(SCHEDULER, TURN)
         controller = self._add_node(CONTROLLER, MATCH)
@@ -156,13 +156,13 @@ class World:
         system, node = self.systems[name], self.nodes[name]
         if self.calendar.now:
             node.clock = Clock(self.calendar.now, self.scenario.hosts.get(name, Host()).drift_ppb)
-        left = system.boot()
-        self._start_agent(name, left)
+        system.boot()
+        self._start_agent(name)
 
     def start_node(self, name: str) -> None:
         """A new life of a machine; what is kept is its journal, or on a host its keepers."""
         if name in self.systems:
-            self._start_agent(name, ())
+            self._start_agent(name)
             return
         node = self.nodes[name]
         node.epoch += 1
@@ -182,22 +182,19 @@ class World:
             self.network.keep(self.network.links[SCHEDULER, LOCAL])
         self.network.keep(self.network.links[SCHEDULER, CONTROLLER])
 
-    def _start_agent(self, name: str, left: tuple[Any, ...]) -> None:
+    def _start_agent(self, name: str) -> None:
         node, system = self.nodes[name], self.systems[name]
         cluster = self.configuration.cluster
         node.epoch += 1
         now = node.clock.read(self.calendar.now)
         self.log.add(Life(self.calendar.now, name, node.epoch))
         keepers = tuple(keeper.index for keeper in system.keepers)
-        if name == LOCAL:
-            slots, times = cluster.local_slots, cluster.local_times
-        else:
-            slots = next(host.slots for host in cluster.hosts if host.name == name)
-            times = cluster.times
+        times = cluster.local_times if name == LOCAL else cluster.times
+        slots = self._slots[name]
         node.start(Agent(name, node.epoch, now, slots, times, keepers, system.remembers or node.epoch))
         system.remembers = system.remembers or node.epoch
         self._tell_wall_clock(node)
-        for keeper, holding in zip(keepers, left, strict=False):
+        for keeper, holding in system.left():
             node.receive(KeeperSaid(keeper, holding))
         for keeper in keepers:
             node.receive(KeeperUp(keeper))
@@ -217,10 +214,13 @@ class World:
 
     # clocks
 
+    def wall_ns(self, true_ns: int) -> int:
+        """What wall clocks show at true time `true_ns`, ns since 1970."""
+        return self.scenario.start_wall_ns + true_ns + self._wall_step_ns
+
     def _tell_wall_clock(self, node: Node) -> None:
         true_ns = self.calendar.now
-        wall = self.scenario.start_wall_ns + true_ns + self._wall_step_ns
-        node.receive(WallClock(wall - node.clock.read(true_ns)))
+        node.receive(WallClock(self.wall_ns(true_ns) - node.clock.read(true_ns)))
 
     def step_wall_clock(self, by_ns: int) -> None:
         """The wall clock of every node jumps."""
@@ -234,9 +234,6 @@ class World:
         table = self._effects
         for effect in effects:
             table[type(effect)](node, effect)
-
-    def _transmit(self, node: Node, effect: Transmit) -> None:
-        self.network.send(node, effect.peer, effect.batch)
 
     def _commit(self, node: Node, effect: Commit) -> None:
         record = effect.record

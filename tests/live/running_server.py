@@ -1,7 +1,7 @@
 """A real server in a child process, for tests: started from a Configuration, asked over its control socket.
 
-Every process that belongs to it (agents, keepers, jobs) has the test's own folder in its PATH, so `processes` finds them
-all, wherever they hang in the process tree.
+Every process that belongs to it (agents, keepers, jobs) has the test's own folder in its PATH, so `processes` finds
+them all, wherever they hang in the process tree.
 """
 
 from __future__ import annotations
@@ -111,18 +111,20 @@ class RunningServer:
         more.setdefault("on_exit", OnExit.KILL)
         return Configuration(str(self.folder / "pipeline.yaml"), str(self.folder), tasks=tasks, **more)
 
-    def begin(self, configuration: Configuration, *, until_idle: bool = False, for_ns: int = 0) -> None:
-        """Start a server; does not wait for it."""
+    def begin(
+        self, configuration: Configuration, *, until_idle: bool = False, for_ns: int = 0, before: str = ""
+    ) -> None:
+        """Start a server; does not wait for it. `before`: Python that its process runs first."""
         assert self.process is None
         path = self.folder / "configuration.json"
         path.write_bytes(msgspec.json.encode(configuration))
-        self.process = self._run([str(path), str(self.state), "idle" if until_idle else "", str(for_ns)])
+        self.process = self._run([str(path), str(self.state), "idle" if until_idle else "", str(for_ns)], before)
 
-    def _run(self, words: list[str]) -> subprocess.Popen[bytes]:
+    def _run(self, words: list[str], before: str = "") -> subprocess.Popen[bytes]:
         environment = dict(os.environ, PATH=f"{os.environ['PATH']}:{self.mark}")
         with self.errors.open("ab") as errors:
             return subprocess.Popen(
-                [sys.executable, "-c", _PROGRAM, *words],
+                [sys.executable, "-c", before + _PROGRAM, *words],
                 stdin=subprocess.DEVNULL,
                 stdout=errors,
                 stderr=errors,

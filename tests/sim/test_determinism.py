@@ -64,6 +64,6 @@ def test_the_oracle_says_the_same_of_the_file(tmp_path: Path) -> None:
     with path.open("wb") as file:
         result = simulate(*swarm(6), file=file)
     oracle = Oracle()
-    oracle.read(read_log(path))
-    assert (oracle.lines, oracle.checks, oracle.count) == (result.lines, result.checks, result.violation_count)
+    assert oracle.read(read_log(path)) == result.lines
+    assert oracle.count == result.violation_count
     assert oracle.finished == result.jobs

@@ -6,13 +6,14 @@ Method: two stub machines that note what they are told, on a real calendar; no m
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from model.channel import ChannelTimes, LinkState
 from model.downlink import Downlink
-from model.effects import Effect
+from model.effects import Effect, Transmit
 from model.events import Delivered, LinkDown, LinkUp, Vouched
 from model.job import SECOND
 from model.messages import Batch, Inquire, Message, Pong
@@ -56,7 +57,7 @@ class Keeps:
     """Keeps the lines of a log."""
 
     def __init__(self, lines: list[Line]) -> None:
-        self.table = dict.fromkeys(LINES, lines.append)
+        self.table: dict[type, Callable[[Any], None]] = dict.fromkeys(LINES, lines.append)
 
 
 class Rig:
@@ -85,7 +86,7 @@ class Rig:
     def say(self, when_ns: int, sequence: int, message: Message | None = None, *, up: bool = False) -> None:
         batch = Batch(1, sequence, 1, (message or Inquire(1),))
         node, peer = (self.nodes[1], "superior") if up else (self.nodes[0], "host")
-        self.at(when_ns, lambda: self.network.send(node, peer, batch))
+        self.at(when_ns, lambda: self.network.send(node, Transmit(peer, batch)))
 
     def connected(self) -> Rig:
         self.network.connect(self.link)

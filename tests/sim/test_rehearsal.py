@@ -81,6 +81,18 @@ def test_an_expectation_that_fails_is_told_and_the_exit_code_is_1(
     assert "NOT AS EXPECTED: warp: LOST >= 1 was expected, it is 0" in capsys.readouterr().out
 
 
+def test_a_scenario_says_how_long_unless_the_person_does(
+    pipeline: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scenario = tmp_path / "night.yaml"
+    scenario.write_text("pipeline: pipeline.yaml\nfor: 1h\n")
+    lengths = []
+    for for_ns in (None, 24 * 3600 * SECOND, 7200 * SECOND):
+        simulate.run(scenario, for_ns=for_ns, json=True)
+        lengths.append(answer(capsys)["for_ns"])
+    assert lengths == [3600 * SECOND, 3600 * SECOND, 7200 * SECOND]
+
+
 def test_a_wrong_fault_starts_nothing(pipeline: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ConfigurationError, match="there is no node3, did you mean node"):
         simulate.run(pipeline, fail=("node3 down",))

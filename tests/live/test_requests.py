@@ -1,0 +1,187 @@
+"""Goal: each verb of the control socket does what it says to real jobs, and its rows say why nothing happens.
+
+Method: one server whose jobs wait at a gate (a named pipe) until the test lets them go; asked over its socket.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from model.job import SECOND, HostWish
+from model.task import Limits, Retry, TaskDefinition
+from model.views import ExplanationView, HistoryRow, HostRow, JobRow, Status, TaskRow
+from tests.live.running_server import LOCALLY, QUICK, Client, RunningServer, cluster, until
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RunningServer]:
+    running = RunningServer(tmp_path)
+    os.mkfifo(tmp_path / "gate")
+    yield running
+    running.clean()
+
+
+def gated(name: str, jobs: int, **more: Any) -> TaskDefinition:
+    """Jobs of this machine that wait at the gate."""
+    command = ("sh", "-c", "echo begun; read line < gate")
+    more.setdefault("host", LOCALLY)
+    return TaskDefinition(name, command=command, periods=QUICK, limits=Limits(total=jobs), **more)
+
+
+def states(client: Client, **selection: Any) -> dict[int, str]:
+    return {row["job"]: row["state"] for row in client.ask("jobs", selection=selection)}
+
+
+def start(server: RunningServer, *tasks: TaskDefinition) -> Client:
+    return server.start(server.configuration(*tasks, cluster=cluster("node1", slots=1, local_slots=1)))
+
+
+def test_every_read_has_the_shape_of_its_row(server: RunningServer) -> None:
+    client = start(server, gated("one", 2))
+    until(lambda: states(client) == {1: "running", 2: "pending"}, "one runs, one waits")
+    client.ask("submit", command=["true"], host="node1", wait=True)
+    shapes: list[tuple[str, dict[str, Any], Any]] = [
+        ("status", {}, Status),
+        ("tasks", {}, list[TaskRow]),
+        ("hosts", {}, list[HostRow]),
+        ("jobs", {"selection": {}}, list[JobRow]),
+        ("history", {"limit": 10}, list[HistoryRow]),
+        ("explain", {"name": "2"}, ExplanationView),
+        ("explain", {"name": "one"}, ExplanationView),
+        ("explain", {"name": "node1"}, ExplanationView),
+        ("explain", {"name": "local", "about": "host"}, ExplanationView),
+        ("explain", {"name": "3"}, ExplanationView),
+    ]
+    for verb, arguments, shape in shapes:
+        found = msgspec.convert(client.ask(verb, **arguments), shape)
+        assert found
+    waiting = client.ask("jobs", selection={"jobs": [2]})[0]
+    assert "1 of 1 slots" in waiting["why"]
+    assert client.ask("tasks")[0]["why"]
+    story = client.ask("explain", name="3")["story"]
+    assert "final" in story[-1]
+
+
+def test_what_is_not_there_is_said_with_a_way_out(server: RunningServer) -> None:
+    client = start(server)
+    for verb, arguments in (
+        ("explain", {"name": "nothing"}),
+        ("explain", {"name": "77"}),
+        ("kill", {"selection": {"jobs": [77]}}),
+        ("kill", {}),
+        ("retry", {"selection": {"jobs": [77]}}),
+        ("hold", {"task": "nothing"}),
+        ("logs", {"job": 77}),
+        ("host", {"verb": "off", "name": "nowhere"}),
+        ("host", {"verb": "explode", "name": "node1"}),
+        ("submit", {"command": []}),
+        ("submit", {"command": ["true"], "like": "nothing"}),
+        ("submit", {"command": "true"}),
+    ):
+        answer = client.answer(verb, **arguments)
+        assert not answer["ok"], (verb, arguments)
+        assert answer["error"]
+        assert answer["exit_code"] == 1
+
+
+def test_kill_ends_a_running_job_and_a_waiting_one(server: RunningServer) -> None:
+    client = start(server, gated("one", 2))
+    until(lambda: states(client) == {1: "running", 2: "pending"}, "one runs, one waits")
+    assert "KILLED" in client.ask("kill", selection={"jobs": [2]})["text"]
+    client.ask("kill", selection={"task": "one"}, reason="enough")
+    assert states(client) == {}
+    rows = server.history()
+    assert [(row.job, row.outcome, row.final) for row in rows] == [(2, "KILLED", True), (1, "KILLED", True)]
+    assert states(client, jobs=[1]) == {1: "final"}
+
+
+def test_hold_keeps_a_job_from_starting_until_it_is_released(server: RunningServer) -> None:
+    client = start(server, gated("one", 2))
+    until(lambda: states(client) == {1: "running", 2: "pending"}, "one runs, one waits")
+    client.ask("hold", selection={"jobs": [2]}, reason="mail loop")
+    row = client.ask("jobs", selection={"jobs": [2]})[0]
+    assert (row["state"], "mail loop" in row["why"]) == ("held", True)
+    client.ask("kill", selection={"jobs": [1]})
+    assert states(client) == {2: "held"}
+    client.ask("release", selection={"jobs": [2]})
+    until(lambda: states(client) == {2: "running"}, "it runs")
+
+
+def test_a_hold_for_a_time_ends_by_itself(server: RunningServer) -> None:
+    client = start(server, gated("one", 2))
+    until(lambda: states(client) == {1: "running", 2: "pending"}, "one runs, one waits")
+    client.ask("hold", selection={"jobs": [2]}, reason="a moment", for_ns=SECOND // 5)
+    client.ask("kill", selection={"jobs": [1]})
+    until(lambda: states(client) == {2: "running"}, "it runs")
+
+
+def test_a_held_task_makes_no_job_and_says_so_and_a_deleted_one_is_gone(server: RunningServer) -> None:
+    task = TaskDefinition("beat", command=("true",), periods=QUICK, host=LOCALLY)
+    client = start(server, task)
+    until(lambda: client.ask("tasks")[0]["done"] > 0, "it beats")
+    client.ask("hold", task="beat", reason="maintenance")
+    row = client.ask("tasks")[0]
+    assert (row["state"], "maintenance" in row["why"]) == ("held", True)
+    client.ask("release", task="beat")
+    until(lambda: client.ask("tasks")[0]["done"] > row["done"] + 1, "it beats again")
+    client.ask("delete_task", task="beat")
+    until(lambda: client.ask("tasks") == [], "it is gone")
+
+
+def test_flush_drops_what_does_not_run_yet(server: RunningServer) -> None:
+    client = start(server, gated("one", 3))
+    until(lambda: list(states(client).values()) == ["running", "pending", "pending"], "one runs, two wait")
+    assert "2 jobs" in client.ask("flush", task="one")["text"]
+    until(lambda: states(client) == {1: "running"}, "the others are gone")
+
+
+def test_retry_hurries_a_job_that_waits_and_makes_a_final_one_anew(server: RunningServer) -> None:
+    retry = Retry(on=("exit 1",), times=1, backoff_ns=3600 * SECOND)
+    command = ("sh", "-c", "echo $LAULIMA_JOB $LAULIMA_ATTEMPT >> ran; exit 1")
+    task = TaskDefinition(
+        "fails",
+        command=command,
+        periods=QUICK,
+        limits=Limits(total=1),
+        retry=retry,
+        host=HostWish("node1", required=True),
+    )
+    client = start(server, task)
+    until(lambda: states(client) == {1: "retrying"}, "it waits for its retry")
+    client.ask("retry", selection={"last": True})
+    until(lambda: states(client) == {}, "it is final")
+    assert states(client, state="failed") == {1: "final"}
+    client.ask("retry", selection={"jobs": [1]})
+    until(lambda: states(client) == {2: "retrying"}, "it was made anew, with its task's rules")
+    assert (server.folder / "ran").read_text() == "1 1\n1 2\n2 1\n"
+
+
+def test_logs_name_the_file_while_the_job_runs_and_after_its_end(server: RunningServer) -> None:
+    client = start(server, gated("one", 1))
+    found = until(lambda: (log := client.ask("logs", job=1))["bytes"] and log, "it has written")
+    assert found["running"]
+    assert Path(found["path"]).read_text() == "begun\n"
+    client.ask("kill", selection={"jobs": [1]})
+    after = client.ask("logs", job=1, stream="stdout")
+    assert (after["path"], after["bytes"], after["running"]) == (found["path"], 6, False)
+    assert client.ask("logs", job=1, stream="stderr")["bytes"] == 0
+
+
+def test_a_submitted_job_is_like_a_task_and_runs_where_it_is_told_to(server: RunningServer) -> None:
+    retry = Retry(on=("exit 1",), times=1, backoff_ns=SECOND // 50)
+    task = TaskDefinition("model", command=("false",), periods=QUICK, active=False, retry=retry, host=LOCALLY)
+    client = start(server, task)
+    done = client.ask("submit", command=["sh", "-c", "echo $COLOUR; exit 1"], like="model", wait=True,
+                      environment={"COLOUR": "blue"})  # fmt: skip
+    assert (done["attempt"], done["report"]["exit_code"], done["report"]["host"]) == (2, 1, "local")
+    assert Path(done["stdout"]).read_text() == "blue\n"
+    done = client.ask("submit", command=["pwd"], host="node1", required=True, directory="/", wait=True)
+    assert (Path(done["stdout"]).read_text(), done["report"]["host"]) == ("/\n", "node1")
+    timed = client.ask("submit", command=["sleep", "60"], timeout_ns=SECOND // 5, wait=True)
+    assert timed["report"]["outcome"] == "TIMED_OUT"
