@@ -17,10 +17,12 @@ from live.clock import boottime_ns
 from live.keepers import Keepers
 from live.looks import Looks
 from live.spool import Spool, SpoolBusyError
+from live.sweep import owner_of
 from model.agent import Agent, AgentEvent
 from model.channel import ChannelTimes
 from model.effects import Effect, Look, Notice, ToKeeper
 from model.events import KeeperDown, KeeperSaid, KeeperUp
+from model.hosted_attempt import AttemptState
 from model.job import SECOND
 from model.keeper import KeeperMessage, Leave, Order
 
@@ -117,6 +119,20 @@ class AgentHost:
     def holds_nothing(self) -> bool:
         """No attempt is here, and no end waits to be acknowledged."""
         return self.agent is None or not (self.agent.attempts or self.agent.uplink.results)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether an attempt is here that has not ended."""
+        attempts = self.agent.attempts.values() if self.agent is not None else ()
+        return any(attempt.state is not AttemptState.ENDED for attempt in attempts)
+
+    @property
+    def processes(self) -> tuple[int, ...]:
+        """Ids of the keepers that are alive."""
+        if self._keepers is None:
+            return ()
+        pids = (owner_of(self._path / f"keeper-{number}.lock") for number in self._keepers.numbers)
+        return tuple(pid for pid in pids if pid is not None)
 
     async def dismiss_keepers(self, kill: bool, limit_seconds: float) -> bool:
         """Tell the keepers to go, once nothing runs and everything was forgotten, or (`kill`) with all that runs.

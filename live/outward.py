@@ -12,10 +12,10 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
+from live.agent_host import AgentHost
 from live.clock import wall_ns
 from live.hello import Hello
 from live.hosts import Hosts
-from live.local import LocalAgent
 from live.loop import Turns
 from live.sources import Notifiers, Sources
 from model.behaviour import Reaction, Skip
@@ -73,7 +73,7 @@ class Outward:
             React: self._react,
         }
 
-    def join(self, turns: Turns, hosts: Hosts, local: LocalAgent, sources: Sources, notifiers: Notifiers) -> None:
+    def join(self, turns: Turns, hosts: Hosts, local: AgentHost, sources: Sources, notifiers: Notifiers) -> None:
         """Where effects go."""
         self._turns = turns
         self._hosts = hosts

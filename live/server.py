@@ -21,13 +21,13 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+from live.agent_host import AgentHost
 from live.clock import boottime_ns, monotonic_ns, wall_ns
 from live.control import ControlServer
 from live.errands import Errands
 from live.hosts import Hosts
 from live.idle import endless, is_idle
 from live.journal import Journal, JournalFullError
-from live.local import LocalAgent
 from live.loop import Turns
 from live.outward import CONTROLLER, LOCAL, SCHEDULER, Outward
 from live.recovery import recover
@@ -105,8 +105,16 @@ class Server:
             down=outward.link_down,
             batch=outward.link_batch,
         )
-        self._local = LocalAgent(
-            state.local_spool, directory, cluster, post=lambda event: turns.post(LOCAL, event), notice=outward.say
+        self._local = AgentHost(
+            self._loop,
+            name=LOCAL,
+            slots=cluster.local_slots,
+            spool=state.local_spool,
+            directory=directory,
+            times=cluster.local_times,
+            post=lambda event: turns.post(LOCAL, event),
+            notice=outward.say,
+            queue_max=cluster.pending_local_max,
         )
         sources = Sources(directory, self._errands)
         notifiers = Notifiers(configuration.notifiers, directory, self._errands)
@@ -130,7 +138,7 @@ class Server:
         for host, slots in self._added_hosts:
             self._hosts.slots.setdefault(host, slots)
         self._journal.keep_reserve()
-        agent = await self._local.start(self._loop)
+        agent = await self._local.start()
         turns.add(SCHEDULER, self.scheduler)
         turns.add(CONTROLLER, self.controller)
         turns.add(LOCAL, agent, boottime_ns)
@@ -221,7 +229,7 @@ class Server:
         busy = {job.host.name for job in self.controller.jobs.values() if job.host is not None}
         if not kill and self._local.is_busy:
             limit = 0.0  # its keepers stay anyway
-        await asyncio.gather(self._hosts.leave(kill, busy), self._local.leave(kill, limit))
+        await asyncio.gather(self._hosts.leave(kill, busy), self._local.dismiss_keepers(kill, limit))
         text = "everything has ended" if kill else self._name_what_stays()
         self._left.set_result(text)
 

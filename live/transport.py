@@ -129,8 +129,10 @@ class Transport:
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
-            self._end(f"the connection broke: {error.strerror}")
-            return
+            if not self._reading:
+                self._end(f"the connection broke: {error.strerror}")
+                return
+            sent = len(outgoing)  # nobody will read it; the reader takes the last words that came, and ends the link
         del outgoing[:sent]
         if not outgoing:
             if self._writing:

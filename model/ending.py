@@ -16,13 +16,13 @@ from model.job import JobId, JobState, Outcome, Report
 from model.messages import CancelReason
 from model.records import AttemptEnded
 from model.restored import is_good
+from model.scheduled_job import AT_EXECUTOR, ScheduledJob
 from model.spawning import ASK_LIMIT_NS
 from model.task import Retry
 from model.task_state import TaskState
 from model.timers import Timers
 
 if TYPE_CHECKING:
-    from model.scheduled_job import ScheduledJob
     from model.scheduler import Scheduler
 
 _S = JobState
@@ -151,10 +151,12 @@ class Ending:
     def _end_record(
         self, job: ScheduledJob, report: Report, *, final: bool, good: bool = False, wait_ns: int = 0, held: str = ""
     ) -> Commit:
+        before = job.before if job.state is _S.REACTING else job.state
+        attempt = job.attempt if before in AT_EXECUTOR else 0  # 0: none was under way, an earlier one's end stands
         return Commit(
             AttemptEnded(
                 job.id,
-                job.attempt,
+                attempt,
                 report,
                 final,
                 good,

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from model.channel import LinkState
 from model.configuration import ClusterDefinition
-from model.effects import Answer, Commit, Connect, Disconnect, Effect, Notice
+from model.effects import Answer, Commit, Connect, Disconnect, Effect, Notice, Transmit
 from model.events import HostVerb, LinkDown, LinkUp, OrderHost
 from model.host import HOST_MOVES, Host, HostOrder, HostState
 from model.placing import Placing
@@ -145,6 +145,9 @@ class HostTable:
         if host.state is HostState.OFF or host.holding:
             return
         if host.link.state is not LinkState.CLOSED:
+            last_words = host.link.take()  # acknowledgements
+            if last_words is not None:
+                self._effects.append(Transmit(host.name, last_words))
             host.link.closed(now)
             self._effects.append(Disconnect(host.name))
         self._tries.cancel(host.name)

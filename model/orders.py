@@ -138,6 +138,9 @@ class Orders:
         for request in job.requests:
             self._scheduler.effects.append(Answer(request, True, text, job.id))
         job.requests.clear()
+
+    def look_for_idle(self) -> None:
+        """After a shutdown that kills: say so once no executor holds anything."""
         if self._kill_all and not any(executor.link.given for executor in self._scheduler.executors.values()):
             self._kill_all = False
             self._scheduler.effects.append(Idle())
@@ -237,9 +240,7 @@ class Orders:
                 scheduler.cancel(job, CancelReason.SHUTDOWN, now)
         for executor in scheduler.executors.values():
             executor.link.part(0)  # whatever else runs there, nobody's any more, ends too
-        if not any(executor.link.given for executor in scheduler.executors.values()):
-            self._kill_all = False
-            scheduler.effects.append(Idle())
+        self.look_for_idle()
 
     def restore(self, state: str, reason: str) -> None:
         """Take up a stop or halt of an earlier life."""

@@ -7,6 +7,9 @@ from model.job import JobId, JobSpec, JobState, Report
 from model.messages import CancelReason
 from model.task_state import TaskState
 
+AT_EXECUTOR = frozenset({JobState.ASSIGNED, JobState.PENDING, JobState.RUNNING, JobState.CANCELLING})
+"""States in which an executor has the job's last attempt."""
+
 
 class ScheduledJob:
     """One job that is not final."""

@@ -40,7 +40,7 @@ from model.messages import Batch, CancelReason, Ended, Pong, Started, Up
 from model.orders import Orders
 from model.records import AttemptAssigned, AttemptStarted, JobAccepted
 from model.restored import RestoredScheduler
-from model.scheduled_job import ScheduledJob, explain_job
+from model.scheduled_job import AT_EXECUTOR, ScheduledJob, explain_job
 from model.spawning import Spawning
 from model.states import check_move
 from model.task import TaskDefinition
@@ -270,7 +270,7 @@ class Scheduler:
                 continue
             key = (message.job, message.attempt)  # type: ignore[union-attr]
             job = self.jobs.get(key[0])
-            if job is None or job.attempt != key[1] or job.executor != executor.name or job.state not in _AT_EXECUTOR:
+            if job is None or job.attempt != key[1] or job.executor != executor.name or job.state not in AT_EXECUTOR:
                 self._stale(executor, key, job, kind is Ended, now)
             elif kind is Ended:
                 self._ended(job, message.report, now)  # type: ignore[union-attr]
@@ -278,6 +278,7 @@ class Scheduler:
                 self._started(job, message.host, now)  # type: ignore[union-attr]
             elif job.state is _S.ASSIGNED:
                 self.move(job, _S.PENDING, now)
+        self.orders.look_for_idle()
 
     def _stale(self, executor: Executor, key: AttemptKey, job: ScheduledJob | None, ended: bool, now: int) -> None:
         """A word about an attempt that is over for us: its end is acknowledged, its life is ended."""
@@ -396,7 +397,7 @@ class Scheduler:
         if job.state is _S.CANCELLING:
             return
         job.cancel = why
-        if job.state in _AT_EXECUTOR:
+        if job.state in AT_EXECUTOR:
             self.move(job, _S.CANCELLING, now)
             self._silent.cancel(job.id)
             self.executors[job.executor].link.cancel((job.id, job.attempt), why, now)
@@ -469,9 +470,6 @@ class Scheduler:
         """Why a task spawns nothing now; None: no such task."""
         task = self.spawning.tasks.get(name)
         return None if task is None else self.spawning.explain(task, now)
-
-
-_AT_EXECUTOR = frozenset({_S.ASSIGNED, _S.PENDING, _S.RUNNING, _S.CANCELLING})
 
 
 def _commits_first(effect: Effect) -> int:

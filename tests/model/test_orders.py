@@ -1,4 +1,4 @@
-"""Goal: what a person may order, and what a restart must keep. Method: the small world, whose server dies and returns."""
+"""Goal: what a person may order, and what a restart must keep. Method: the small world, whose server dies."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from model.events import (
 )
 from model.host import HostState
 from model.job import SECOND, HostPolicy, HostWish, JobSpec
-from model.task import DoneSource, FilesSource, Handler, Limits, Missed
+from model.task import DoneSource, FilesSource, Handler, Limits, Missed, Retry
 from tests.model.small_world import SmallWorld, cluster, task
 
 
@@ -43,6 +43,27 @@ def test_a_killed_job_runs_its_handler_and_a_deleted_one_does_not() -> None:
         world.give(OrderJob(1, verb, 1))
         assert world.outcomes() == ["KILLED"]
         assert len([notice for notice in world.notices if notice.to]) == notices
+
+
+def test_a_job_killed_between_two_attempts_keeps_the_end_of_the_first() -> None:
+    retry = Retry(("exit 75",), times=2, backoff_ns=100 * SECOND)
+    world = SmallWorld((task("t", "run", "1", "75", every=10_000, retry=retry),))
+    world.run(5)
+    world.give(OrderJob(1, JobVerb.KILL, 1))
+    assert [(end.attempt, end.report.outcome.name, end.final) for end in world.ends] == [
+        (1, "EXITED", False),
+        (0, "KILLED", True),
+    ]
+
+
+def test_a_host_that_is_switched_off_gets_its_acknowledgements_first() -> None:
+    world = SmallWorld(definition=cluster(("node1", 1)))
+    submit(world, "run", "10", "0")
+    world.run(1)
+    world.order_host(OrderHost(1, HostVerb.OFF, "node1"))
+    world.run(20)
+    assert world.controller.hosts["node1"].state is HostState.OFF
+    assert not world.hosts["node1"].agent.attempts
 
 
 def test_a_held_job_waits_and_is_released() -> None:
