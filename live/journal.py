@@ -1,7 +1,7 @@
 """The journal: every record in the order in which it was decided, and the history of attempts, in one SQLite file.
 
 Rules: one writer; one transaction for each turn of the loop; a commit that returned is on the disk (WAL,
-`synchronous=FULL`; RELIABILITY P5, decision 9). The history row of an attempt is written in the transaction of its
+`synchronous=FULL`). The history row of an attempt is written in the transaction of its
 `AttemptEnded`, so the two never differ. Reading for people is `live/history.py`, over a connection of its own.
 
 Called by `live/loop.py` (append) and `live/server.py` (open, epoch, replay). What the records mean belongs to
@@ -34,7 +34,7 @@ APPLICATION = 0x6C617531
 """`PRAGMA application_id`: "lau1"."""
 WAL_LIMIT_BYTES = 64 << 20
 RESERVE_BYTES = 4 << 20
-"""Kept free for the ends of what already runs, for when the disk is full (RELIABILITY decision 10)."""
+"""Kept free for the ends of what already runs, for when the disk is full."""
 REMEMBERED_JOBS_MAX = 200_000
 """Unfinished jobs whose particulars are kept in memory for their history rows; beyond it they are read back."""
 

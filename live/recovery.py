@@ -30,8 +30,7 @@ def _in_this_boot(journal: Journal) -> Iterator[Record]:
 
 
 def _shift_ns(header: Header, offset_now: int) -> int:
-    """What to add to a clock reading of another boot: time away is counted by the wall clock, and is never negative
-    (DESIGN 2)."""
+    """What to add to a clock reading of another boot: time away is counted by the wall clock, and is never negative."""
     shift = offset_now - (header.clock_ns - header.wall_ns)
     latest = monotonic_ns() - header.clock_ns
     return min(shift, latest)

@@ -48,7 +48,7 @@ from model.views import ExplanationView, HistoryRow, JobRow, Status
 READ_SECONDS = 25.0
 """How long a question to the history may take."""
 HOST_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
-"""A host's name becomes a folder's (RELIABILITY 5.5)."""
+"""A host's name becomes a folder's."""
 FAILURES_SHOWN = 5
 
 A = TypeVar("A", bound=Struct)

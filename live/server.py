@@ -56,6 +56,7 @@ LEAVE_SECONDS = 60.0
 SETTLE_SECONDS = 2.0
 """How long keepers with nothing to do get to leave, when others stay; and the last words their way."""
 TURN_TOLD_SECONDS = 0.5
+LEAVING = "the server ends"
 DISK = "disk full"
 
 
@@ -132,8 +133,9 @@ class Server:
 
     # life
 
-    async def start(self) -> None:
-        """Begin: local keepers, machines, control socket. Raises LaulimaError."""
+    async def start(self, kill_now: bool) -> None:
+        """Begin: local keepers, machines, control socket. `kill_now`: end what an earlier server left, and begin
+        nothing. Raises LaulimaError."""
         turns = self._turns
         for host, slots in self._added_hosts:
             self._hosts.slots.setdefault(host, slots)
@@ -144,6 +146,9 @@ class Server:
         turns.add(LOCAL, agent, boottime_ns)
         turns.join(SCHEDULER, CONTROLLER)
         turns.join(SCHEDULER, LOCAL)
+        if kill_now:  # before any link is up: a job that waits is not given to anybody
+            self._order_intake(IntakeVerb.SHUTDOWN_KILL, LEAVING)
+            self.want_leave(True)
         self._look_at_wall_clock()
         for machine, peer in (
             (SCHEDULER, CONTROLLER),
@@ -215,8 +220,7 @@ class Server:
         kill = bool(self._leaving)
         verb = IntakeVerb.SHUTDOWN_KILL if kill else IntakeVerb.SHUTDOWN
         keep_ns = 0 if kill else self._configuration.keep_for_ns
-        order = self._outward.order(SCHEDULER, lambda request: OrderIntake(request, verb, "the server ends", keep_ns))
-        order.add_done_callback(lambda answered: answered.cancelled() or answered.exception())
+        self._order_intake(verb, LEAVING, keep_ns)
         try:
             async with asyncio.timeout(LEAVE_SECONDS if kill else SETTLE_SECONDS):
                 await self._outward.idle.wait()
@@ -232,6 +236,10 @@ class Server:
         await asyncio.gather(self._hosts.leave(kill, busy), self._local.dismiss_keepers(kill, limit))
         text = "everything has ended" if kill else self._name_what_stays()
         self._left.set_result(text)
+
+    def _order_intake(self, verb: IntakeVerb, reason: str, keep_ns: int = 0) -> None:
+        order = self._outward.order(SCHEDULER, lambda request: OrderIntake(request, verb, reason, keep_ns))
+        order.add_done_callback(lambda answered: answered.cancelled() or answered.exception())
 
     def _name_what_stays(self) -> str:
         """Tell what goes on without a server, and how to end it."""
@@ -315,12 +323,12 @@ class Server:
             self.want_leave(None)
 
     def _on_disk(self, error: JournalFullError) -> None:
-        """The disk is full: intake stops; what runs ends on the reserve (RELIABILITY decision 10)."""
+        """The disk is full: intake stops; what runs ends on the reserve."""
         if self._disk:
             return
         self._disk = f"intake stopped (disk): {error}"
         self._outward.say(Notice("alarm", "", f"{self._disk}; {error.hint}"))
-        self._order_intake(IntakeVerb.STOP)
+        self._order_intake(IntakeVerb.STOP, DISK)
         self._loop.call_later(ROOM_LOOK_SECONDS, self._look_for_room)
 
     def _look_for_room(self) -> None:
@@ -332,11 +340,7 @@ class Server:
         self._disk = ""
         self._outward.say(Notice("info", "", "there is room on the disk again: intake resumes"))
         if self.scheduler.orders.reason == DISK:
-            self._order_intake(IntakeVerb.RESUME)
-
-    def _order_intake(self, verb: IntakeVerb) -> None:
-        order = self._outward.order(SCHEDULER, lambda request: OrderIntake(request, verb, DISK))
-        order.add_done_callback(lambda answered: answered.cancelled() or answered.exception())
+            self._order_intake(IntakeVerb.RESUME, DISK)
 
 
 def serve(
@@ -402,9 +406,7 @@ async def _life(
         loop.add_signal_handler(number, server.on_signal, number)
     telling = loop.create_task(_tell_turns(server, on_turn)) if on_turn is not None else None
     try:
-        await server.unless_at_once(server.start())
-        if kill_now:
-            server.want_leave(True)
+        await server.unless_at_once(server.start(kill_now))
         await server.unless_at_once(server.run(until_idle, for_ns))
         await server.unless_at_once(server.leave())
         return server.at_once.result() if server.at_once.done() else 0

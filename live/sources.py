@@ -156,7 +156,7 @@ def _ending(code: int) -> str:
 
 
 def environment() -> Mapping[str, str]:
-    """The small environment that commands of the server get (RELIABILITY 5.4: built, not inherited)."""
+    """The small environment that commands of the server get, built, not inherited."""
     return {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
 
 

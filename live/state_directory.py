@@ -77,7 +77,7 @@ def state_to_make(
 
 
 def refuse_others(path: Path) -> None:
-    """Raise `StateDirectoryError` when somebody else owns `path` or may write to it (RELIABILITY 5.5)."""
+    """Raise `StateDirectoryError` when somebody else owns `path` or may write to it."""
     found = path.stat()
     if found.st_uid != os.geteuid():
         raise StateDirectoryError(

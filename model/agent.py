@@ -118,10 +118,11 @@ class Agent:
     def next_due(self) -> int | None:
         """When `advance` wants to be called (ns)."""
         uplink = self.uplink
-        dues = [due for due in (self._timers.next_due(), uplink.next_due()) if due is not None]
-        if uplink.lease_end_ns is not None and not uplink.vouched and self.attempts:
-            dues.append(uplink.lease_end_ns)
-        return min(dues) if dues else None
+        earliest = uplink.lease_end_ns if self.attempts and not uplink.vouched else None
+        for due in (self._timers.next_due(), uplink.next_due()):
+            if due is not None and (earliest is None or due < earliest):
+                earliest = due
+        return earliest
 
     def drain(self) -> list[Effect]:
         """What the driver is to do, in order."""
@@ -206,6 +207,8 @@ class Agent:
             return Report(Outcome.OVERLOADED, reason=reason)
         if self.dirty:
             return Report(Outcome.OVERLOADED, reason=self.dirty, again=True)
+        if not self.uplink.leased:
+            return Report(Outcome.OVERLOADED, reason="its superior has granted no lease", again=True)
         if self._queued >= self.queue_max:
             return Report(Outcome.OVERLOADED, reason=f"{self._queued} jobs wait on {self.name} already")
         return None

@@ -111,10 +111,11 @@ class Controller:
     def next_due(self) -> int | None:
         """When `advance` wants to be called (ns)."""
         uplink = self.uplink
-        dues = [uplink.next_due(), self.table.next_due(), self._overtime.next_due(), self.placing.next_due()]
-        if self.jobs and not uplink.vouched:
-            dues.append(uplink.lease_end_ns)
-        return min((due for due in dues if due is not None), default=None)
+        earliest = uplink.lease_end_ns if self.jobs and not uplink.vouched else None
+        for due in (uplink.next_due(), self.table.next_due(), self._overtime.next_due(), self.placing.next_due()):
+            if due is not None and (earliest is None or due < earliest):
+                earliest = due
+        return earliest
 
     def drain(self) -> list[Effect]:
         """What the driver is to do, in order: records first."""
@@ -194,6 +195,9 @@ class Controller:
         job = ControllerJob(key, message.spec, message.waited_ns, now)
         self.jobs[key] = job
         self.placing.queued += 1
+        if not self.uplink.leased:
+            self._end_with(job, Report(Outcome.OVERLOADED, reason="the lease is over", again=True), now)
+            return
         if self.placing.queued > self.cluster.pending_max:
             self.end(job, Outcome.OVERLOADED, f"{self.cluster.pending_max} jobs wait already (pending_max)", now)
             return

@@ -31,7 +31,7 @@ from model.messages import (
 class Given:
     """What a superior believes about one attempt that it gave down."""
 
-    __slots__ = ("cancel", "confirmed", "running", "sent_ns", "sent_to", "spec", "waited_ns")
+    __slots__ = ("cancel", "confirmed", "ended", "running", "sent_ns", "sent_to", "spec", "waited_ns")
 
     def __init__(self, spec: JobSpec, waited_ns: int, sent_ns: int, sent_to: int) -> None:
         self.spec = spec
@@ -41,6 +41,8 @@ class Given:
         """the life of the subordinate to which it was given"""
         self.confirmed = False
         self.running = False
+        self.ended = False
+        """its end was heard: it may wait for its acknowledgement, but never runs again"""
         self.cancel: CancelReason | None = None
 
 
@@ -61,7 +63,6 @@ class Downlink(End):
         "_resend_at",
         "_unanswered_since",
         "given",
-        "last_heard_ns",
         "last_pong",
         "last_pong_ns",
         "name",
@@ -82,7 +83,6 @@ class Downlink(End):
         """given and not answered, or cancelled and not ended: said again every `resend_ns`"""
         self.slots = 0
         self.vouched = False
-        self.last_heard_ns = now
         self.last_pong_ns = now
         """nothing is judged lost before the superior's own start + lease + margin"""
         self.last_pong = 0
@@ -102,7 +102,6 @@ class Downlink(End):
         """The transport is connected: ask for everything before anything is assigned."""
         self.state = LinkState.INQUIRING
         self.outbox.clear()
-        self.last_heard_ns = now
         self._inquire(now)
 
     def closed(self, now: int) -> None:
@@ -125,7 +124,7 @@ class Downlink(End):
             missed = max(0, (now - self._ping_at) // ping + 1)
             last = self._ping_at + (missed - 1) * ping
             if missed:
-                self.last_heard_ns = self.last_pong_ns = max(self.last_pong_ns, last)
+                self.last_pong_ns = max(self.last_pong_ns, last)
                 self._ping_at = last + ping
             age = now - self.last_pong_ns
             self._unanswered_since = None
@@ -202,9 +201,7 @@ class Downlink(End):
         earlier_life = self.peer_epoch
         if not self.fresh(batch):
             return []
-        self.last_heard_ns = now
-        self._unanswered_since = None
-        if self.state is LinkState.SILENT or (self.state is LinkState.OPEN and self.peer_epoch != earlier_life):
+        if self.state is LinkState.OPEN and self.peer_epoch != earlier_life:
             self.state = LinkState.INQUIRING
             self._inquire(now)
         fresh: list[Up] = []
@@ -230,7 +227,7 @@ class Downlink(End):
         self.unconfirmed.pop(key, None)
         given = self.given.get(key)
         if given is not None:
-            given.confirmed = True
+            given.confirmed = given.ended = True
 
     def _confirm(self, key: AttemptKey, running: bool) -> bool:
         """Note that the subordinate has the attempt; whether this is news."""
@@ -246,11 +243,17 @@ class Downlink(End):
         return True
 
     def _heard_pong(self, number: int, now: int) -> None:
-        if number > self.last_pong:
-            self.last_pong = number
-            self.last_pong_ns = now
-            self._lost_judged = False
-            self._judge_after = 0
+        """An answer, and nothing less, shows that the subordinate hears us as well as we hear it."""
+        if number <= self.last_pong:
+            return
+        self.last_pong = number
+        self.last_pong_ns = now
+        self._lost_judged = False
+        self._judge_after = 0
+        self._unanswered_since = None
+        if self.state is LinkState.SILENT:
+            self.state = LinkState.INQUIRING
+            self._inquire(now)
 
     def _reconcile(self, inventory: Inventory, now: int) -> list[Up]:
         """One inventory says everything: what it lists is there, what it does not list is not."""
@@ -267,7 +270,7 @@ class Downlink(End):
             listed.add(key)
             found.extend(self._found(key, entry))
         for key, given in list(self.given.items()):
-            if key in listed:
+            if key in listed or given.ended:
                 continue
             if given.running or given.sent_to < inventory.remembers:
                 found.append(self._lost(key, "its host came back without it"))
@@ -277,7 +280,7 @@ class Downlink(End):
                 self.unconfirmed[key] = given
                 self.outbox.append(Assign(key[0], key[1], given.spec, given.waited_ns))
         for key, given in self.given.items():
-            if given.cancel is not None:
+            if given.cancel is not None and not given.ended:
                 given.sent_ns = now
                 self.unconfirmed[key] = given
                 self.outbox.append(Cancel(key[0], key[1], given.cancel))
@@ -319,6 +322,8 @@ class Downlink(End):
 
     def next_due(self) -> int | None:
         """When `advance` wants to be called (ns)."""
+        if self.vouched and self._inquire_at is None and self._unanswered_since is None:
+            return self._resend_at  # the usual case: nothing else is awaited on a healthy link
         dues = [due for due in (self._inquire_at, self._resend_at, self.silent_at) if due is not None]
         if self._ping_at is not None and not self.vouched:
             dues.append(self._ping_at)

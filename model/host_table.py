@@ -38,8 +38,11 @@ class HostTable:
 
     def next_due(self) -> int | None:
         """When `advance` wants to be called (ns)."""
-        dues = (self.links.next_due(), self._tries.next_due(), self._pressure.next_due())
-        return min((due for due in dues if due is not None), default=None)
+        earliest = self.links.next_due()
+        for due in (self._tries.next_due(), self._pressure.next_due()):
+            if due is not None and (earliest is None or due < earliest):
+                earliest = due
+        return earliest
 
     def advance(self, now: int) -> None:
         """Connect again what is due, and offer work again where there was no room."""

@@ -13,8 +13,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from msgspec import structs
+
 from model.behaviour import Behaviour
-from model.channel import LinkState
+from model.channel import ChannelTimes, LinkState
 from model.configuration import ClusterDefinition
 from model.downlink import Downlink
 from model.effects import Commit, Effect, Notice, Transmit
@@ -105,7 +107,7 @@ class Scheduler:
         self.outcomes: Counter[str] = Counter()
         """final jobs by outcome, in this life"""
         self.executors = {
-            CONTROLLER: Executor(CONTROLLER, Downlink(CONTROLLER, epoch, cluster.times, now), now),
+            CONTROLLER: Executor(CONTROLLER, Downlink(CONTROLLER, epoch, _two_hops(cluster.times), now), now),
             LOCAL: Executor(LOCAL, Downlink(LOCAL, epoch, cluster.local_times, now), now),
         }
         self.spawning = Spawning(self.effects, self._made, lambda: self.next_job)
@@ -159,15 +161,15 @@ class Scheduler:
 
     def next_due(self) -> int | None:
         """When `advance` wants to be called (ns)."""
-        dues = [
-            self.spawning.next_due(),
-            self._silent.next_due(),
-            self.ending.next_due(),
-            self.wakes.next_due(),
-            *[executor.link.next_due() for executor in self.executors.values()],
-        ]
-        known = [due for due in dues if due is not None]
-        return min(known) if known else None
+        earliest = self.spawning.next_due()
+        for due in (self._silent.next_due(), self.ending.next_due(), self.wakes.next_due()):
+            if due is not None and (earliest is None or due < earliest):
+                earliest = due
+        for executor in self.executors.values():
+            due = executor.link.next_due()
+            if due is not None and (earliest is None or due < earliest):
+                earliest = due
+        return earliest
 
     def drain(self) -> list[Effect]:
         """What the driver is to do, in order: records first."""
@@ -470,6 +472,12 @@ class Scheduler:
         """Why a task spawns nothing now; None: no such task."""
         task = self.spawning.tasks.get(name)
         return None if task is None else self.spawning.explain(task, now)
+
+
+def _two_hops(times: ChannelTimes) -> ChannelTimes:
+    """The controller's lease may end while it cannot reach a host, whose own lease then still runs: what is there is
+    lost only after both leases and both margins."""
+    return structs.replace(times, margin_ns=2 * times.margin_ns + times.lease_ns)
 
 
 def _commits_first(effect: Effect) -> int:

@@ -44,7 +44,10 @@ class Timers(Generic[Key]):
 
     def next_due(self) -> int | None:
         """The earliest deadline in ns."""
-        heap, due = self._heap, self._due
+        heap = self._heap
+        if not heap:
+            return None
+        due = self._due
         while heap:
             first = heap[0]
             if due.get(first[2]) == first[:2]:

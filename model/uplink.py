@@ -71,7 +71,7 @@ class Uplink(End):
                 self.open = True
                 fresh.append(message)  # type: ignore[arg-type]
             elif kind is Ping:
-                self._renew(message)  # type: ignore[arg-type]
+                self._renew(message, now)  # type: ignore[arg-type]
                 fresh.append(message)  # type: ignore[arg-type]
             elif kind is Parting:
                 self.lease_end_ns = now + message.lease_ns  # type: ignore[union-attr]
@@ -87,11 +87,11 @@ class Uplink(End):
                 raise ProtocolError(f"a superior sent {kind.__name__}, which only a subordinate may say")
         return fresh
 
-    def _renew(self, ping: Ping) -> None:
+    def _renew(self, ping: Ping, now: int) -> None:
         sent_ns = self._pongs.get(ping.heard)
-        if sent_ns is not None and ping.lease_ns:
+        if sent_ns is not None:
             end = sent_ns + ping.lease_ns
-            if self.lease_end_ns is None or end > self.lease_end_ns:
+            if end > now and (self.lease_end_ns is None or end > self.lease_end_ns):
                 self.lease_end_ns = end
 
     def inventory(self, number: int, entries: tuple[Entry, ...], remembers: int, slots: int, now: int) -> None:
@@ -143,6 +143,11 @@ class Uplink(End):
     def next_due(self) -> int | None:
         """When `advance` wants to be called (ns)."""
         return self._resend_at
+
+    @property
+    def leased(self) -> bool:
+        """Whether there is a lease: without one nothing new may begin here."""
+        return self.lease_end_ns is not None or self.vouched
 
     def lease_ended(self, now: int) -> bool:
         """Whether attempts must end because the superior was not heard for too long."""

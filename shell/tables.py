@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 from msgspec import Struct
 
 from model.views import HistoryRow, HostRow, JobRow, TaskRow
-from shell.wording import ago, clean, clock, coming, cut, duration, moment, thousands, width
+from shell.wording import ago, clean, clock, coming, cut, duration, thousands, width
 
 Row = TypeVar("Row")
 GAP = "  "

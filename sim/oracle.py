@@ -72,7 +72,7 @@ class Oracle:
         self.accepted = 0
         self.finished = 0
         self.excused = 0
-        """overlaps of attempts whose host stood still past its lease: foreseen (RELIABILITY P3), counted"""
+        """overlaps of attempts whose host stood still past its lease: foreseen, counted"""
         self._line: Line | None = None
         """the line that is being looked at"""
         self._number: Callable[[], int] = lambda: 0

@@ -1,6 +1,6 @@
 """Swarm: a seed draws a whole small world, its shape, its times (shrunk), its tasks and a random set of its faults.
 
-Phases (RELIABILITY 4.3): a short warm-up, chaos, then every fault is healed, and time enough for every job to become
+Phases: a short warm-up, chaos, then every fault is healed, and time enough for every job to become
 final: `LIVENESS_NS` after the last fault. A run whose jobs are not all final by then is stuck.
 Used by the tests and by whoever looks for a bug; each seed is its own reproduction.
 """

@@ -1,4 +1,4 @@
-"""Goal: a full disk stops intake with one clear message, loses nothing, and intake resumes by itself (RELIABILITY P7).
+"""Goal: a full disk stops intake with one clear message, loses nothing, and intake resumes by itself.
 
 Method: a real server whose state lies on a small tmpfs (mounted in the test, which needs to be root), filled and
 emptied by the test; jobs run on the server's own machine.

@@ -128,7 +128,9 @@ def test_what_was_kept_is_ended_by_the_command_that_was_named(server: RunningSer
     assert server.processes()
     assert server.end_leftovers() == 0
     assert server.nothing_left()
-    assert {(row.task, row.outcome) for row in server.history()} == {("near", "KILLED"), ("far", "KILLED")}
+    rows = server.history()
+    assert {(row.task, row.outcome) for row in rows} == {("near", "KILLED"), ("far", "KILLED")}
+    assert all(row.final == (row.started_at is not None) for row in rows), "what only waited is not ended for good"
 
 
 def test_a_second_signal_leaves_at_once_and_no_record_is_wrong(server: RunningServer) -> None:

@@ -276,7 +276,39 @@ def test_a_ping_that_was_delayed_for_hours_renews_nothing() -> None:
     up.inventory(1, (), 1, 1, 0)
     up.receive(Batch(1, 2, 1, (Ping(2, TIMES.lease_ns, 1),)), TIMES.lease_ns - 1)
     assert up.lease_ended(TIMES.lease_ns)
+    up.lease_end_ns = None
+    up.receive(Batch(1, 3, 1, (Ping(3, TIMES.lease_ns, 1),)), TIMES.lease_ns + 1)
+    assert not up.leased
+
+
+def test_a_lease_is_counted_from_the_pong_that_was_heard() -> None:
+    up = Uplink(1, TIMES)
+    up.receive(Batch(1, 1, 0, (Inquire(1),)), 0)
+    up.inventory(1, (), 1, 1, 0)
+    up.receive(Batch(1, 2, 1, (Ping(2, TIMES.lease_ns, 1),)), TIMES.lease_ns - 1)
     assert up.lease_end_ns == TIMES.lease_ns
+
+
+def test_a_subordinate_that_talks_but_answers_no_ping_is_silent() -> None:
+    now = 0
+    down, sub = Downlink("host", 1, TIMES, now), Subordinate(now)
+    down.opened(now)
+    for _ in range(3):
+        batch = down.take()
+        if batch is not None:
+            sub.receive(batch, now)
+        answer = sub.uplink.take()
+        if answer is not None:
+            down.receive(answer, now)
+    while now < 60 * SECOND:
+        now += SECOND
+        down.advance(now)
+        down.take()
+        sub.uplink.ended((JobId(now), 1), Report(Outcome.EXITED, 0), now)
+        answer = sub.uplink.take()
+        assert answer is not None
+        down.receive(answer, now)
+    assert down.state is LinkState.SILENT
 
 
 def test_a_superior_that_stood_still_declares_nothing_lost_at_once() -> None:
