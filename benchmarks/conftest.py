@@ -68,4 +68,8 @@ def _rows() -> dict[str, str]:
     if not RESULTS.exists():
         return {}
     lines = RESULTS.read_text().splitlines(keepends=True)
-    return {line.split("|")[1].strip(): line for line in lines if line.startswith("| ") and line.count("|") == 6}
+    return {
+        line.split("|")[1].strip(): line
+        for line in lines
+        if line.startswith("| ") and line.count("|") == 6 and line not in HEAD
+    }

@@ -1,10 +1,11 @@
 """Goal: between a job that may run and its process stands as little as possible. Method: fresh servers, with their
-journals on the disk (WAL, FULL), run thousands of `/bin/true`; in turns with them as many bare starter processes as
-there are keepers (`bare_spawn.py`) run the same number. The figure is the median of the ratios of neighbours.
+journals on the disk (WAL, FULL), run thousands of `/bin/true`; before and after each, as many bare starter processes
+as there are keepers (`bare_spawn.py`) run the same number. The figure is the median of the ratios of each run to the
+mean of its two neighbours.
 
-Required of local dispatch: 60 % of the bare rate of the same number of keepers. A host with few slots is bound by the
-way that word of an end takes (keeper, disk, agent, and the next start back), one with many by the work of all of us
-together; so both are shown, and the one with as many slots as a starved machine would want is judged.
+Required of local dispatch: 60 % of the bare rate of the same number of keepers, with enough slots that a keeper always
+has a start to carry out. With few slots each start waits for the way that word of an end takes (keeper, disk, agent,
+and back), each commit holds one or two jobs instead of ten, and that is what is measured; it is shown, not judged.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from benchmarks.bare_spawn import spawn_rate
 from benchmarks.conftest import Figure
 from benchmarks.whole_runs import dispatch_rate
-from live.local import KEEPERS_MAX
+from live.agent_host import KEEPERS_MAX
 from model.configuration import ClusterDefinition, HostDefinition
 from model.job import LOCAL, HostWish
 
@@ -40,9 +41,9 @@ def measure(
     ratios: list[float] = []
 
     def one_round() -> None:
-        bare = spawn_rate(keepers, JOBS)
+        before = spawn_rate(keepers, JOBS)
         rates.append(dispatch_rate(folder / f"{len(rates)}", cluster, host, JOBS))
-        ratios.append(rates[-1] / bare)
+        ratios.append(2 * rates[-1] / (before + spawn_rate(keepers, JOBS)))
 
     benchmark.pedantic(one_round, rounds=ROUNDS)  # type: ignore[no-untyped-call]
     rate, ratio = statistics.median(rates), statistics.median(ratios)
@@ -51,7 +52,7 @@ def measure(
 
 
 @pytest.mark.benchmark(group="dispatch")
-@pytest.mark.parametrize(("slots", "required"), [(2, LEAST), (8, LEAST), (32, REQUIRED)])
+@pytest.mark.parametrize(("slots", "required"), [(2, LEAST), (8, LEAST), (32, LEAST), (64, REQUIRED)])
 def test_jobs_of_the_local_host(
     benchmark: BenchmarkFixture, figure: Figure, tmp_path: Path, slots: int, required: float
 ) -> None:

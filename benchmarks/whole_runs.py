@@ -25,7 +25,7 @@ def many_jobs(jobs: int, host: HostWish) -> TaskDefinition:
         command=("/bin/true",),
         source=LinesSource(("seq", str(jobs))),
         host=host,
-        periods=Periods(exec_ns=3 * SECOND, timeout_ns=60 * SECOND, pending_ns=600 * SECOND),
+        periods=Periods(exec_ns=2 * SECOND, timeout_ns=60 * SECOND, pending_ns=600 * SECOND),
     )
 
 

@@ -1,0 +1,74 @@
+"""Goal: what can wait a moment travels in company, in order, and waits no longer. Method: a real keeper; the frames that
+its agent sends are looked at, with a patience that the test sets."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from live import keeper_frames, keepers
+from model.job import JobId
+from model.keeper import Forget, ListHeld, Order
+from tests.live.keeper_rig import rig, sh
+
+
+@pytest.fixture
+def frames(monkeypatch: pytest.MonkeyPatch) -> list[list[Order]]:
+    """What is sent to keepers, frame by frame."""
+    sent: list[list[Order]] = []
+    frame = keeper_frames.frame_orders
+
+    def noting(orders: list[Order], now: int) -> bytes:
+        sent.append(orders)
+        return frame(orders, now)
+
+    monkeypatch.setattr(keepers, "frame_orders", noting)
+    return sent
+
+
+def test_what_may_be_forgotten_rides_along_with_the_next_order(
+    tmp_path: Path, frames: list[list[Order]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keepers, "FORGET_PATIENCE_SECONDS", 3600.0)
+
+    async def scene() -> None:
+        async with rig(tmp_path) as agent:
+            await agent.run(sh("exit 0"), 1)
+            frames.clear()
+            agent.forget(1)
+            assert (await agent.holding()).entries == ()
+            assert frames == [[Forget(JobId(1), 1), ListHeld()]]
+
+    asyncio.run(scene())
+
+
+def test_what_may_be_forgotten_is_said_by_itself_when_nothing_else_is(
+    tmp_path: Path, frames: list[list[Order]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keepers, "FORGET_PATIENCE_SECONDS", 0.001)
+
+    async def scene() -> None:
+        async with rig(tmp_path) as agent:
+            await agent.run(sh("exit 0"), 1)
+            frames.clear()
+            agent.forget(1)
+            async with asyncio.timeout(30):
+                while not frames:
+                    await asyncio.sleep(0)
+            assert frames == [[Forget(JobId(1), 1)]]
+
+    asyncio.run(scene())
+
+
+def test_a_job_that_goes_on_is_told_to_run(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with rig(tmp_path) as agent:
+            agent.start(1, sh("exec sleep 600"))
+            await agent.until(lambda: 1 in agent.running)
+            assert not agent.reports
+            agent.stop(1)
+            await agent.report(1)
+
+    asyncio.run(scene())
