@@ -1,5 +1,5 @@
-"""Goal: what can wait a moment travels in company, in order, and waits no longer. Method: a real keeper; the frames that
-its agent sends are looked at, with a patience that the test sets."""
+"""Goal: what can wait a moment travels in company, in order, and waits no longer. Method: a real keeper; the frames
+that its agent sends are looked at, with a patience that the test sets."""
 
 from __future__ import annotations
 
@@ -38,6 +38,9 @@ def test_what_may_be_forgotten_rides_along_with_the_next_order(
             await agent.run(sh("exit 0"), 1)
             frames.clear()
             agent.forget(1)
+            for _ in range(5):
+                await asyncio.sleep(0)  # turns in which it could have been sent
+            assert frames == []
             assert (await agent.holding()).entries == ()
             assert frames == [[Forget(JobId(1), 1), ListHeld()]]
 
@@ -55,7 +58,7 @@ def test_what_may_be_forgotten_is_said_by_itself_when_nothing_else_is(
             frames.clear()
             agent.forget(1)
             async with asyncio.timeout(30):
-                while not frames:
+                while not frames:  # noqa: ASYNC110 - no event tells that something was sent
                     await asyncio.sleep(0)
             assert frames == [[Forget(JobId(1), 1)]]
 
