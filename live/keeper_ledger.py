@@ -20,6 +20,8 @@ from model.keeper import Forget, Keeper, KeeperMessage, Log
 GROUP_MAX = 64
 GROUP_NS = 2_000_000
 """Ends that wait for the disk: at most so many, at most so long, and never while nothing else is ready."""
+AHEAD_NS = 5_000_000
+"""The same while jobs wait here for the end of others: more ends come in a moment, and no slot idles meanwhile."""
 RETRY_NS = SECOND
 """A full disk is tried again after so long."""
 
@@ -59,8 +61,10 @@ class Ledger:
 
     @property
     def retry_ns(self) -> int | None:
-        """When to look again at ends that a full disk did not take."""
-        return self._since_ns if self._ends and self._syncing is None else None
+        """When to look again at ends that wait for others, or that a full disk did not take."""
+        if not self._ends or self._syncing is not None:
+            return None
+        return self._since_ns + (AHEAD_NS if self._machine.any_waiting else 0)
 
     def begin(self, begun: Begun) -> None:
         self._begun[begun.job, begun.attempt] = begun
@@ -94,7 +98,9 @@ class Ledger:
                 self._say(tells)
             return
         waited_ns = boottime_ns() - self._since_ns
-        if waited_ns >= 0 and (is_idle or self._ends >= GROUP_MAX or waited_ns >= GROUP_NS):
+        ahead = self._machine.any_waiting
+        is_time = waited_ns >= (AHEAD_NS if ahead else GROUP_NS) or (is_idle and not ahead)
+        if waited_ns >= 0 and (is_time or self._ends >= GROUP_MAX):
             self._sync()
 
     def _sync(self) -> None:

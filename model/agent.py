@@ -27,9 +27,19 @@ from model.events import (
     WallClock,
 )
 from model.explain import Explanation
-from model.hosted_attempt import AGENT_MOVES, PROCESS_STATES, WAITING_STATES, AttemptState, HostedAttempt, explain
+from model.hosted_attempt import (
+    AGENT_MOVES,
+    PROCESS_STATES,
+    WAITING_STATES,
+    AttemptState,
+    HostedAttempt,
+    completed,
+    entry_of,
+    explain,
+)
 from model.job import SECOND, AttemptKey, JobSpec, Outcome, Report
-from model.keeper import Exited, Forget, Holding, ListHeld, Renew, Running, Start, Stop
+from model.keeper import Exited, Forget, Holding, ListHeld, Recall, Recalled, Renew, Running, Start, Stop
+from model.lanes import PATIENCE_NS, Lanes
 from model.messages import Acknowledge, Assign, Cancel, CancelReason, Entry, Held, Inquire, Ping, Pong
 from model.states import check_move
 from model.timers import Timers
@@ -80,6 +90,9 @@ class Agent:
         self.dirty = ""
         self._queue: deque[HostedAttempt] = deque()
         self._queued = 0
+        self._lanes = Lanes()
+        self._lanes_due_ns: int | None = None
+        """when heads that run long are looked for; None: nobody was sent ahead"""
         self._load: dict[int, int] = {}
         """attempts by keeper that can take more"""
         self._unheard = set(keepers)
@@ -113,13 +126,15 @@ class Agent:
             self._lease_ended(now)
         for key in self._timers.take(now):
             self._wait_over(self.attempts[key], now)
+        if self._lanes_due_ns is not None and now >= self._lanes_due_ns:
+            self._take_back(now)
         self.uplink.advance(now)
 
     def next_due(self) -> int | None:
         """When `advance` wants to be called (ns)."""
         uplink = self.uplink
         earliest = uplink.lease_end_ns if self.attempts and not uplink.vouched else None
-        for due in (self._timers.next_due(), uplink.next_due()):
+        for due in (self._timers.next_due(), uplink.next_due(), self._lanes_due_ns):
             if due is not None and (earliest is None or due < earliest):
                 earliest = due
         return earliest
@@ -162,17 +177,9 @@ class Agent:
     def _answer_inquiry(self, now: int) -> None:
         if self._inquiry is None or self._unheard:
             return
-        entries = tuple(self._entry(attempt) for attempt in self.attempts.values())
+        entries = tuple(entry_of(attempt, self.name) for attempt in self.attempts.values())
         self.uplink.inventory(self._inquiry, entries, self.remembers, self.slots, now)
         self._inquiry = None
-
-    def _entry(self, attempt: HostedAttempt) -> Entry:
-        job, number = attempt.key
-        if attempt.state is _S.ENDED:
-            return Entry(job, number, Held.ENDED, attempt.spec, self.name, attempt.report)
-        if attempt.state in WAITING_STATES or attempt.state is _S.STARTING:
-            return Entry(job, number, Held.WAITING, attempt.spec)
-        return Entry(job, number, Held.RUNNING, attempt.spec, self.name)
 
     def _assign(self, message: Assign, now: int) -> None:
         key = (message.job, message.attempt)
@@ -243,7 +250,7 @@ class Agent:
 
     def _put_down(self, attempt: HostedAttempt, outcome: Outcome, reason: str, now: int) -> None:
         """End an attempt wherever it is; a running one ends when its keeper says so."""
-        if attempt.state in PROCESS_STATES:
+        if attempt.state in PROCESS_STATES or attempt.state is _S.STAGED:
             if attempt.state is not _S.STOPPING:
                 self._move(attempt, _S.STOPPING, now)
                 self._effects.append(ToKeeper(attempt.keeper, Stop(attempt.key[0], attempt.key[1])))
@@ -296,22 +303,82 @@ class Agent:
             if attempt.state is not _S.QUEUED:
                 queue.popleft()  # it ended while it waited
                 continue
-            if self.busy + attempt.spec.slots > self.slots:
+            if self.busy + attempt.spec.slots <= self.slots:
+                self._start(attempt, now)
+            elif not self._send_ahead(attempt, now):
                 return
             queue.popleft()
             self._queued -= 1
-            self._start(attempt, now)
 
     def _start(self, attempt: HostedAttempt, now: int) -> None:
-        keeper = min(self._load, key=self._load.__getitem__)
-        self._load[keeper] += 1
-        attempt.keeper = keeper
+        attempt.keeper = min(self._load, key=self._load.__getitem__)
+        self._occupy(attempt, now)
+        self._lanes.begin(attempt, now)
+        self._move(attempt, _S.STARTING, now)
+        self._effects.append(ToKeeper(attempt.keeper, Start(attempt.key[0], attempt.key[1], attempt.spec)))
+
+    def _occupy(self, attempt: HostedAttempt, now: int) -> None:
+        """From now on it takes slots, and waits no longer."""
+        attempt.holds = attempt.spec.slots
         attempt.waited_ns += now - attempt.accepted_ns
         attempt.deadline_ns = None
         self._timers.cancel(attempt.key)
-        self.busy += attempt.spec.slots
-        self._move(attempt, _S.STARTING, now)
-        self._effects.append(ToKeeper(keeper, Start(attempt.key[0], attempt.key[1], attempt.spec)))
+        self.busy += attempt.holds
+        if attempt.keeper in self._load:
+            self._load[attempt.keeper] += 1
+
+    def _vacate(self, attempt: HostedAttempt, now: int) -> None:
+        """Its slots are free, or those of the next in its lane."""
+        if not attempt.holds:
+            self._lanes.leave(attempt)
+            return
+        self.busy -= attempt.holds
+        attempt.holds = 0
+        if attempt.keeper in self._load:
+            self._load[attempt.keeper] -= 1
+        following = self._lanes.end(attempt, now)
+        if following is not None:
+            self._occupy(following, now)
+            if following.state is _S.STAGED:
+                self._move(following, _S.STARTING, now)
+
+    def _send_ahead(self, attempt: HostedAttempt, now: int) -> bool:
+        """Let it stand directly behind a brief one, if there is a place."""
+        before = self._lanes.place(attempt)
+        if before is None or before.keeper not in self._load:
+            self._lanes.leave(attempt)
+            return False
+        attempt.keeper = before.keeper
+        self._move(attempt, _S.STAGED, now)
+        self._effects.append(ToKeeper(attempt.keeper, Start(attempt.key[0], attempt.key[1], attempt.spec, before.key)))
+        if self._lanes_due_ns is None:
+            self._lanes_due_ns = now + PATIENCE_NS
+        return True
+
+    def _take_back(self, now: int) -> None:
+        """A head that was thought brief runs long: those behind it go where a slot gets free first."""
+        for attempt in self._lanes.slow(now):
+            self._recall(attempt)
+        self._lanes_due_ns = now + PATIENCE_NS if self._lanes.any_staged else None
+
+    def _recall(self, attempt: HostedAttempt) -> None:
+        if attempt.state is _S.STAGED and not attempt.recalled:
+            attempt.recalled = True
+            self._effects.append(ToKeeper(attempt.keeper, Recall(*attempt.key)))
+
+    def _recalled(self, attempt: HostedAttempt, now: int) -> None:
+        self._lanes.leave(attempt)
+        if attempt.state is _S.STOPPING:
+            assert attempt.ended_as is not None
+            self._end(attempt, Report(attempt.ended_as[0], reason=attempt.ended_as[1]), now)
+            return
+        self._move(attempt, _S.QUEUED, now)
+        attempt.keeper, attempt.recalled = -1, False
+        self._queue.appendleft(attempt)
+        self._queued += 1
+        if attempt.deadline_ns is not None:
+            self._timers.set(attempt.key, attempt.deadline_ns)
+        self._fill(now)
 
     def _keeper_up(self, event: KeeperUp, now: int) -> None:
         self._unheard.add(event.keeper)
@@ -331,22 +398,26 @@ class Agent:
                 self.uplink.started(attempt.key, self.name, message.started_at)  # type: ignore[union-attr]
         elif kind is Exited:
             attempt = self.attempts.get((message.job, message.attempt))  # type: ignore[union-attr]
-            if attempt is not None and attempt.state in PROCESS_STATES:
+            if attempt is not None and (attempt.state in PROCESS_STATES or attempt.state is _S.STAGED):
                 self._exited(attempt, message.report, now)  # type: ignore[union-attr]
+        elif kind is Recalled:
+            attempt = self.attempts.get((message.job, message.attempt))  # type: ignore[union-attr]
+            if attempt is not None and not attempt.holds and attempt.state in (_S.STAGED, _S.STOPPING):
+                self._recalled(attempt, now)
         elif kind is Holding:
             self._holding(event.keeper, message.entries, now)  # type: ignore[union-attr]
         else:
             raise ProtocolError(f"keeper {event.keeper} said {kind.__name__}")
 
     def _exited(self, attempt: HostedAttempt, report: Report, now: int) -> None:
-        self.busy -= attempt.spec.slots
-        if attempt.keeper in self._load:
-            self._load[attempt.keeper] -= 1
+        self._vacate(attempt, now)
+        if report.started:
+            self._lanes.ran(attempt.spec.task, report.ran_for_ns)
         if report.survivors:
             pids = " ".join(map(str, report.survivors))
             self.dirty = f"processes of job {attempt.key[0]} could not be ended: {pids}"
             self._effects.append(Notice("alarm", f"host {self.name}", self.dirty))
-        report = self._complete(attempt, report)
+        report = completed(attempt, report, self.name)
         block = attempt.spec.block
         went_well = report.outcome is Outcome.EXITED and report.exit_code == 0
         if block is not None and block.after and went_well and attempt.state is not _S.STOPPING:
@@ -358,28 +429,6 @@ class Agent:
             self._end(attempt, report, now)
         self._fill(now)
 
-    def _complete(self, attempt: HostedAttempt, report: Report) -> Report:
-        """The keeper's report with what the agent knows: the host, the wait, and whose wish the end was."""
-        outcome, reason = report.outcome, report.reason
-        if attempt.ended_as is not None and outcome is Outcome.KILLED:
-            outcome, reason = attempt.ended_as
-        return Report(
-            outcome,
-            report.exit_code,
-            report.signal,
-            report.core,
-            report.oom,
-            reason,
-            self.name,
-            attempt.waited_ns,
-            report.ran_for_ns,
-            report.started,
-            report.again,
-            report.stdout_bytes,
-            report.stderr_bytes,
-            report.survivors,
-        )
-
     def _holding(self, keeper: int, entries: tuple[Entry, ...], now: int) -> None:
         """What a keeper (or the reader of a dead one's log) holds: adopt it, and notice what it does not have."""
         listed: set[AttemptKey] = set()
@@ -387,13 +436,13 @@ class Agent:
             key = (entry.job, entry.attempt)
             listed.add(key)
             self._adopt(keeper, key, entry, now)
-        for attempt in list(self.attempts.values()):
-            if attempt.keeper != keeper or attempt.key in listed or attempt.state not in PROCESS_STATES:
-                continue
-            self._exited(attempt, Report(Outcome.LOST, reason="its keeper lost it", started=True), now)
-        self._load[keeper] = sum(
-            1 for attempt in self.attempts.values() if attempt.keeper == keeper and attempt.state in PROCESS_STATES
-        )
+        mine = [attempt for attempt in self.attempts.values() if attempt.keeper == keeper and attempt.key not in listed]
+        for attempt in reversed(mine):
+            if attempt.state in PROCESS_STATES and attempt.holds:
+                self._exited(attempt, Report(Outcome.LOST, reason="its keeper lost it", started=True), now)
+            elif attempt.state is _S.STAGED or attempt.state is _S.STOPPING:
+                self._recalled(attempt, now)
+        self._load[keeper] = sum(1 for attempt in self.attempts.values() if attempt.keeper == keeper and attempt.holds)
         if self.uplink.vouched:
             self._effects.append(ToKeeper(keeper, Renew(FOREVER_NS)))
         elif self.uplink.lease_end_ns is not None:
@@ -408,7 +457,8 @@ class Agent:
             attempt = HostedAttempt(key, entry.spec, 0, now, _S.RUNNING)
             attempt.keeper = keeper
             self.attempts[key] = attempt
-            self.busy += entry.spec.slots
+            attempt.holds = entry.spec.slots
+            self.busy += attempt.holds
         if entry.held is Held.ENDED:
             assert entry.report is not None
             if attempt.state in PROCESS_STATES:
@@ -449,6 +499,9 @@ class Agent:
         """A wait's timer fired: look at the files again, or the wait's limit has passed."""
         assert attempt.deadline_ns is not None
         block = attempt.spec.block
+        if attempt.state is _S.STAGED:  # unless it starts this very moment, it comes back and its time is over
+            self._recall(attempt)
+            return
         if attempt.state is _S.QUEUED:
             self._put_down(attempt, Outcome.PENDING_TIMEOUT, f"no slot on {self.name} in time", now)
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from model.explain import Explanation, Reason
 from model.job import AttemptKey, JobSpec, Outcome, Report
+from model.messages import Entry, Held
 from model.states import State
 
 
@@ -12,6 +13,7 @@ class AttemptState(State):
 
     BLOCKED_BEFORE = "waits for files before its start"
     QUEUED = "waits for a slot"
+    STAGED = "next in its slot"
     STARTING = "starting"
     RUNNING = "running"
     STOPPING = "being ended"
@@ -22,7 +24,8 @@ class AttemptState(State):
 _S = AttemptState
 AGENT_MOVES: dict[AttemptState, frozenset[AttemptState]] = {
     _S.BLOCKED_BEFORE: frozenset({_S.QUEUED, _S.ENDED}),
-    _S.QUEUED: frozenset({_S.STARTING, _S.ENDED}),
+    _S.QUEUED: frozenset({_S.STAGED, _S.STARTING, _S.ENDED}),
+    _S.STAGED: frozenset({_S.QUEUED, _S.STARTING, _S.STOPPING, _S.ENDED}),
     _S.STARTING: frozenset({_S.RUNNING, _S.STOPPING, _S.BLOCKED_AFTER, _S.ENDED}),
     _S.RUNNING: frozenset({_S.STOPPING, _S.BLOCKED_AFTER, _S.ENDED}),
     _S.STOPPING: frozenset({_S.ENDED}),
@@ -32,7 +35,7 @@ AGENT_MOVES: dict[AttemptState, frozenset[AttemptState]] = {
 """An attempt is forgotten from ENDED, by the acknowledgement of its end."""
 
 PROCESS_STATES = frozenset({_S.STARTING, _S.RUNNING, _S.STOPPING})
-WAITING_STATES = frozenset({_S.BLOCKED_BEFORE, _S.QUEUED})
+WAITING_STATES = frozenset({_S.BLOCKED_BEFORE, _S.QUEUED, _S.STAGED})
 
 
 class HostedAttempt:
@@ -42,8 +45,10 @@ class HostedAttempt:
         "accepted_ns",
         "deadline_ns",
         "ended_as",
+        "holds",
         "keeper",
         "key",
+        "recalled",
         "report",
         "since_ns",
         "spec",
@@ -60,8 +65,12 @@ class HostedAttempt:
         self.since_ns = now
         self.state = state
         self.keeper = -1
+        self.holds = 0
+        """slots that it takes now"""
         self.deadline_ns: int | None = None
         """while it waits: when that ends (ns)"""
+        self.recalled = False
+        """STAGED: its keeper was asked to give it back"""
         self.report: Report | None = None
         self.ended_as: tuple[Outcome, str] | None = None
         """what its end means when it was ended from here"""
@@ -70,7 +79,7 @@ class HostedAttempt:
 def explain(attempt: HostedAttempt, host: str, busy: int, slots: int) -> Explanation:
     """Why the attempt does not run, or what it does; `busy` of the host's `slots` are in use."""
     state, since, spec = attempt.state, attempt.since_ns, attempt.spec
-    if state is _S.QUEUED:
+    if state in (_S.QUEUED, _S.STAGED):
         text = f"{busy} of {slots} slots of {host} are in use, it needs {spec.slots}"
         return Explanation(Reason.NO_SLOT, text, since, attempt.deadline_ns, ("a job there ends",))
     if state in (_S.BLOCKED_BEFORE, _S.BLOCKED_AFTER):
@@ -83,3 +92,36 @@ def explain(attempt: HostedAttempt, host: str, busy: int, slots: int) -> Explana
         return Explanation(Reason.ENDED, "its end waits to be acknowledged", since)
     reason = Reason.STOPPING if state is _S.STOPPING else Reason.RUNS
     return Explanation(reason, f"{state.value} on {host}", since)
+
+
+def entry_of(attempt: HostedAttempt, host: str) -> Entry:
+    """The attempt in an inventory."""
+    job, number = attempt.key
+    if attempt.state is _S.ENDED:
+        return Entry(job, number, Held.ENDED, attempt.spec, host, attempt.report)
+    if attempt.state in WAITING_STATES or attempt.state is _S.STARTING:
+        return Entry(job, number, Held.WAITING, attempt.spec)
+    return Entry(job, number, Held.RUNNING, attempt.spec, host)
+
+
+def completed(attempt: HostedAttempt, report: Report, host: str) -> Report:
+    """The keeper's report with what the agent knows: the host, the wait, and whose wish the end was."""
+    outcome, reason = report.outcome, report.reason
+    if attempt.ended_as is not None and outcome is Outcome.KILLED:
+        outcome, reason = attempt.ended_as
+    return Report(
+        outcome,
+        report.exit_code,
+        report.signal,
+        report.core,
+        report.oom,
+        reason,
+        host,
+        attempt.waited_ns,
+        report.ran_for_ns,
+        report.started,
+        report.again,
+        report.stdout_bytes,
+        report.stderr_bytes,
+        report.survivors,
+    )

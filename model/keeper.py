@@ -41,9 +41,19 @@ class StopReason(Enum):
 
 
 class Start(Struct, frozen=True, array_like=True, tag="start", gc=False):
+    """Run it: now, or in the slots of the attempt `after`, in the turn in which that is gone."""
+
     job: JobId
     attempt: int
     spec: JobSpec
+    after: tuple[JobId, int] | None = None
+
+
+class Recall(Struct, frozen=True, array_like=True, tag="recall", gc=False):
+    """Give back an attempt that waits behind another one. No answer when it waits no longer."""
+
+    job: JobId
+    attempt: int
 
 
 class Stop(Struct, frozen=True, array_like=True, tag="stop", gc=False):
@@ -77,7 +87,7 @@ class Leave(Struct, frozen=True, array_like=True, tag="leave", gc=False):
     kill: bool
 
 
-Order = Start | Stop | Renew | Forget | ListHeld | Leave
+Order = Start | Recall | Stop | Renew | Forget | ListHeld | Leave
 
 
 # what the keeper says
@@ -96,13 +106,20 @@ class Exited(Struct, frozen=True, array_like=True, tag="exited", gc=False):
     report: Report
 
 
+class Recalled(Struct, frozen=True, array_like=True, tag="recalled", gc=False):
+    """It was not started, and is here no more."""
+
+    job: JobId
+    attempt: int
+
+
 class Holding(Struct, frozen=True, array_like=True, tag="holding", gc=False):
     """Attempts that run, and ends that were not forgotten."""
 
     entries: tuple[Entry, ...]
 
 
-KeeperMessage = Running | Exited | Holding
+KeeperMessage = Running | Exited | Recalled | Holding
 
 
 # what the operating system tells the keeper
@@ -186,6 +203,8 @@ KeeperEffect = Log | Spawn | SignalTree | Tell
 class ProcessState(State):
     """Where an attempt is, for its keeper."""
 
+    WAITING = "waiting"
+    """behind another attempt, in whose slots it will run; not logged"""
     STARTING = "starting"
     """logged, and the operating system was asked"""
     RUNNING = "running"
@@ -199,6 +218,7 @@ class ProcessState(State):
 
 _S = ProcessState
 KEEPER_MOVES: dict[ProcessState, frozenset[ProcessState]] = {
+    _S.WAITING: frozenset({_S.STARTING, _S.ENDED}),
     _S.STARTING: frozenset({_S.RUNNING, _S.ENDED}),
     _S.RUNNING: frozenset({_S.ENDING, _S.ENDED}),
     _S.ENDING: frozenset({_S.KILLING, _S.ENDED}),
@@ -217,12 +237,14 @@ _STOP_OUTCOMES = {
 class KeptAttempt:
     """One attempt that a keeper started, until it is forgotten."""
 
-    __slots__ = ("key", "report", "spec", "started_at", "started_ns", "state", "stopped", "stopped_ns")
+    __slots__ = ("after", "key", "report", "spec", "started_at", "started_ns", "state", "stopped", "stopped_ns")
 
     def __init__(self, key: AttemptKey, spec: JobSpec) -> None:
         self.key = key
         self.spec = spec
         self.state = _S.STARTING
+        self.after: AttemptKey | None = None
+        """WAITING: behind whom"""
         self.started_ns = 0
         """own clock"""
         self.started_at = 0
@@ -248,10 +270,13 @@ class Keeper:
         self.alive = 0
         """attempts that were started and have not ended"""
         self.attempts: dict[AttemptKey, KeptAttempt] = {}
+        self._followers: dict[AttemptKey, KeptAttempt] = {}
+        """who waits directly behind an attempt, by its key"""
         self._timers: Timers[AttemptKey] = Timers()
         self._effects: list[KeeperEffect] = []
         self._handlers: dict[type, Callable[[Any, int], None]] = {
             Start: self._start,
+            Recall: self._recall,
             Stop: self._stop,
             Renew: self._renew,
             Forget: self._forget,
@@ -275,6 +300,11 @@ class Keeper:
     def may_leave(self) -> bool:
         """It was told to leave, and holds nothing any more."""
         return self.leaving and not self.attempts
+
+    @property
+    def any_waiting(self) -> bool:
+        """Somebody waits here for the end of another attempt."""
+        return bool(self._followers)
 
     # the four methods
 
@@ -319,21 +349,55 @@ class Keeper:
             self._say(known)
             return
         self.leaving = False
+        before = None if order.after is None else self.attempts.get(order.after)
         attempt = self.attempts[key] = KeptAttempt(key, order.spec)
         self.alive += 1
         if self.lease_over:
             refusal = Report(Outcome.OVERLOADED, reason="the lease of its host is over", again=True)
             self._finish(attempt, refusal, order.spec)
             return
-        self._effects.append(Log(order.job, order.attempt, None, order.spec))
-        self._effects.append(Spawn(order.job, order.attempt, order.spec))
+        if before is None or before.report is not None:
+            self._begin(attempt)
+            return
+        while before.key in self._followers:
+            before = self._followers[before.key]
+        attempt.state = _S.WAITING
+        attempt.after = before.key
+        self._followers[before.key] = attempt
+
+    def _begin(self, attempt: KeptAttempt) -> None:
+        job, number = attempt.key
+        self._effects.append(Log(job, number, None, attempt.spec))
+        self._effects.append(Spawn(job, number, attempt.spec))
+
+    def _recall(self, order: Recall, _now: int) -> None:
+        attempt = self.attempts.get((order.job, order.attempt))
+        if attempt is not None and attempt.state is _S.WAITING:
+            self._drop(attempt)
+            self._effects.append(Tell(Recalled(order.job, order.attempt)))
+
+    def _drop(self, attempt: KeptAttempt) -> None:
+        """Forget an attempt that waits; it was never started."""
+        self._step_out(attempt)
+        del self.attempts[attempt.key]
+        self.alive -= 1
+
+    def _step_out(self, attempt: KeptAttempt) -> None:
+        """It waits no longer; who waited behind it moves up."""
+        assert attempt.after is not None
+        del self._followers[attempt.after]
+        follower = self._followers.pop(attempt.key, None)
+        if follower is not None:
+            follower.after = attempt.after
+            self._followers[attempt.after] = follower
+        attempt.after = None
 
     def _say(self, attempt: KeptAttempt) -> None:
         """Answer a doubled `Start` with what is known; while it is being started the answer comes by itself."""
         job, number = attempt.key
         if attempt.report is not None:
             self._effects.append(Tell(Exited(job, number, attempt.report)))
-        elif attempt.state is not _S.STARTING:
+        elif attempt.state not in (_S.WAITING, _S.STARTING):
             self._effects.append(Tell(Running(job, number, attempt.started_at)))
 
     def _stop(self, order: Stop, now: int) -> None:
@@ -360,6 +424,8 @@ class Keeper:
 
     def _list(self, _order: ListHeld, _now: int) -> None:
         self.lease_over = False
+        for attempt in [each for each in self.attempts.values() if each.state is _S.WAITING]:
+            self._drop(attempt)  # whoever asks does not count on it: it is given anew
         entries = tuple(
             Entry(
                 *attempt.key, Held.RUNNING if attempt.report is None else Held.ENDED, attempt.spec, "", attempt.report
@@ -443,8 +509,13 @@ class Keeper:
                     self._end(attempt, why, now)
 
     def _end(self, attempt: KeptAttempt, why: StopReason, now: int) -> None:
-        """Have it end; one that is being started is ended as soon as it runs, one that is being ended goes on so."""
-        if attempt.stopped is None:
+        """Have it end: one that waits at once, one that is being started when it runs; one that is being ended goes
+        on so."""
+        if attempt.state is _S.WAITING:
+            outcome, reason = _STOP_OUTCOMES[why]
+            self._step_out(attempt)
+            self._finish(attempt, Report(outcome, reason=reason), attempt.spec)
+        elif attempt.stopped is None:
             attempt.stopped = why
             attempt.stopped_ns = now
             if attempt.state is _S.RUNNING:
@@ -463,6 +534,11 @@ class Keeper:
         job, number = attempt.key
         self._effects.append(Log(job, number, report, spec))
         self._effects.append(Tell(Exited(job, number, report)))
+        follower = self._followers.pop(attempt.key, None)
+        if follower is not None:
+            follower.after = None
+            self._move(follower, _S.STARTING)
+            self._begin(follower)
 
     def _move(self, attempt: KeptAttempt, new: ProcessState) -> None:
         check_move(KEEPER_MOVES, attempt.state, new, "attempt {}.{}".format(*attempt.key))

@@ -98,6 +98,10 @@ class Uplink(End):
         """Answer an Inquire. Everything still to be said about attempts is in it."""
         self.outbox.clear()
         self._remember_pong(number, now)
+        if self.lease_end_ns is None and not entries:
+            # nothing is here yet, and nothing is given before this answer was heard: a lease that is counted from now
+            # ends before the superior's own count
+            self.lease_end_ns = now + self.times.lease_ns
         for key, (ended, _) in self.results.items():
             self.results[key] = (ended, now)
         self._resend_at = now + self.times.resend_ns if self.results else None

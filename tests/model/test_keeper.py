@@ -24,6 +24,8 @@ from model.keeper import (
     ListHeld,
     Log,
     ProcessState,
+    Recall,
+    Recalled,
     Renew,
     Running,
     SignalTree,
@@ -257,15 +259,57 @@ def test_leave_and_kill_ends_what_runs() -> None:
     assert report_of(scene.at(1, died(None, 15))).outcome is Outcome.KILLED
 
 
+def test_the_next_one_starts_in_the_turn_in_which_the_one_before_it_is_gone() -> None:
+    scene = Scene()
+    scene.run_from(0)
+    assert scene.at(1, Start(JobId(2), 1, SPEC, (JOB, 1)), Start(JobId(3), 1, SPEC, (JobId(2), 1))) == []
+    begun = [effect.job for effect in scene.at(2, died(0)) if isinstance(effect, Spawn)]
+    assert begun == [2]
+
+
+def test_one_that_waits_is_given_back_and_who_stood_behind_it_moves_up() -> None:
+    scene = Scene()
+    scene.run_from(0)
+    scene.at(1, Start(JobId(2), 1, SPEC, (JOB, 1)), Start(JobId(3), 1, SPEC, (JobId(2), 1)))
+    assert told(scene.at(2, Recall(JobId(2), 1))) == [Recalled(JobId(2), 1)]
+    assert told(scene.at(2, Recall(JOB, 1))) == [], "it runs"
+    begun = [effect.job for effect in scene.at(3, died(0)) if isinstance(effect, Spawn)]
+    assert begun == [3]
+
+
+def test_one_that_waits_ends_unstarted_when_it_is_stopped_or_the_lease_is_over() -> None:
+    for event, outcome in ((Stop(JobId(2), 1), Outcome.KILLED), (Renew(0), Outcome.LOST)):
+        scene = Scene()
+        scene.run_from(0)
+        scene.at(1, Start(JobId(2), 1, SPEC, (JOB, 1)))
+        report = report_of(scene.at(2, event))
+        assert (report.outcome, report.started) == (outcome, False)
+        assert not [effect for effect in scene.at(3, died(0)) if isinstance(effect, Spawn)]
+
+
+def test_an_agent_that_asks_what_is_held_counts_on_nobody_who_waits() -> None:
+    scene = Scene()
+    scene.run_from(0)
+    scene.at(1, Start(JobId(2), 1, SPEC, (JOB, 1)))
+    (holding,) = told(scene.at(2, ListHeld()))
+    assert isinstance(holding, Holding)
+    assert [entry.job for entry in holding.entries] == [JOB]
+
+
 def test_every_state_is_in_the_table_and_can_be_reached() -> None:
     assert set(KEEPER_MOVES) == set(ProcessState)
-    assert frozenset().union(*KEEPER_MOVES.values()) == set(ProcessState) - {ProcessState.STARTING}
+    assert frozenset().union(*KEEPER_MOVES.values()) == set(ProcessState) - {ProcessState.WAITING}
 
 
 ORDERS = st.one_of(
     st.builds(
-        Start, st.integers(1, 4).map(JobId), st.just(1), st.sampled_from([SPEC, JobSpec("test", command=("x",))])
+        Start,
+        st.integers(1, 4).map(JobId),
+        st.just(1),
+        st.sampled_from([SPEC, JobSpec("test", command=("x",))]),
+        st.sampled_from([None, (JobId(1), 1), (JobId(2), 1), (JobId(3), 1)]),
     ),
+    st.builds(Recall, st.integers(1, 4).map(JobId), st.just(1)),
     st.builds(Stop, st.integers(1, 4).map(JobId), st.just(1)),
     st.builds(Forget, st.integers(1, 4).map(JobId), st.just(1)),
     st.builds(Renew, st.integers(0, 20 * SECOND)),
@@ -311,8 +355,12 @@ def test_whatever_comes_each_attempt_starts_once_ends_once_and_is_ended_in_time(
             elif isinstance(effect, Log) and effect.report is not None:
                 assert effect.job not in ended
                 ended[effect.job] = effect.report
-        assert scene.keeper.alive == len(spawning) + len(living)
-        assert set(scene.keeper.attempts) == {(job, 1) for job in spawning | living.keys() | ended.keys()}
+        waiting = {each.key[0]: each.after for each in scene.keeper.attempts.values() if each.after is not None}
+        assert scene.keeper.alive == len(spawning) + len(living) + len(waiting)
+        there = spawning | living.keys() | ended.keys() | waiting.keys()
+        assert set(scene.keeper.attempts) == {(job, 1) for job in there}
+        assert len(set(waiting.values())) == len(waiting), "one stands behind another one, not two"
+        assert all(before[0] in spawning | living.keys() | waiting.keys() for before in waiting.values())
         due = scene.keeper.next_due()
         assert due is None or due > now, "advance has done all that was due"
     now += 100 * SECOND
