@@ -87,6 +87,8 @@ class AgentLink:
         self._agent = connection
         self._frames = orders_frames()
         self._readiness.watch(connection.fileno(), self._ready)
+        self._out += frame_messages([])  # a greeting: somebody lives here, and not just a socket that was left behind
+        self._send()
 
     def _gone(self) -> None:
         if self._agent is None:

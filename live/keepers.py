@@ -153,7 +153,8 @@ class Keepers:
             ) from None
 
     async def _connect(self, number: int) -> bool:
-        """False: nobody listens."""
+        """False: nobody listens. A connection counts once the keeper has greeted: the socket of a dead one may outlive it
+        for a moment in a process that it had started."""
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
             connection.connect(_socket_path(self._directory, number))
@@ -162,6 +163,7 @@ class Keepers:
             return False
         loop = asyncio.get_running_loop()
         _, link = await loop.create_unix_connection(lambda: _Link(self, number), sock=connection)
+        await asyncio.wait((link.greeted, link.lost), return_when=asyncio.FIRST_COMPLETED)
         if link.lost.done():
             return False
         self._links[number] = link
@@ -206,6 +208,7 @@ class _Link(asyncio.Protocol):
         self._hurries = False
         self._flushing: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
+        self.greeted: asyncio.Future[None] = self._loop.create_future()
         self.lost: asyncio.Future[None] = self._loop.create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -214,6 +217,8 @@ class _Link(asyncio.Protocol):
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
+        if not self.greeted.done():
+            self.greeted.set_result(None)
         try:
             for messages in self._frames.feed(data):
                 for message in messages:
