@@ -153,8 +153,8 @@ class Keepers:
             ) from None
 
     async def _connect(self, number: int) -> bool:
-        """False: nobody listens. A connection counts once the keeper has greeted: the socket of a dead one may outlive it
-        for a moment in a process that it had started."""
+        """False: nobody listens. A connection counts once the keeper has greeted: one that is just dying may still have
+        its socket."""
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
             connection.connect(_socket_path(self._directory, number))
