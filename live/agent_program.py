@@ -6,8 +6,8 @@ Owns the spool, the keepers, the Agent machine and the door for the superior, in
 When it leaves by itself, which it does only without a superior and while no process runs and no job waits:
 - its superior said goodbye, or whoever started it has given up, and it holds nothing: at once;
 - its connection broke, or nobody came, and it holds nothing: after ALONE_SECONDS;
-- it holds only ends that nobody acknowledged: when its lease is over. They are in the keepers' logs, where the next
-  agent finds them.
+- it holds only ends that nobody acknowledged: the same, but not before its lease is over. They are in the keepers'
+  logs, where the next agent finds them.
 TERM: it leaves at once; keepers and jobs go on, and the next agent adopts them.
 """
 
@@ -179,10 +179,10 @@ class AgentProgram:
         if self._is_needed():
             return False
         now = boottime_ns()
-        if not self._host.holds_nothing:
-            lease_end = agent.uplink.lease_end_ns
-            return lease_end is None or now >= lease_end
-        return self._goodbye or now - self._alone_since_ns >= ALONE_SECONDS * SECOND
+        if not self._goodbye and now - self._alone_since_ns < ALONE_SECONDS * SECOND:
+            return False  # whoever started it, or lost the link to it, is given the time to come
+        lease_end = None if self._host.holds_nothing else agent.uplink.lease_end_ns
+        return lease_end is None or now >= lease_end
 
 
 def _tell_ready(ready_fd: int | None) -> bool:

@@ -127,11 +127,6 @@ class Link:
         self._transport.attach_socket(connected)
         self._begin()
 
-    def start_pipes(self, read_fd: int, write_fd: int) -> None:
-        """Own these descriptors, and begin."""
-        self._transport.attach_pipes(read_fd, write_fd)
-        self._begin()
-
     def _begin(self) -> None:
         self._timer = self._loop.call_later(HELLO_SECONDS, self._hello_late)
         if self._dials:

@@ -102,8 +102,6 @@ class Turns:
         self.closed = False
         self.turns = 0
         self.commits = 0
-        self.committed = 0
-        """records committed"""
         self.dropped = 0
         """batches that came while the disk was full and the inbox as well"""
 
@@ -275,7 +273,6 @@ class Turns:
             if error is not None:
                 raise error
             self.commits += 1
-            self.committed += len(self._written)
             self._note_durable()
             self._leave()
             self._commit()

@@ -44,6 +44,10 @@ from model.scheduler import Scheduler
 from model.view_rows import Machines, status
 from model.views import Status
 
+HISTORY_KEPT_NS = 90 * 24 * 3600 * SECOND
+"""Rows of the history are kept for so long; looked at when a server starts."""
+HISTORY_PRUNED_MAX = 100_000
+"""Most rows that one start forgets."""
 WALL_LOOK_SECONDS = 5.0
 """How often the wall clock is compared, so that a step of it reaches the task windows."""
 WALL_STEP_NS = SECOND // 10
@@ -82,7 +86,6 @@ class Server:
         self._idle_look: asyncio.TimerHandle | None = None
         self._leaving: bool | None = None
         """whether with `kill`, once it is decided to leave"""
-        self._until_idle = False
         self._wanted: asyncio.Future[None] = loop.create_future()
         """it was decided to leave"""
         self._left: asyncio.Future[str] = loop.create_future()
@@ -140,6 +143,7 @@ class Server:
         for host, slots in self._added_hosts:
             self._hosts.slots.setdefault(host, slots)
         self._journal.keep_reserve()
+        self._journal.prune_history(wall_ns() - HISTORY_KEPT_NS, HISTORY_PRUNED_MAX)
         agent = await self._local.start()
         turns.add(SCHEDULER, self.scheduler)
         turns.add(CONTROLLER, self.controller)
@@ -309,7 +313,6 @@ class Server:
         if never:
             text = f"has no source and no limits.total: --until-idle waits for ever ({', '.join(never)})"
             self._outward.say(Notice("warning", f"task {never[0]}", text))
-        self._until_idle = True
         self._turns.after_turn = self._look_soon
         self._look_soon()
 

@@ -66,17 +66,6 @@ class Transport:
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._attach(connected.fileno(), connected.fileno(), connected.close)
 
-    def attach_pipes(self, read_fd: int, write_fd: int) -> None:
-        """Own these two descriptors (a child's output and input), and begin to read."""
-
-        def release() -> None:
-            os.close(read_fd)
-            os.close(write_fd)
-
-        os.set_blocking(read_fd, False)
-        os.set_blocking(write_fd, False)
-        self._attach(read_fd, write_fd, release)
-
     def _attach(self, read_fd: int, write_fd: int, release: Callable[[], None]) -> None:
         self._read_fd, self._write_fd, self._release = read_fd, write_fd, release
         self._closed = False

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 
-from model.behaviour import DECLARED, Behaviour
+from model.behaviour import Behaviour
 from model.explain import Reason
 from model.task import DoneSource, TaskDefinition
 
@@ -109,8 +109,3 @@ class TaskState:
         if limits.in_flight and self.in_flight >= limits.in_flight:
             return Reason.LIMIT_IN_FLIGHT, f"limits.in_flight={limits.in_flight}, {self.in_flight} not final"
         return None
-
-
-def new_task(definition: TaskDefinition, now: int, behaviour: Behaviour = DECLARED) -> TaskState:
-    """A task that is due at once."""
-    return TaskState(definition, behaviour, now)

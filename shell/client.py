@@ -143,14 +143,5 @@ class Client:
             return True
 
 
-def is_running(state: Path) -> bool:
-    """Whether a server listens in this state directory."""
-    try:
-        Client(state).close()
-    except NotReachableError:
-        return False
-    return True
-
-
 def _gone(state: Path, why: str) -> NotReachableError:
     return NotReachableError(f"the server of {state} is not reachable: {why}", f"see {state / 'server.log'}")

@@ -85,13 +85,6 @@ def needed(chosen: dict[str, Any], verb: str) -> dict[str, Any]:
     return chosen
 
 
-def one_job(word: str) -> dict[str, Any]:
-    """The selection of a single job: a number or `last`."""
-    if word != "last" and not _NUMBER.fullmatch(word):
-        raise UsageError(f"{word!r} is no job", "a job is a number, or `last`; see laulima jobs, laulima history")
-    return selection([word])
-
-
 def about(words: Sequence[str]) -> dict[str, Any]:
     """`explain`'s argument: `[job|task|host] NAME`."""
     if len(words) == 1:

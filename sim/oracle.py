@@ -13,7 +13,6 @@ from typing import Any
 
 from msgspec import Struct
 
-from model.errors import LaulimaError
 from model.job import LOCAL, AttemptKey, JobId, Outcome, Report
 from model.messages import Acknowledge, Assign, Ended, Held, Inventory, Message
 from model.records import (
@@ -44,10 +43,6 @@ class Violation(Struct, frozen=True):
 
     def __str__(self) -> str:
         return f"line {self.line}, {self.t / 1e9:.3f} s: {self.promise}: {self.text}"
-
-
-class BrokenPromiseError(LaulimaError):
-    """The simulated system broke one of its promises: a bug of ours."""
 
 
 class _Job:
@@ -134,12 +129,6 @@ class Oracle:
             if check is not None:
                 check(line)
         return count
-
-    def raise_if_broken(self) -> None:
-        """Raise `BrokenPromiseError` with every violation that is kept."""
-        if self.violations:
-            shown = "\n".join(str(violation) for violation in self.violations[:10])
-            raise BrokenPromiseError(f"{self.count} broken promises:\n{shown}", "the same seed shows it again")
 
     def _broken(self, promise: str, text: str) -> None:
         self.count += 1

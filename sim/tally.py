@@ -54,7 +54,6 @@ class HostTally(Struct):
     busy_ns: int = 0
     off_ns: int = 0
     off_since: int | None = None
-    off_count: int = 0
 
 
 def percentile(values: array[int], share: float) -> int | None:
@@ -153,7 +152,6 @@ class Tally:
             return
         if line.on and host.off_since is None:
             host.off_since = line.t
-            host.off_count += 1
         elif not line.on and host.off_since is not None:
             host.off_ns += line.t - host.off_since
             host.off_since = None

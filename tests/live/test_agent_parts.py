@@ -341,6 +341,24 @@ def test_an_agent_whose_job_waits_or_runs_stays_whatever_its_superior_said(
     run(scenario())
 
 
+def test_a_new_agent_that_found_only_ends_waits_for_whoever_started_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        alone = Alone(tmp_path, monkeypatch)
+        alone.say(Inquire(1), Assign(JobId(1), 1, JobSpec("t", ("true",), slots=99)))
+        assert alone.program._host.agent is not None
+        alone.program._host.agent.uplink.lease_end_ns = None  # as in a life that has not heard anybody yet
+        alone.program.superior_down("it broke", left=False)
+        alone.now += 59 * SECOND
+        assert not alone.may_leave()
+        alone.now += SECOND
+        assert alone.may_leave()
+        alone.close()
+
+    run(scenario())
+
+
 def test_an_agent_with_nothing_but_unacknowledged_ends_stays_until_its_lease_is_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

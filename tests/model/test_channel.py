@@ -245,6 +245,20 @@ class Channel(RuleBasedStateMachine):
         assert not self.sub.running and not self.sub.ended
 
 
+def joined(now: int) -> tuple[Downlink, Subordinate]:
+    """Both ends, after the inquiry and the first ping."""
+    down, sub = Downlink("host", 1, TIMES, now), Subordinate(now)
+    down.opened(now)
+    for _ in range(3):
+        batch = down.take()
+        if batch is not None:
+            sub.receive(batch, now)
+        answer = sub.uplink.take()
+        if answer is not None:
+            down.receive(answer, now)
+    return down, sub
+
+
 TestChannel = Channel.TestCase
 TestChannel.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
 
@@ -291,15 +305,7 @@ def test_a_lease_is_counted_from_the_pong_that_was_heard() -> None:
 
 def test_a_subordinate_that_talks_but_answers_no_ping_is_silent() -> None:
     now = 0
-    down, sub = Downlink("host", 1, TIMES, now), Subordinate(now)
-    down.opened(now)
-    for _ in range(3):
-        batch = down.take()
-        if batch is not None:
-            sub.receive(batch, now)
-        answer = sub.uplink.take()
-        if answer is not None:
-            down.receive(answer, now)
+    down, sub = joined(now)
     while now < 60 * SECOND:
         now += SECOND
         down.advance(now)
@@ -313,15 +319,7 @@ def test_a_subordinate_that_talks_but_answers_no_ping_is_silent() -> None:
 
 def test_a_superior_that_stood_still_declares_nothing_lost_at_once() -> None:
     now = 0
-    down, sub = Downlink("host", 1, TIMES, now), Subordinate(now)
-    down.opened(now)
-    for _ in range(3):
-        batch = down.take()
-        if batch is not None:
-            sub.receive(batch, now)
-        answer = sub.uplink.take()
-        if answer is not None:
-            down.receive(answer, now)
+    down, _ = joined(now)
     down.assign((JobId(1), 1), SPEC, 0, now)
     later = 3 * TIMES.lease_ns
     assert down.advance(later) == []
@@ -331,15 +329,7 @@ def test_a_superior_that_stood_still_declares_nothing_lost_at_once() -> None:
 
 def test_a_vouched_link_sends_nothing_and_knows_its_last_exchange_afterwards() -> None:
     now = 0
-    down, sub = Downlink("host", 1, TIMES, now), Subordinate(now)
-    down.opened(now)
-    for _ in range(3):
-        batch = down.take()
-        if batch is not None:
-            sub.receive(batch, now)
-        answer = sub.uplink.take()
-        if answer is not None:
-            down.receive(answer, now)
+    down, _ = joined(now)
     down.vouch(True, now)
     assert down.next_due() is None
     later = 1003 * SECOND
