@@ -37,7 +37,7 @@ from model.hosted_attempt import (
     entry_of,
     explain,
 )
-from model.job import SECOND, AttemptKey, JobSpec, Outcome, Report
+from model.job import AttemptKey, JobSpec, Outcome, Report
 from model.keeper import Exited, Forget, Holding, ListHeld, Recall, Recalled, Renew, Running, Start, Stop
 from model.lanes import PATIENCE_NS, Lanes
 from model.messages import Acknowledge, Assign, Cancel, CancelReason, Entry, Held, Inquire, Ping, Pong
@@ -45,8 +45,6 @@ from model.states import check_move
 from model.timers import Timers
 from model.uplink import Uplink
 
-LOOK_AGAIN_NS = SECOND
-"""how often files that are not visible are looked for"""
 FOREVER_NS = 1 << 62
 SUPERIOR = "superior"
 
@@ -482,7 +480,7 @@ class Agent:
         assert attempt.deadline_ns is not None
         if event.missing is not None:
             attempt.ended_as = (Outcome.FILES_MISSING, event.missing)
-            self._timers.set(attempt.key, min(now + LOOK_AGAIN_NS, attempt.deadline_ns))
+            self._timers.set(attempt.key, min(now + attempt.spec.poll_ns, attempt.deadline_ns))
             return
         attempt.ended_as = None
         if attempt.state is _S.BLOCKED_AFTER:

@@ -141,6 +141,7 @@ class DeclaredBehaviour:
             block=None if block is None else _expand_block(block, values),
             stdout=None if task.stdout is None else expand(task.stdout, values),
             stderr=None if task.stderr is None else expand(task.stderr, values),
+            poll_ns=task.periods.poll_ns,
         )
 
     def react(self, task: TaskDefinition, spec: JobSpec, report: Report, retries: int) -> Reaction | Later:

@@ -115,6 +115,8 @@ class JobSpec(Struct, frozen=True, array_like=True):
     stdout: str | None = None
     """file to which the output is appended when the attempt has ended"""
     stderr: str | None = None
+    poll_ns: int = SECOND
+    """how often what does not report by itself is looked at: files of `block`"""
 
 
 class Report(Struct, frozen=True, array_like=True):

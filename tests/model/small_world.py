@@ -8,12 +8,28 @@ Commands are words: `("run", "5", "0")` runs five seconds and exits 0; `("signal
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from model.agent import Agent
+from model.behaviour import Behaviour
 from model.configuration import ClusterDefinition, HostDefinition
 from model.controller import Controller
-from model.effects import Answer, AskSource, Commit, Connect, Disconnect, Effect, Idle, Look, Notice, ToKeeper, Transmit
+from model.effects import (
+    Answer,
+    AskSource,
+    Commit,
+    Connect,
+    Disconnect,
+    Effect,
+    Idle,
+    Look,
+    Notice,
+    Prepare,
+    React,
+    ToKeeper,
+    Transmit,
+)
 from model.events import Delivered, FilesSeen, KeeperSaid, KeeperUp, LinkDown, LinkUp, SourceAnswered
 from model.job import SECOND, HostWish
 from model.keeper import Died, Keeper, Log, SignalTree, Spawn, Spawned, SpawnFailed, Tell
@@ -67,20 +83,28 @@ class SmallHost:
 class SmallWorld:
     """`run(seconds)` advances the clock; `records`, `notices`, `answers` hold what came out."""
 
-    def __init__(self, tasks: tuple[TaskDefinition, ...] = (), definition: ClusterDefinition | None = None) -> None:
+    def __init__(
+        self,
+        tasks: tuple[TaskDefinition, ...] = (),
+        definition: ClusterDefinition | None = None,
+        behaviours: Mapping[str, Behaviour] | None = None,
+    ) -> None:
         self.now = 1_000 * SECOND
         self.cluster = definition or cluster(("node1", 2), ("node2", 2))
         self.tasks = tasks
         self.records: list[Record] = []
         self.notices: list[Notice] = []
         self.answers: list[Answer] = []
+        self.asked: list[Prepare | React] = []
+        """what slow behaviours were asked; a test answers"""
+        self.looks = 0
         self.idle = 0
         self.items: dict[str, tuple[str, ...]] = {}
         self.controller_frozen = False
         self.epoch = 1
         self.hosts = {h.name: SmallHost(h.name, h.slots, self.cluster, self.now) for h in self.cluster.hosts}
         self.hosts["local"] = SmallHost("local", self.cluster.local_slots, self.cluster, self.now)
-        self.scheduler = Scheduler(1, self.now, self.cluster, tasks)
+        self.scheduler = Scheduler(1, self.now, self.cluster, tasks, behaviours=behaviours)
         self.controller = Controller(1, self.now, self.cluster)
         self._join()
         self.settle()
@@ -208,6 +232,7 @@ class SmallWorld:
         elif isinstance(effect, ToKeeper):
             host.keeper.receive(effect.order, self.now)
         elif isinstance(effect, Look):
+            self.looks += 1
             missing = next((path for path in effect.paths if path not in host.files), None)
             host.agent.receive(FilesSeen(effect.job, effect.attempt, missing), self.now)
         else:
@@ -255,6 +280,8 @@ class SmallWorld:
             self.answers.append(effect)
         elif isinstance(effect, Idle):
             self.idle += 1
+        elif isinstance(effect, Prepare | React):
+            self.asked.append(effect)
         else:
             raise AssertionError(f"nothing carries out {effect}")
 

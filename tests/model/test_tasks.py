@@ -75,6 +75,13 @@ def test_a_job_waits_for_its_files_before_the_start_and_after_the_end() -> None:
     assert world.outcomes() == ["EXITED"]
 
 
+def test_files_are_looked_for_once_in_a_poll_period() -> None:
+    world = SmallWorld(definition=cluster(("node1", 1)))
+    submit(world, "run", "5", "0", block=Block(("in",), (), 60 * SECOND), poll_ns=10 * SECOND)
+    world.run(45)
+    assert world.looks == 5
+
+
 @pytest.mark.parametrize(("there", "which"), [((), "in before the start"), (("in",), "out after the end")])
 def test_files_that_do_not_come_are_named(there: tuple[str, ...], which: str) -> None:
     world = SmallWorld(definition=cluster(("node1", 1)))
