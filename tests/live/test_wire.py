@@ -432,6 +432,7 @@ def test_a_burst_of_frames_is_handled_whole_though_nothing_more_comes() -> None:
             burst += request_frame(encode_batch(Batch(1, number, 1, (Ping(number, 0, 0),))), number)
         await loop.sock_sendall(theirs, burst)
         await owner.until(lambda: len(owner.batches) == 499)
+        assert [batch.sequence for batch in owner.batches] == list(range(1, 500))
         link.close()
         theirs.close()
 
@@ -455,6 +456,7 @@ def test_hundreds_of_links_are_one_loops_work(capsys: pytest.CaptureFixture[str]
         for number in range(200):
             upper.send(Batch(1, number + 2, 1, jobs))
         await lower_owner.until(lambda: len(lower_owner.batches) == 201)
+        assert all(len(owner.batches) == 1 for _, _, _, owner in pairs[1:])
         rate = 200 * 100 / (time.perf_counter() - begin)
         with capsys.disabled():
             print(f"\n[one link, batches of 100 jobs: {rate:,.0f} jobs/s; reads of {READ_BYTES >> 10} KiB]")
