@@ -166,6 +166,9 @@ class Agent:
                 uplink.pong(message.number, self.busy, self._queued, self.dirty, now)  # type: ignore[union-attr]
             elif kind is Inquire:
                 self._inquiry = message.number  # type: ignore[union-attr]
+                if message.slots > 0:  # type: ignore[union-attr]
+                    self.slots = message.slots  # type: ignore[union-attr]
+                    self._fill(now)
                 self._answer_inquiry(now)
 
     def _renew_keepers(self, lease_ns: int) -> None:

@@ -71,6 +71,21 @@ class Notifier(Struct, frozen=True):
     command: tuple[str, ...]
 
 
+class LanguageSettings(Struct, frozen=True):
+    """How task scripts are run."""
+
+    scripts: tuple[str, ...] = ()
+    """script files that are run, in order, when a server or a simulation starts"""
+    hosts: tuple[str, ...] = ()
+    """hosts that the scripts are known to add, so that a rehearsal has their machines and may let them fail"""
+    tasks: tuple[str, ...] = ()
+    """tasks that the scripts are known to define"""
+    controller_timeout_ignored: bool = False
+    """a script's `periods -timeout` limits nothing for jobs of the controller"""
+    jitter: float = 0.0
+    """0..1: how much of its exec period each start of a script's task may be late, at random"""
+
+
 class Configuration(Struct, frozen=True):
     path: str
     """the file, for messages"""
@@ -82,5 +97,6 @@ class Configuration(Struct, frozen=True):
     on_exit: OnExit = OnExit.KEEP
     keep_for_ns: int = 24 * 3600 * SECOND
     """the parting lease (`shutdown: {keep_for: 24h}`)"""
+    language: LanguageSettings = LanguageSettings()
     digest: str = ""
     """BLAKE2 of the file's bytes"""

@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from msgspec import structs
+
 from model.configuration import ClusterDefinition
 from model.controller_job import ControllerJob, ControllerJobState
 from model.effects import Commit, Effect, Transmit
@@ -21,7 +23,7 @@ from model.explain import Explanation
 from model.explain_controller import explain_attempt, explain_host
 from model.host import Host, HostOrder
 from model.host_table import HostTable
-from model.job import AttemptKey, JobSpec, Outcome, Report
+from model.job import THREADS_WORD, AttemptKey, JobSpec, Outcome, Report
 from model.messages import (
     Accepted,
     Acknowledge,
@@ -280,7 +282,7 @@ class Controller:
         self.placing.took(host)
         job.move(_S.GIVEN, now)
         self.effects.append(Commit(AttemptGiven(job.key[0], job.key[1], host.name, host.link.peer_epoch, job.spec)))
-        host.link.assign(job.key, job.spec, job.waited_ns, now)
+        host.link.assign(job.key, _for_host(job.spec, host), job.waited_ns, now)
         self.table.talking[host.name] = None
 
     def why(self, job: ControllerJob, now: int) -> str:
@@ -378,6 +380,7 @@ class Controller:
             if host is None:
                 host = self.table.add(given.host, given.spec.slots, now)
                 host.order = HostOrder.OFF
+                host.provisional = True
             job = ControllerJob(key, given.spec, 0, now)
             job.queued = False
             job.host = host
@@ -399,6 +402,14 @@ class Controller:
         """Why a host is in its state; None: not defined."""
         host = self.hosts.get(name)
         return None if host is None else explain_host(host, now)
+
+
+def _for_host(spec: JobSpec, host: Host) -> JobSpec:
+    """The specification with the host's number of threads where its command asks for it."""
+    if THREADS_WORD not in spec.command:
+        return spec
+    command = tuple([str(host.threads) if word == THREADS_WORD else word for word in spec.command])
+    return structs.replace(spec, command=command)
 
 
 def _commits_first(effect: Effect) -> int:

@@ -71,6 +71,7 @@ class Downlink(End):
         "times",
         "unconfirmed",
         "vouched",
+        "wanted_slots",
     )
 
     def __init__(self, name: str, epoch: int, times: ChannelTimes, now: int) -> None:
@@ -82,6 +83,8 @@ class Downlink(End):
         self.unconfirmed: dict[AttemptKey, Given] = {}
         """given and not answered, or cancelled and not ended: said again every `resend_ns`"""
         self.slots = 0
+        self.wanted_slots = 0
+        """slots that the subordinate is told to have; 0: as it was started"""
         self.vouched = False
         self.last_pong_ns = now
         """nothing is judged lost before the superior's own start + lease + margin"""
@@ -103,6 +106,13 @@ class Downlink(End):
         self.state = LinkState.INQUIRING
         self.outbox.clear()
         self._inquire(now)
+
+    def resize(self, slots: int, now: int) -> None:
+        """From now on the subordinate has so many slots. It is told with an inquiry, so it is told until it answers."""
+        self.wanted_slots = slots
+        if self.state is LinkState.OPEN:
+            self.state = LinkState.INQUIRING
+            self._inquire(now)
 
     def closed(self, now: int) -> None:
         """The transport is gone. What was given may still run there until its lease ends."""
@@ -367,7 +377,7 @@ class Downlink(End):
 
     def _inquire(self, now: int) -> None:
         self._number = self._inquiry = self._number + 1
-        self.outbox.append(Inquire(self._number))
+        self.outbox.append(Inquire(self._number, self.wanted_slots))
         self._inquire_at = now + self.times.resend_ns
         if self._unanswered_since is None:
             self._unanswered_since = now

@@ -156,6 +156,8 @@ class OrderIntake(Struct, frozen=True):
     reason: str = ""
     keep_ns: int = 0
     """SHUTDOWN: the parting lease"""
+    lasting: bool = True
+    """STOP and HALT: also for later lives, until somebody resumes"""
 
 
 # to the controller
@@ -180,6 +182,11 @@ class OrderHost(Struct, frozen=True):
     slots: int = 1
     """ADD only"""
     reason: str = ""
+    more: bool = False
+    """ADD by a script: a host that is there gets so many slots more; it is not recorded, the script says it again in
+    each life"""
+    threads: int = 0
+    """ADD only: what `job.THREADS_WORD` stands for on this host; 0: 1, or what was said before"""
 
 
 # to the agent

@@ -61,10 +61,12 @@ class Host:
         "order_reason",
         "pressure_ns",
         "pressure_until_ns",
+        "provisional",
         "reason",
         "since_ns",
         "slots",
         "state",
+        "threads",
         "tries",
         "up_since_ns",
     )
@@ -93,6 +95,16 @@ class Host:
         """until when it gets nothing, because starts failed there for want of room"""
         self.done = 0
         self.failed = 0
+        self.threads = 1
+        """what `job.THREADS_WORD` stands for here"""
+        self.provisional = False
+        """nobody in this life has defined it yet; it is there for attempts of an earlier one"""
+
+    def resize(self, slots: int, now: int) -> None:
+        """It has so many slots from now on; more attempts than that end as they would."""
+        self.free += slots - self.slots
+        self.slots = slots
+        self.link.resize(slots, now)
 
     def takes_work(self, now: int) -> bool:
         """Whether a job may be given to it now, slots aside."""

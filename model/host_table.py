@@ -171,14 +171,26 @@ class HostTable:
         if problem:
             self._effects.append(Answer(order.request, False, problem))
             return
-        self._effects.append(Commit(HostChanged(order.host, order.verb.value, order.slots, order.reason)))
+        if not order.more:
+            self._effects.append(Commit(HostChanged(order.host, order.verb.value, order.slots, order.reason)))
         self._effects.append(Answer(order.request, True, f"host {order.host}: {order.verb.value}"))
 
     def _order_add(self, order: OrderHost, now: int) -> str:
-        if order.host in self.hosts:
+        host = self.hosts.get(order.host)
+        if host is None:
+            host = self.add(order.host, order.slots, now)
+            self.placing.announce(order.host)
+        elif host.provisional:
+            host.provisional = False
+            host.resize(order.slots, now)
+            self._switch(host, HostOrder.ON, order.reason, now)
+        elif order.more:
+            host.resize(host.slots + order.slots, now)
+            self.talking[host.name] = None
+            self.sync(host, now)
+        else:
             return f"host {order.host} is there already"
-        self.add(order.host, order.slots, now)
-        self.placing.announce(order.host)
+        host.threads = order.threads or host.threads
         return ""
 
     def _order_change(self, host: Host, order: OrderHost, now: int) -> str:
@@ -190,8 +202,12 @@ class HostTable:
                 return f"host {host.name} is {host.state.value}, only a host that is down can be tried again"
             self._connect(host, now)
             return ""
-        host.order = HostOrder(verb.value)
-        host.order_reason = order.reason
+        self._switch(host, HostOrder(verb.value), order.reason, now)
+        return ""
+
+    def _switch(self, host: Host, wanted: HostOrder, reason: str, now: int) -> None:
+        host.order = wanted
+        host.order_reason = reason
         if host.order is HostOrder.ON and host.state is HostState.OFF:
             host.backoff_ns = 0
             self._connect(host, now)
@@ -201,7 +217,6 @@ class HostTable:
         if host.order is HostOrder.OFF:
             self.leave_if_done(host, now)
         self.talking[host.name] = None
-        return ""
 
     def _order_delete(self, host: Host, now: int) -> str:
         if host.state not in (HostState.OFF, HostState.DOWN):

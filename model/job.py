@@ -26,6 +26,9 @@ AttemptKey = tuple[JobId, int]
 SECOND = 1_000_000_000
 """Nanoseconds in a second: all times and durations of the model are integer nanoseconds."""
 
+THREADS_WORD = "@MAX_THREADS@"
+"""A word of a command that the controller replaces by the number of threads of the job's host."""
+
 LOCAL = "local"
 """Name of the scheduler's own machine, which is not on the controller."""
 
@@ -117,6 +120,8 @@ class JobSpec(Struct, frozen=True, array_like=True):
     stderr: str | None = None
     poll_ns: int = SECOND
     """how often what does not report by itself is looked at: files of `block`"""
+    options: tuple[str, ...] = ()
+    """private words of a script's task, seen again when it reacts to the end"""
 
 
 class Report(Struct, frozen=True, array_like=True):

@@ -68,6 +68,8 @@ class Inquire(Struct, frozen=True, array_like=True, tag="inquire", gc=False):
     """Say everything that you hold. The answer is one Inventory with the same number."""
 
     number: int
+    slots: int = 0
+    """how many slots the subordinate has from now on; 0: as it was started"""
 
 
 class Ping(Struct, frozen=True, array_like=True, tag="ping", gc=False):

@@ -193,7 +193,7 @@ class Orders:
 
     def define(self, order: DefineTask, now: int) -> None:
         """A new task, or a new definition of one."""
-        self._scheduler.spawning.define(order.definition, now)
+        self._scheduler.define(order.definition, now)
         self._scheduler.effects.append(Answer(order.request, True, f"task {order.definition.name} is defined"))
 
     # intake
@@ -205,7 +205,7 @@ class Orders:
         scheduler.spawning.intake_stopped = self.stopped
         keep_ns = order.keep_ns if order.verb is IntakeVerb.SHUTDOWN else 0
         if order.verb is not IntakeVerb.RESUME:
-            stays = order.verb in (IntakeVerb.STOP, IntakeVerb.HALT)
+            stays = order.lasting and order.verb in (IntakeVerb.STOP, IntakeVerb.HALT)
             scheduler.effects.append(
                 Commit(IntakeChanged(order.verb.value if stays else "running", order.reason, keep_ns))
             )

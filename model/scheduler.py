@@ -41,7 +41,7 @@ from model.job import JOB_MOVES, LOCAL, NO_JOB, AttemptKey, JobId, JobSpec, JobS
 from model.messages import Batch, CancelReason, Ended, Pong, Started, Up
 from model.orders import Orders
 from model.records import AttemptAssigned, AttemptStarted, JobAccepted
-from model.restored import RestoredScheduler
+from model.restored import RestoredScheduler, RestoredTask
 from model.scheduled_job import AT_EXECUTOR, ScheduledJob, explain_job
 from model.spawning import Spawning
 from model.states import check_move
@@ -132,8 +132,11 @@ class Scheduler:
             OrderIntake: self.orders.intake,
             DefineTask: self.orders.define,
         }
+        self._behaviours = behaviours or {}
+        self._undefined: dict[str, RestoredTask] = {}
+        """what is known of tasks of an earlier life that nobody has defined in this one"""
         for definition in tasks:
-            self.spawning.define(definition, now, behaviours)
+            self.spawning.define(definition, now, self._behaviours)
         if restored is not None:
             self._restore(restored, now)
 
@@ -195,6 +198,21 @@ class Scheduler:
             if task.sourced and task.polls and task.settled < 2 and self.spawning.may_spawn(task):
                 return False
         return True
+
+    def define(self, definition: TaskDefinition, now: int) -> None:
+        """Add a task, or change one. A task of an earlier life takes up its counts and its jobs again."""
+        self.spawning.define(definition, now, self._behaviours)
+        name = definition.name
+        old = self._undefined.pop(name, None)
+        if old is None:
+            return
+        self.spawning.restore({name: old}, now)
+        task = self.spawning.tasks[name]
+        for job in self.jobs.values():
+            if job.spec.task == name and job.task is None and not job.plain:
+                job.task = task
+                task.in_flight += 1
+                task.running += job.state is _S.RUNNING
 
     # making and assigning jobs
 
@@ -423,6 +441,7 @@ class Scheduler:
     def _restore(self, restored: RestoredScheduler, now: int) -> None:
         self.next_job = restored.next_job
         self.spawning.restore(restored.tasks, now)
+        self._undefined = {name: old for name, old in restored.tasks.items() if name not in self.spawning.tasks}
         self.orders.restore(restored.intake, restored.intake_reason)
         for number, old in restored.jobs.items():
             job = ScheduledJob(number, old.spec, now, old.parent, old.plain)

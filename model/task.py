@@ -86,6 +86,10 @@ class Handler(Struct, frozen=True):
     """name of a notifier of the configuration, told with a sentence"""
     disable: bool = False
     """the task spawns nothing more until a person releases it"""
+    script: str = ""
+    """statements of the task language that run then"""
+    script_line: int = 1
+    """where they begin in the configuration's file"""
 
 
 class TaskDefinition(Struct, frozen=True):
@@ -119,3 +123,6 @@ class TaskDefinition(Struct, frozen=True):
     period"""
     handlers: tuple[Handler, ...] = ()
     active: bool = True
+    prepare: str = ""
+    """statements of the task language that run before each job; they may decline it"""
+    prepare_line: int = 1

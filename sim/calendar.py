@@ -12,12 +12,15 @@ from heapq import heappop, heappush
 from typing import Any
 
 import simpy
+from simpy.core import StopSimulation
 
 FAULT = 1
 END = 2
 REPLY = 3
 TURN = 4
 MATCH = 5
+
+LAST = 6
 
 NEVER = 1 << 80
 """ns: later than everything"""
@@ -70,6 +73,14 @@ class Calendar(simpy.Environment):
         """Let everything happen, until the end."""
         if self.now < self.until_ns:
             self.run(until=self.until_ns)
+
+    def end(self) -> None:
+        """Nothing happens any more after this instant."""
+        self.after(0, LAST, Happening([_stop]))
+
+
+def _stop(_: Any) -> None:
+    raise StopSimulation
 
 
 class Alarm:

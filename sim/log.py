@@ -120,6 +120,22 @@ class Noticed(Struct, frozen=True, tag_field="event", tag="notice", gc=False):
     text: str
 
 
+class Sized(Struct, frozen=True, tag_field="event", tag="size", gc=False):
+    """A script has given a host so many slots."""
+
+    t: int
+    node: str
+    slots: int
+
+
+class Shown(Struct, frozen=True, tag_field="event", tag="show", gc=False):
+    """A script has printed something."""
+
+    t: int
+    stream: str
+    text: str
+
+
 class Finished(Struct, frozen=True, tag_field="event", tag="end", gc=False):
     """The last line."""
 
@@ -137,6 +153,8 @@ LINES = (
     FaultChanged,
     LinkChanged,
     Noticed,
+    Sized,
+    Shown,
     Finished,
 )
 Line = (
@@ -150,6 +168,8 @@ Line = (
     | FaultChanged
     | LinkChanged
     | Noticed
+    | Sized
+    | Shown
     | Finished
 )
 LineReader = Callable[[Any], None]

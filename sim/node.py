@@ -6,10 +6,9 @@ carried out in order, records first. Nothing is decided here; `world.py` says wh
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from model.effects import Effect
 from model.errors import LaulimaError
 from model.records import Record
 from sim.calendar import NEVER, Alarm, Calendar, CallBacks, Happening
@@ -32,10 +31,10 @@ class Machine(Protocol):
 
     def next_due(self) -> int | None: ...
 
-    def drain(self) -> list[Effect]: ...
+    def drain(self) -> Sequence[Any]: ...
 
 
-CarryOut = Callable[["Node", list[Effect]], None]
+CarryOut = Callable[["Node", Sequence[Any]], None]
 
 
 class Node:

@@ -23,7 +23,7 @@ from model.records import (
     ItemsGone,
     JobAccepted,
 )
-from sim.log import Committed, FaultChanged, Finished, Header, Line, ProcessEnded, ProcessStarted, Sent
+from sim.log import Committed, FaultChanged, Finished, Header, Line, ProcessEnded, ProcessStarted, Sent, Sized
 
 SCHEDULER = "scheduler"
 CONTROLLER = "controller"
@@ -99,6 +99,7 @@ class Oracle:
             ProcessEnded: self._process_ended,
             Header: self._header,
             FaultChanged: self._fault_changed,
+            Sized: self._sized,
             Finished: self._finished,
         }
         self._records: dict[type, Callable[[Any], None]] = {
@@ -143,7 +144,10 @@ class Oracle:
         self._check_given()
 
     def _header(self, line: Header) -> None:
-        self._slots = line.slots
+        self._slots = dict(line.slots)
+
+    def _sized(self, line: Sized) -> None:
+        self._slots[line.node] = line.slots
 
     def _fault_changed(self, line: FaultChanged) -> None:
         if line.kind == "suspended" and line.on:

@@ -45,10 +45,33 @@ class TaskWeather(Struct, frozen=True):
     not_found: bool = False
     stdout_bytes: Distribution = Constant(0)
     stderr_bytes: Distribution = Constant(0)
+    stdout_texts: tuple[str, ...] = ()
+    """what the task's jobs print, for scripts that read it: the first job the first text, later ones the last"""
+    stderr_texts: tuple[str, ...] = ()
     before: Distribution = Constant(0)
     after: Distribution = Constant(0)
     never_visible: float = 0.0
     items: Items | None = None
+
+    @property
+    def prints(self) -> bool:
+        """Whether it matters which of the task's jobs one is."""
+        return len(self.stdout_texts) > 1 or len(self.stderr_texts) > 1
+
+
+class ShellStub(Struct, frozen=True):
+    """What a shell line of a script answers (`exec`, backticks, `list -x`, `queueload -x`).
+
+    `pattern`: shell wildcards over the whole line. `outputs`: of the first, second, … call; later calls get the last
+    one. With probability `failing` it ends with `failing_status` instead of `status`.
+    """
+
+    pattern: str
+    outputs: tuple[str, ...] = ()
+    status: int = 0
+    takes: Distribution = Constant(0)
+    failing: float = 0.0
+    failing_status: int = 1
 
 
 class Host(Struct, frozen=True):
@@ -183,6 +206,10 @@ class Scenario(Struct, frozen=True):
     """by host name; missing: `Host()`"""
     tasks: dict[str, TaskWeather] = field(default_factory=dict)
     """by task name; missing: `TaskWeather()`"""
+    commands: tuple[ShellStub, ...] = ()
+    """what scripts' shell lines answer; the first that matches counts"""
+    files: dict[str, str] = field(default_factory=dict)
+    """texts of files that scripts read, by path (relative: to the configuration's directory)"""
     faults: tuple[Fault, ...] = ()
     expect: tuple[Expectation, ...] = ()
     title: str = ""

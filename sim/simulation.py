@@ -16,7 +16,7 @@ from sim.log import EventLog, Reader
 from sim.oracle import Oracle, Violation
 from sim.scenario import Expectation, Scenario
 from sim.tally import Tally, TaskTally
-from sim.world import World
+from sim.world import Scripting, World
 
 
 class SimulationResult(Struct):
@@ -36,6 +36,11 @@ class SimulationResult(Struct):
     unmet: tuple[tuple[Expectation, int], ...]
     """expectations that do not hold, and what was found instead"""
 
+    script_status: int | None = None
+    """with what status a script ended the simulation; None: none did"""
+    script_failed: bool = False
+    """a script file did not run to its end"""
+
     @property
     def jobs(self) -> int:
         """Final jobs of all tasks."""
@@ -48,8 +53,8 @@ class SimulationResult(Struct):
 
     @property
     def good(self) -> bool:
-        """No promise broken, every expectation met."""
-        return not self.violation_count and not self.unmet
+        """No promise broken, every expectation met, every script read."""
+        return not self.violation_count and not self.unmet and not self.script_failed and not self.script_status
 
 
 def simulate(
@@ -59,8 +64,10 @@ def simulate(
     file: IO[bytes] | None = None,
     check: bool = True,
     prepare: Callable[[World], None] | None = None,
+    scripting: Scripting | None = None,
 ) -> SimulationResult:
-    """Run the scenario to its end. `file` gets the event log; `prepare` may look at or change the world before.
+    """Run the scenario to its end. `file` gets the event log; `prepare` may look at or change the world before;
+    `scripting` runs the configuration's task scripts.
 
     Raises `ConfigurationError` for a fault at something that does not exist. Broken promises are in the result.
     """
@@ -69,7 +76,7 @@ def simulate(
     readers: tuple[Reader, ...] = (tally, oracle) if check else (tally,)
     log = EventLog(file, readers)
     oracle.listen(lambda: log.count)
-    world = World(configuration, scenario, log)
+    world = World(configuration, scenario, log, scripting)
     if prepare is not None:
         prepare(world)
     collects = gc.isenabled()
@@ -79,7 +86,7 @@ def simulate(
     finally:
         if collects:
             gc.enable()
-    tally.finish(scenario.for_ns)
+    tally.finish(world.calendar.now if world.scripts is not None else scenario.for_ns)
     digest = log.close()
     found = [(expectation, count_of(tally, expectation)) for expectation in scenario.expect]
     return SimulationResult(
@@ -92,6 +99,8 @@ def simulate(
         checked=log.count if check else 0,
         excused=oracle.excused,
         unmet=tuple((expectation, count) for expectation, count in found if not expectation.holds(count)),
+        script_status=None if world.scripts is None else world.scripts.status,
+        script_failed=world.scripts is not None and world.scripts.failed,
     )
 
 

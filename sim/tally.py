@@ -14,7 +14,7 @@ from msgspec import Struct, field
 
 from model.job import JobId, Outcome, Report
 from model.records import AttemptEnded, AttemptStarted, JobAccepted
-from sim.log import Committed, FaultChanged, Header, Line
+from sim.log import Committed, FaultChanged, Header, Line, Sized
 
 SCHEDULER = "scheduler"
 NO_POWER = frozenset({"down", "reboot"})
@@ -77,7 +77,12 @@ class Tally:
     @property
     def table(self) -> dict[type, Callable[[Any], None]]:
         """For `EventLog`: what it wants to read."""
-        return {Header: self._header, Committed: self._committed, FaultChanged: self._fault}
+        return {
+            Header: self._header,
+            Committed: self._committed,
+            FaultChanged: self._fault,
+            Sized: self._sized,
+        }
 
     def read(self, lines: Iterable[Line]) -> None:
         """All lines of a log."""
@@ -89,6 +94,9 @@ class Tally:
 
     def _header(self, line: Header) -> None:
         self.hosts = {name: HostTally(slots) for name, slots in line.slots.items()}
+
+    def _sized(self, line: Sized) -> None:
+        self.hosts.setdefault(line.node, HostTally(0)).slots = line.slots
 
     def finish(self, until_ns: int) -> None:
         """The end of the log: close what is open."""

@@ -41,6 +41,9 @@ class Weather:
         self._ends = Draws(seed, "end")
         self._files = Draws(seed, "files")
         self._names: dict[JobId, tuple[str, int, str]] = {}
+        self._numbers: dict[JobId, int] = {}
+        """which of its task's jobs this is, from 1; kept where the task's texts ask for it"""
+        self._printed: dict[str, int] = {}
         self._made: dict[str, int] = {}
 
     def of(self, task: str) -> TaskWeather:
@@ -50,6 +53,8 @@ class Weather:
     def accepted(self, record: JobAccepted, true_ns: int) -> None:
         """A job was made: give it its name for all draws."""
         task = record.spec.task
+        if task in self._tasks and self._tasks[task].prints:
+            self._numbers[record.job] = self._printed[task] = self._printed.get(task, 0) + 1
         if record.spec.item is not None:
             self._names[record.job] = (f"{task}/{record.spec.item}", true_ns, task)
             return
@@ -60,6 +65,13 @@ class Weather:
     def final(self, job: JobId) -> None:
         """The job is final: nothing more is drawn for it."""
         self._names.pop(job, None)
+        self._numbers.pop(job, None)
+
+    def texts(self, task: str, job: JobId) -> tuple[str, str]:
+        """What a job's process writes to its output and its errors."""
+        weather = self.of(task)
+        place = self._numbers.get(job, 1) - 1
+        return _text_at(weather.stdout_texts, place), _text_at(weather.stderr_texts, place)
 
     def name_of(self, job: JobId) -> str:
         """The name under which draws are made for a job."""
@@ -172,3 +184,7 @@ class ItemStream:
             return FOREVER
         bursts = (true_ns - items.first_ns) // items.every_ns + 1
         return items.first_ns + bursts * items.every_ns - true_ns
+
+
+def _text_at(texts: tuple[str, ...], place: int) -> str:
+    return texts[min(place, len(texts) - 1)] if texts else ""

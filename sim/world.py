@@ -5,11 +5,13 @@ The only place that knows all parts. It decides nothing: machines decide, the we
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from msgspec import Struct
+
 from model.agent import Agent
-from model.behaviour import NO_REACTION, Skip
+from model.behaviour import NO_REACTION, Behaviour, Skip
 from model.configuration import Configuration
 from model.controller import Controller
 from model.downlink import Downlink
@@ -19,7 +21,6 @@ from model.effects import (
     Commit,
     Connect,
     Disconnect,
-    Effect,
     Idle,
     Look,
     Notice,
@@ -28,17 +29,30 @@ from model.effects import (
     ToKeeper,
     Transmit,
 )
-from model.events import HostDirty, KeeperSaid, KeeperUp, Prepared, Reacted, SourceAnswered, WallClock
+from model.events import (
+    HostDirty,
+    IntakeVerb,
+    KeeperSaid,
+    KeeperUp,
+    OrderIntake,
+    Prepared,
+    Reacted,
+    SourceAnswered,
+    WallClock,
+)
 from model.records import AttemptEnded, JobAccepted
 from model.restored import fold
 from model.scheduler import Scheduler
+from model.scripting import MAIN_SESSION, RunFile, ScriptFactory, Stream
+from model.view_rows import Machines
 from sim.calendar import MATCH, REPLY, TURN, Calendar
 from sim.clocks import BOOTED_BEFORE, Clock
 from sim.faults import CONTROLLER, LOCAL, SCHEDULER, Faults
-from sim.log import Committed, EventLog, Finished, Header, Life, Noticed
+from sim.log import Committed, EventLog, Finished, Header, Life, Noticed, Sized
 from sim.network import Link, Network
 from sim.node import Machine, Node
 from sim.scenario import Host, Items, Kind, Scenario
+from sim.scripts import SCRIPTS, ReadFile, ScriptDriver
 from sim.system import System
 from sim.weather import ItemStream, Weather
 
@@ -46,11 +60,27 @@ KEEPERS = 1
 """Keepers of each host. More of them use more cores; here they would only cost time."""
 
 
+class Scripting(Struct, frozen=True):
+    """How a simulation runs task scripts: who makes their machine, who is shown what they print, which files are there
+    to read."""
+
+    factory: ScriptFactory
+    show: Callable[[Stream, str], None]
+    read_file: ReadFile
+
+
 class World:
     """One simulation, from the configuration and the scenario to the end of the log."""
 
-    def __init__(self, configuration: Configuration, scenario: Scenario, log: EventLog) -> None:
-        """Put everything together; nothing has happened yet."""
+    def __init__(
+        self,
+        configuration: Configuration,
+        scenario: Scenario,
+        log: EventLog,
+        scripting: Scripting | None = None,
+    ) -> None:
+        """Put everything together; nothing has happened yet. `scripting`: how task scripts are run, if there are
+        any."""
         self.configuration = configuration
         self.scenario = scenario
         self.calendar = Calendar(scenario.for_ns)
@@ -68,6 +98,9 @@ class World:
         self._restarted = frozenset(
             name for fault in scenario.faults if fault.kind is Kind.RESTARTED for name in fault.nodes
         )
+        self._behaviours: dict[str, Behaviour] = {}
+        self._scripting = scripting
+        self.scripts = None if scripting is None else ScriptDriver(self, scripting.show, scripting.read_file)
         self._effects: dict[type, Callable[[Node, Any], None]] = {
             Transmit: self.network.send,
             Commit: self._commit,
@@ -79,9 +112,11 @@ class World:
             Notice: self._notice,
             Answer: self._answer,
             Idle: self._is_idle,
-            Prepare: self._prepare,
-            React: self._react,
+            Prepare: self._to_scripts,
+            React: self._to_scripts,
         }
+        if self.scripts is not None:
+            self._effects |= self.scripts.effects
         self._build()
         self.faults = Faults(self)
         self.faults.plan(scenario.faults)
@@ -96,21 +131,42 @@ class World:
         self.log.add(header)
         scheduler = self._add_node(SCHEDULER, TURN)
         controller = self._add_node(CONTROLLER, MATCH)
-        network = self.scenario.network
-        for name in (LOCAL, *slots):
-            node = self._add_node(name, TURN)
-            times = cluster.local_times if name == LOCAL else cluster.times
-            self.systems[name] = System(node, self.calendar, self.log, self.weather, KEEPERS, times.lease_ns)
-            host = self.scenario.hosts.get(name, Host())
-            self.systems[name].slowness = 1.0 / host.speed
-            self.systems[name].processes_max = host.processes_max
+        self._add_machine(LOCAL)
         self._add_link(scheduler, self.nodes[LOCAL], LOCAL, 0, 0)
-        self._add_link(scheduler, controller, CONTROLLER, network.controller_ns, 0)
-        for name in slots:
-            host = self.scenario.hosts.get(name, Host())
-            latency = network.latency_ns if host.latency_ns is None else host.latency_ns
-            jitter = network.jitter_ns if host.jitter_ns is None else host.jitter_ns
-            self._add_link(controller, self.nodes[name], name, latency, jitter)
+        self._add_link(scheduler, controller, CONTROLLER, self.scenario.network.controller_ns, 0)
+        for name in (*slots, *self.configuration.language.hosts):
+            if name not in self.systems:
+                self._add_host(name)
+
+    def _add_machine(self, name: str) -> None:
+        """A host's computer: its node and its operating system."""
+        cluster = self.configuration.cluster
+        node = self._add_node(name, TURN)
+        times = cluster.local_times if name == LOCAL else cluster.times
+        system = System(node, self.calendar, self.log, self.weather, KEEPERS, times.lease_ns)
+        host = self.scenario.hosts.get(name, Host())
+        system.slowness = 1.0 / host.speed
+        system.processes_max = host.processes_max
+        self.systems[name] = system
+
+    def _add_host(self, name: str) -> None:
+        """A computer of the controller's, and the wire to it."""
+        self._add_machine(name)
+        host, network = self.scenario.hosts.get(name, Host()), self.scenario.network
+        latency = network.latency_ns if host.latency_ns is None else host.latency_ns
+        jitter = network.jitter_ns if host.jitter_ns is None else host.jitter_ns
+        self._add_link(self.nodes[CONTROLLER], self.nodes[name], name, latency, jitter)
+
+    def size_host(self, name: str, slots: int, more: bool) -> None:
+        """A script adds a host (to the controller's table): its computer is there from now on, if it was not before."""
+        known = self._slots.get(name)
+        if known is not None and not more:
+            return  # the controller will refuse it
+        self._slots[name] = (known or 0) + slots
+        self.log.add(Sized(self.calendar.now, name, self._slots[name]))
+        if name not in self.systems:
+            self._add_host(name)
+            self.boot_host(name)
 
     def _downlink_of(self, link: Link) -> Downlink | None:
         """What the superior believes of a link; None: it knows no such subordinate."""
@@ -147,7 +203,12 @@ class World:
         self.start_node(CONTROLLER)
         self.start_node(SCHEDULER)
         self.calendar.run_to_end()
-        self.log.add(Finished(self.scenario.for_ns))
+        self.log.add(Finished(self.calendar.now if self._left else self.scenario.for_ns))
+
+    @property
+    def _left(self) -> bool:
+        """Whether a script ended the simulation before its time."""
+        return self.scripts is not None and self.scripts.status is not None
 
     # lives
 
@@ -175,12 +236,54 @@ class World:
             machine = Controller(node.epoch, now, cluster, restored.controller if restored else None)
         else:
             tasks = self.configuration.tasks
-            machine = Scheduler(node.epoch, now, cluster, tasks, restored.scheduler if restored else None)
+            known = restored.scheduler if restored else None
+            machine = Scheduler(node.epoch, now, cluster, tasks, known, self._behaviours)
         node.start(machine)
         self._tell_wall_clock(node)
         if name == SCHEDULER:
+            self._start_scripts()
             self.network.keep(self.network.links[SCHEDULER, LOCAL])
         self.network.keep(self.network.links[SCHEDULER, CONTROLLER])
+
+    def _start_scripts(self) -> None:
+        """The script machine lives and dies with the scheduler. While its files are read nothing is spawned and no end
+        is reacted to; they say when to begin."""
+        if self._scripting is None:
+            return
+        settings = self.configuration.language
+        if settings.scripts:
+            order = OrderIntake(0, IntakeVerb.HALT, "its scripts have not said `run`", lasting=False)
+            self.nodes[SCHEDULER].receive(order)
+        node = self.nodes.get(SCRIPTS) or self._add_node(SCRIPTS, TURN)
+        node.epoch += 1
+        now = node.clock.read(self.calendar.now)
+        self._behaviours.clear()
+        machine = self._scripting.factory(
+            now,
+            directory=self.configuration.directory,
+            seed=self.scenario.seed,
+            machines=self._machines,
+            behaviours=self._behaviours,
+            settings=settings,
+            tasks=self.configuration.tasks,
+            environment={"HOME": "/", "PID": "1"},
+        )
+        node.start(machine)
+        self._tell_wall_clock(node)
+        for number, path in enumerate(settings.scripts, 1):
+            node.receive(RunFile(MAIN_SESSION, number, path))
+
+    def _machines(self) -> Machines | None:
+        """What scripts may look at."""
+        scheduler, controller = self.nodes[SCHEDULER], self.nodes[CONTROLLER]
+        local = self.nodes[LOCAL]
+        if not isinstance(scheduler.machine, Scheduler) or not isinstance(controller.machine, Controller):
+            return None
+        agent = local.machine if isinstance(local.machine, Agent) else None
+        true_ns = self.calendar.now
+        return Machines(
+            scheduler.machine, controller.machine, agent, scheduler.clock.read(true_ns), local.clock.read(true_ns)
+        )
 
     def _start_agent(self, name: str) -> None:
         node, system = self.nodes[name], self.systems[name]
@@ -190,7 +293,7 @@ class World:
         self.log.add(Life(self.calendar.now, name, node.epoch))
         keepers = tuple(keeper.index for keeper in system.keepers)
         times = cluster.local_times if name == LOCAL else cluster.times
-        slots = self._slots[name]
+        slots = self._slots.get(name, 1)
         node.start(Agent(name, node.epoch, now, slots, times, keepers, system.remembers or node.epoch))
         system.remembers = system.remembers or node.epoch
         self._tell_wall_clock(node)
@@ -209,6 +312,8 @@ class World:
         for link in self.network.of_node.get(name, ()):
             self.network.unvouch(link)
         node.stop()
+        if name == SCHEDULER and SCRIPTS in self.nodes:
+            self.nodes[SCRIPTS].stop()
         for link in self.network.of_node.get(name, ()):
             self.network.disconnect(link, reason, tell_superior=True)
 
@@ -230,7 +335,7 @@ class World:
 
     # effects
 
-    def _carry_out(self, node: Node, effects: list[Effect]) -> None:
+    def _carry_out(self, node: Node, effects: Sequence[Any]) -> None:
         table = self._effects
         for effect in effects:
             table[type(effect)](node, effect)
@@ -281,21 +386,27 @@ class World:
     def _notice(self, node: Node, effect: Notice) -> None:
         self.log.add(Noticed(self.calendar.now, node.name, effect.level, effect.about, effect.text))
 
+    def notice(self, name: str, notice: Notice) -> None:
+        """A notice of the node `name`."""
+        self._notice(self.nodes[name], notice)
+
     def _answer(self, node: Node, effect: Answer) -> None:
-        self.answers.append(effect)
+        if effect.request < 0:
+            self.calendar.call_after(0, REPLY, lambda: self.nodes[SCRIPTS].receive(effect))
+        elif effect.request > 0:
+            self.answers.append(effect)
 
     def _is_idle(self, node: Node, effect: Idle) -> None:
         self.idle = True
 
-    def _prepare(self, node: Node, effect: Prepare) -> None:
-        refusal = "scripts are not simulated"
-        self.calendar.call_after(
-            0, REPLY, lambda: node.receive(Prepared(effect.task, effect.number, Skip(refusal), refusal))
-        )
-
-    def _react(self, node: Node, effect: React) -> None:
-        self.calendar.call_after(
-            0,
-            REPLY,
-            lambda: node.receive(Reacted(effect.job, effect.attempt, NO_REACTION, "scripts are not simulated")),
-        )
+    def _to_scripts(self, node: Node, effect: Prepare | React) -> None:
+        if SCRIPTS in self.nodes:
+            self.calendar.call_after(0, REPLY, lambda: self.nodes[SCRIPTS].receive(effect))
+            return
+        refusal = "this simulation runs no scripts"
+        answer: Prepared | Reacted
+        if isinstance(effect, Prepare):
+            answer = Prepared(effect.task, effect.number, Skip(refusal), refusal)
+        else:
+            answer = Reacted(effect.job, effect.attempt, NO_REACTION, refusal)
+        self.calendar.call_after(0, REPLY, lambda: node.receive(answer))
