@@ -13,10 +13,11 @@ from model.job import HostWish, Wait
 from model.windows import Window, contradiction, never_opens
 from shell.config.conversion import calendars_of, channel_times, make_wish, window_parts
 from shell.config.ends import parse_end
-from shell.config.problems import KeyPath, Problem
+from shell.config.problems import KeyPath, Problem, Spot, dotted
 from shell.config.reading import Document
 from shell.config.sections import ConfigurationSection, HandlerSection, TaskSection, TaskSettings
 from shell.hostset import HOSTS_MAX, expand
+from shell.language.parsing import parse
 from shell.wording import nearest
 
 LOCAL_SLOTS = 2
@@ -41,6 +42,8 @@ class Checks:
 
     def run(self) -> None:
         """Check everything."""
+        if not self.sections.tasks and not self.sections.scripts and self._known(("tasks",), ("scripts",)):
+            self._wrong(("tasks",), "expects at least one task, or `scripts:` that define some")
         self._hosts()
         self._times()
         self._windows(("defaults",), self.sections.defaults)
@@ -52,6 +55,8 @@ class Checks:
             self._command(path, task)
             self._variables(path, task)
             self._wish(path, task)
+            if task.prepare is not None:
+                self._script((*path, "prepare"), task.prepare)
         self._sources()
 
     def _wrong(self, path: KeyPath, message: str, *, key: bool = False) -> None:
@@ -143,13 +148,26 @@ class Checks:
             self._wrong((*path, "notify"), f"notifier {handler.notify} is not defined{hint}")
         if handler.run is not None and not (handler.run and handler.run[0]):
             self._wrong((*path, "run"), "the command is empty")
+        if handler.script is not None:
+            said = (*path, "script")
+            self._script(said if self.document.position(said) is not None else path, handler.script)
+
+    def _script(self, path: KeyPath, text: str) -> None:
+        """Statements of the task language: their blocks must close."""
+        first_line = script_line(self.document, path, text)
+        line = self.document.lines[first_line - 1] if "\n" in text else ""
+        indentation = len(line) - len(line.lstrip())
+        for problem in parse(text, self.document.name, first_line=first_line).problems:
+            hint = f"; {problem.hint}" if problem.hint else ""
+            spot = Spot(problem.at.line, problem.at.column + indentation)
+            self.problems.append(Problem(spot, dotted(path), f"{problem.text}{hint}"))
 
     # tasks
 
     def _command(self, path: KeyPath, task: TaskSection) -> None:
         if not self._known((*path, "command"), (*path, "call")):
             return
-        if task.command is None and task.call is None:
+        if task.command is None and task.call is None and task.prepare is None:
             self._wrong(path, "has neither command nor call", key=True)
         elif task.command is not None and task.call is not None:
             self._wrong((*path, "call"), "has both command and call; one of them", key=True)
@@ -159,6 +177,8 @@ class Checks:
             self._wrong((*path, "arguments"), "arguments belong to call; a command has them in its own list", key=True)
 
     def _variables(self, path: KeyPath, task: TaskSection) -> None:
+        if task.prepare is not None:
+            return  # any variable of the scripts may stand there
         block = () if task.block is None else (*task.block.before, *task.block.after)
         places = {
             "command": task.command or (),
@@ -231,6 +251,12 @@ class Checks:
                 self._wrong(path, f"there is no task {source}{nearest(source, sorted(tasks))}")
             elif circle and name == min(circle):  # once for each circle
                 self._wrong(path, f"the tasks wait for each other in a circle: {' <- '.join(circle)}")
+
+
+def script_line(document: Document, path: KeyPath, text: str) -> int:
+    """The line of the file on which the script at `path` begins: a block scalar begins below its key."""
+    spot = document.nearest(path)
+    return spot.line + 1 if "\n" in text else spot.line
 
 
 def _circle(upstream: dict[str, str], start: str) -> list[str]:

@@ -6,7 +6,7 @@ Everything else that a task says replaces what `defaults` say.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC
 from pathlib import Path
 from typing import TypeVar
@@ -16,6 +16,7 @@ from model.configuration import (
     ClusterDefinition,
     Configuration,
     HostDefinition,
+    LanguageSettings,
     Link,
     Notifier,
     OnExit,
@@ -36,6 +37,8 @@ from model.task import (
 )
 from model.windows import Calendar, Window
 from shell.config.ends import parse_end
+from shell.config.problems import KeyPath
+from shell.config.script_file import with_what_is_known
 from shell.config.sections import (
     BlockSection,
     ChannelSection,
@@ -72,28 +75,49 @@ def said(*choices: T | None, otherwise: T) -> T:
     return next((choice for choice in choices if choice is not None), otherwise)
 
 
-def make_configuration(sections: ConfigurationSection, path: Path, digest: str) -> Configuration:
+LineOf = Callable[[KeyPath, str], int]
+"""The line of the file on which a script's text begins."""
+
+
+def make_configuration(sections: ConfigurationSection, path: Path, digest: str, line_of: LineOf) -> Configuration:
     """The whole file. The sections must have passed `checks.py`."""
     cluster = _cluster(sections.cluster)
     calendars = calendars_of(sections)
     return Configuration(
         path=str(path),
         directory=str(path.parent),
-        tasks=tuple(_task(name, task, sections, calendars) for name, task in sections.tasks.items()),
+        tasks=tuple(_task(name, task, sections, calendars, line_of) for name, task in sections.tasks.items()),
         cluster=cluster,
         notifiers=tuple(Notifier(name, notifier.command) for name, notifier in sections.notify.items()),
         on_exit=OnExit(said(sections.shutdown.on_exit, otherwise=CONFIGURATION.on_exit.value)),
         keep_for_ns=said(sections.shutdown.keep_for, otherwise=CONFIGURATION.keep_for_ns),
+        language=_language(sections, path.parent),
         digest=digest,
     )
 
 
+def _language(sections: ConfigurationSection, directory: Path) -> LanguageSettings:
+    settings = LanguageSettings(
+        scripts=tuple(str(directory / name) for name in sections.scripts),
+        controller_timeout_ignored=sections.language.controller_timeout == "ignore",
+        jitter=said(sections.language.jitter, otherwise=0.0),
+    )
+    return with_what_is_known(settings, directory) if settings.scripts else settings
+
+
 def _task(
-    name: str, task: TaskSection, sections: ConfigurationSection, calendars: Mapping[str, Calendar]
+    name: str,
+    task: TaskSection,
+    sections: ConfigurationSection,
+    calendars: Mapping[str, Calendar],
+    line_of: LineOf,
 ) -> TaskDefinition:
     defaults = sections.defaults
     windows = said(task.windows, defaults.windows, otherwise=())
-    handlers = {parse_end(end): handler for settings in (defaults, task) for end, handler in settings.on.items()}
+    handlers: dict[str, Handler] = {}
+    for path, settings in ((("defaults",), defaults), (("tasks", name), task)):
+        for end, handler in settings.on.items():
+            handlers[parse_end(end)] = _handler(parse_end(end), handler, (*path, "on", end), line_of)
     return TaskDefinition(
         name=name,
         command=task.command or (),
@@ -116,8 +140,10 @@ def _task(
         retry=_retry(task.retry or defaults.retry),
         lost_reruns=said(task.when_lost, defaults.when_lost, otherwise=("report", 0))[1],
         silent_grace_ns=task.silent_grace or defaults.silent_grace,
-        handlers=tuple(_handler(end, handler) for end, handler in handlers.items()),
+        handlers=tuple(handlers.values()),
         active=said(task.active, defaults.active, otherwise=True),
+        prepare=task.prepare or "",
+        prepare_line=line_of(("tasks", name, "prepare"), task.prepare) if task.prepare else 1,
     )
 
 
@@ -184,13 +210,16 @@ def _retry(section: RetrySection | None) -> Retry | None:
     )
 
 
-def _handler(end: str, handler: HandlerSection) -> Handler:
+def _handler(end: str, handler: HandlerSection, path: KeyPath, line_of: LineOf) -> Handler:
+    script = handler.script or ""
     return Handler(
         match=end,
         retry=_retry(handler.retry),
         run=handler.run or (),
         notify=handler.notify or "",
         disable=handler.disable,
+        script=script,
+        script_line=line_of(path, script) if script else 1,
     )
 
 
@@ -226,6 +255,7 @@ def window_parts(
             calendar=None if section.calendar is None else calendars[section.calendar],
             exclude=section.exclude,
             text=_window_text(section),
+            jobs_max=section.jobs or 0,
         )
         for first, last in ranges
     )

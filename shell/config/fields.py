@@ -254,19 +254,6 @@ class Counted:
 
 
 @dataclass(frozen=True)
-class NotYet:
-    """A key that a later release understands: any value is an error that says so."""
-
-    sentence: str
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
-        return core_schema.no_info_plain_validator_function(self._validate)
-
-    def _validate(self, _value: object) -> None:
-        raise ValueError(self.sentence)
-
-
-@dataclass(frozen=True)
 class Checked(Scalar):
     """A word that a function must accept; the function raises `ValueError`."""
 

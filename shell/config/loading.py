@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model.configuration import Configuration
-from shell.config.checks import Checks
+from shell.config.checks import Checks, script_line
 from shell.config.conversion import make_configuration
 from shell.config.problems import InvalidConfiguration, KeyPath, Spot, show
 from shell.config.reading import Document, parse_file, parse_text
+from shell.config.script_file import is_script, load_script
 from shell.config.sections import ConfigurationSection
 from shell.config.validation import validate_partly
 
@@ -30,7 +31,10 @@ class LoadedConfiguration:
 
 
 def load(path: Path) -> LoadedConfiguration:
-    """Load a file. Raises `InvalidConfiguration` with every error in it; it is never half accepted."""
+    """Load a file: YAML, or a script of the task language. Raises `InvalidConfiguration` with every error in it; it is
+    never half accepted. (What is wrong with a script's statements shows when they run, or by `laulima validate`.)"""
+    if is_script(path):
+        return LoadedConfiguration(load_script(path), (), Document(str(path), "", ""))
     return _load(parse_file(path), path)
 
 
@@ -50,6 +54,7 @@ def _load(document: Document, path: Path) -> LoadedConfiguration:
         warnings = [show(document.name, warning, ()) for warning in sorted(set(checks.warnings))]
     if problems or sections is None:
         raise InvalidConfiguration(document.name, problems, document.lines, HINT)
-    return LoadedConfiguration(
-        make_configuration(sections, path.absolute(), document.digest), tuple(warnings), document
+    made = make_configuration(
+        sections, path.absolute(), document.digest, lambda place, text: script_line(document, place, text)
     )
+    return LoadedConfiguration(made, tuple(warnings), document)

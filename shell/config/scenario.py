@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, PlainValidator
+from pydantic import BeforeValidator, Field, PlainValidator
 
 import shell.config.loading as pipelines
 from model.configuration import Configuration
@@ -22,22 +22,33 @@ from shell.config.problems import InvalidConfiguration, KeyPath, Problem
 from shell.config.reading import Document, parse_file, parse_text
 from shell.config.scenario_faults import HINT, parse_fault
 from shell.config.scenario_values import durations, parse_comparison, parse_drift, positive, probability, sizes
+from shell.config.script_file import is_script
 from shell.config.validation import Section, validate
 from shell.config.window_text import parse_zone
 from shell.hostset import expand
 from shell.wording import nearest
 from sim.distributions import Constant, Distribution
-from sim.scenario import DAY, Expectation, Fault, Host, Items, Network, Scenario, TaskWeather
+from sim.scenario import DAY, Expectation, Fault, Host, Items, Network, Scenario, ShellStub, TaskWeather
 
 Durations = Annotated[Any, PlainValidator(durations)]
 Sizes = Annotated[Any, PlainValidator(sizes)]
 Probability = Annotated[float, Checked(expects="a probability from 0 to 1", check=probability)]
 Length = Annotated[int, Duration(0)]
 Text = Annotated[str, Word()]
+AnyText = Annotated[str, Word(empty=True)]
+Texts = Annotated[
+    tuple[AnyText, ...],
+    BeforeValidator(lambda value: [value] if isinstance(value, str) else value, json_schema_input_type=Any),
+]
 
 COUNTS = ("made", "final", "open", "attempts", "retries")
 """What may be expected besides outcomes."""
 START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def _stub(value: object) -> object:
+    """A text or a list of texts where a stub is expected is its output."""
+    return {"output": value} if isinstance(value, str | list) else value
 
 
 class NetworkSection(Section):
@@ -92,13 +103,30 @@ class TaskSection(Section):
     not_found: Annotated[bool, Flag()] = False
     """its command does not exist"""
     stdout: Sizes = Constant(0)
+    """how many bytes they print"""
     stderr: Sizes = Constant(0)
+    prints: Texts = ()
+    """what they print, for scripts that read it: a text, or a list (of the first job, the second, ...)"""
+    complains: Texts = ()
+    """the same for their errors"""
     before: Durations = Constant(0)
     """how long after the making of a job its `block: before` files are visible"""
     after: Durations = Constant(0)
     """how long after its end its `block: after` files are visible"""
     never_visible: Probability = 0.0
     items: ItemsSection | tuple[Text, ...] | None = None
+
+
+class StubSection(Section):
+    """What a shell line of a script answers."""
+
+    output: Texts = ()
+    """a text, or a list: of the first call, the second, ...; later calls get the last one"""
+    status: Annotated[int, Whole(0, 255)] = 0
+    takes: Durations = Constant(0)
+    failing: Probability = 0.0
+    """how probably it ends with `failing_status` instead"""
+    failing_status: Annotated[int, Whole(0, 255)] = 1
 
 
 class ScenarioSection(Section):
@@ -114,6 +142,12 @@ class ScenarioSection(Section):
     network: NetworkSection = NetworkSection()
     hosts: dict[str, HostSection] = Field(default_factory=dict)
     tasks: dict[Annotated[str, Name()], TaskSection] = Field(default_factory=dict)
+    commands: dict[
+        str, Annotated[StubSection, BeforeValidator(_stub, json_schema_input_type=Text | Texts | StubSection)]
+    ] = Field(default_factory=dict)
+    """what shell lines of scripts answer, by pattern (shell wildcards over the whole line; the first that matches)"""
+    files: dict[str, AnyText] = Field(default_factory=dict)
+    """texts of files that scripts read, by path"""
     faults: tuple[Text, ...] = ()
     """lines such as `node3 down 02:00-04:00`"""
     expect: dict[str, dict[str, Text]] = Field(default_factory=dict)
@@ -139,9 +173,10 @@ def load_rehearsal(file: Path, scenario: Path | None = None) -> LoadedScenario:
     """
     if scenario is not None:
         return _load(parse_file(scenario), scenario, file)
-    document = parse_file(file)
-    if "pipeline" in document.data:
-        return _load(document, file, None)
+    if not is_script(file):
+        document = parse_file(file)
+        if "pipeline" in document.data:
+            return _load(document, file, None)
     loaded = pipelines.load(file)
     world = Scenario(start_wall_ns=_wall_ns(START), digest="default")
     return LoadedScenario(loaded.configuration, world, START, loaded.warnings)
@@ -207,8 +242,8 @@ class _Maker:
         self._document = document
         self._sections = sections
         self._configuration = configuration
-        self._tasks = [task.name for task in configuration.tasks]
-        self._hosts = [host.name for host in configuration.cluster.hosts]
+        self._tasks = [*(task.name for task in configuration.tasks), *configuration.language.tasks]
+        self._hosts = [*(host.name for host in configuration.cluster.hosts), *configuration.language.hosts]
 
     def make(self) -> Scenario:
         """The scenario; what is wrong is in `problems`."""
@@ -222,6 +257,13 @@ class _Maker:
             network=Network(network.latency, network.jitter, network.controller, network.loss, network.doubling),
             hosts=self._make_hosts(),
             tasks=self._make_tasks(),
+            commands=tuple(
+                ShellStub(
+                    pattern, stub.output, stub.status, _as_distribution(stub.takes), stub.failing, stub.failing_status
+                )
+                for pattern, stub in sections.commands.items()
+            ),
+            files=dict(sections.files),
             faults=self._make_faults(),
             expect=self._make_expectations(),
             title=sections.title,
@@ -281,6 +323,8 @@ class _Maker:
             not_found=section.not_found,
             stdout_bytes=_as_distribution(section.stdout),
             stderr_bytes=_as_distribution(section.stderr),
+            stdout_texts=section.prints,
+            stderr_texts=section.complains,
             before=_as_distribution(section.before),
             after=_as_distribution(section.after),
             never_visible=section.never_visible,

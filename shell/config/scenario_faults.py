@@ -35,7 +35,7 @@ def parse_fault(text: str, start: datetime, configuration: Configuration) -> lis
     names, kind, rest = _head(words)
     at_ns, for_ns, rest = _when(rest, start)
     settings = _settings(rest)
-    hosts = [host.name for host in configuration.cluster.hosts]
+    hosts = [*(host.name for host in configuration.cluster.hosts), *configuration.language.hosts]
     return [
         Fault(kind, nodes, at_ns, for_ns, **settings)  # type: ignore[arg-type]
         for nodes in _places(names, kind, hosts)

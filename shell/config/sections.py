@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
-from pydantic.json_schema import SkipJsonSchema
 
 from model.job import SECOND
 from shell.config.ends import PATTERN as END_PATTERN
@@ -25,7 +24,6 @@ from shell.config.fields import (
     Flag,
     Fraction,
     Name,
-    NotYet,
     TimeOfDay,
     Whole,
     Word,
@@ -33,8 +31,6 @@ from shell.config.fields import (
 from shell.config.validation import Section
 from shell.config.window_text import DAYS_PATTERN, calendar_days, parse_dates, parse_days, parse_zone
 from shell.hostset import HostSetError, expand
-
-SCRIPTS_LATER = "scripts are not available yet; use command, retry, run, notify and disable"
 
 
 def _listed(value: object) -> object:
@@ -122,7 +118,6 @@ UnknownPolicy = Annotated[
     str | None,
     Choice(("wait", "fail", "elsewhere"), (("try", "there is nothing to try: expects one of wait, fail, elsewhere"),)),
 ]
-Script = Annotated[None, NotYet(SCRIPTS_LATER), SkipJsonSchema()]
 
 
 class PeriodsSection(Section):
@@ -194,12 +189,16 @@ class WindowSection(Section):
     """only on the dates of this calendar (`calendars`)"""
     exclude: Annotated[bool, Flag()] = False
     """true: no starts while it is open"""
+    jobs: Annotated[int | None, Whole(1, 1_000_000)] = None
+    """most jobs to start each time that it is open (default no limit)"""
 
     @model_validator(mode="after")
     def _some_length(self) -> WindowSection:
         opens, to = self.opens or 0, 86400 if self.to is None else self.to
         if opens == to % 86400 and (opens or self.to == 0):
             raise ValueError("from and to are the same time; for the whole day leave both out")
+        if self.exclude and self.jobs is not None:
+            raise ValueError("jobs counts what starts while the window is open; an excluding window starts nothing")
         return self
 
 
@@ -271,10 +270,9 @@ def _not_empty(values: tuple[Any, ...], sentence: str) -> tuple[Any, ...]:
     return values
 
 
-def _no_script(value: object) -> object:
-    if isinstance(value, str):
-        raise ValueError(SCRIPTS_LATER)
-    return value
+def _handler_script(value: object) -> object:
+    """Text where a handler is expected is its script."""
+    return {"script": value} if isinstance(value, str) else value
 
 
 class HandlerSection(Section):
@@ -288,9 +286,14 @@ class HandlerSection(Section):
     """tell this notifier (`notify` of the file)"""
     disable: Annotated[bool, Flag()] = False
     """true: start nothing more until a person releases the task"""
+    script: Text | None = None
+    """statements of the task language to run then"""
 
 
-Handlers = dict[EndKey, Annotated[HandlerSection, BeforeValidator(_no_script)]]
+Handlers = dict[
+    EndKey,
+    Annotated[HandlerSection, BeforeValidator(_handler_script, json_schema_input_type=Text | HandlerSection)],
+]
 LostPolicy = Annotated[tuple[str, int] | None, Counted(("report",), "rerun")]
 
 
@@ -345,7 +348,7 @@ class DefaultsSection(TaskSettings):
 
 
 class TaskSection(TaskSettings):
-    """One task. Exactly one of `command` and `call`."""
+    """One task. Exactly one of `command` and `call`; neither where `prepare` says the command."""
 
     command: Command | None = None
     """a list of words; $item, $job and $task are replaced, each word stays one argument, no shell"""
@@ -357,7 +360,8 @@ class TaskSection(TaskSettings):
     """a host, any or local, or a mapping with policies"""
     each: EachSection | None = None
     """one job for each item; $item stands for it"""
-    prepare: Script = None
+    prepare: Text | None = None
+    """statements of the task language to run before each job; `break` declines it"""
 
 
 class ChannelSection(Section):
@@ -437,14 +441,23 @@ class ShutdownSection(Section):
     """how long they may run on (default 24h)"""
 
 
+class LanguageSection(Section):
+    """How scripts of the task language are run."""
+
+    controller_timeout: Annotated[str | None, Choice(("limit", "ignore"))] = None
+    """`periods -timeout` of a script's task, for jobs on hosts: limit (default) their run time, or ignore it"""
+    jitter: Annotated[float | None, Fraction(0, 1)] = None
+    """each start of a script's task is late by up to this part of its exec period, by chance (default 0)"""
+
+
 class ConfigurationSection(Section):
     """The whole file."""
 
-    tasks: Annotated[
-        dict[Annotated[str, Name()], TaskSection],
-        AfterValidator(lambda tasks: tasks or _fail("expects at least one task")),
-    ]
+    tasks: dict[Annotated[str, Name()], TaskSection] = Field(default_factory=dict)
     """the tasks, each under its name"""
+    scripts: Annotated[tuple[Path, ...], BeforeValidator(_listed, json_schema_input_type=Path | tuple[Path, ...])] = ()
+    """script files of the task language, run in order at the start; jobs start when one of them says `run`"""
+    language: LanguageSection = LanguageSection()
     defaults: DefaultsSection = DefaultsSection()
     cluster: ClusterSection = ClusterSection()
     calendars: dict[Annotated[str, Name()], Calendar] = Field(default_factory=dict)
@@ -454,7 +467,3 @@ class ConfigurationSection(Section):
     notify: dict[Annotated[str, Name()], NotifierSection] = Field(default_factory=dict)
     """commands that tell somebody, each under its name; handlers refer to them"""
     shutdown: ShutdownSection = ShutdownSection()
-
-
-def _fail(sentence: str) -> Any:
-    raise ValueError(sentence)

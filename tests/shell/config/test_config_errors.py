@@ -68,8 +68,9 @@ IN_A_TASK = [
     ("environment: {A-B: 1}", "4:19   tasks.warp.environment.A-B", "not the name of an environment variable"),
     ("environment: {LAULIMA_JOB: 1}", "4:19   tasks.warp.environment.LAULIMA_JOB", "set by laulima"),
     ("environment: {A: [1]}", "4:22   tasks.warp.environment.A", "expects a word, not a list"),
-    ("prepare: |\n      break", "4:14   tasks.warp.prepare", "scripts are not available yet"),
-    ("on: {0: echo}", "4:13   tasks.warp.on.0", "scripts are not available yet"),
+    ("prepare: |\n      if (1)\n        break", "5:7   tasks.warp.prepare", "end"),
+    ("on:\n      0: |\n        echo ok\n        for i 0 3", "7:9   tasks.warp.on.0", "end"),
+    ("on: {0: {script: [echo]}}", "4:22   tasks.warp.on.0.script", "expects a word, not a list"),
     ("on: {timout: {}}", "4:10   tasks.warp.on.timout", "did you mean timeout?"),
     ("on: {3-1: {}}", "4:10   tasks.warp.on.3-1", "runs backwards"),
     ("on: {300: {}}", "4:10   tasks.warp.on.300", "from 0 to 255"),
@@ -105,6 +106,8 @@ IN_A_TASK = [
     ("windows: [{from: '25:00'}]", "4:22   tasks.warp.windows[0].from", "from 00:00 to 23:59:59"),
     ("windows: [{from: 18}]", "4:22   tasks.warp.windows[0].from", "time of day such as 18:00"),
     ("windows: [{from: '18:00', to: '18:00'}]", "4:15   tasks.warp.windows[0]", "the same time"),
+    ("windows: [{jobs: 0}]", "4:22   tasks.warp.windows[0].jobs", "from 1 to 1000000"),
+    ("windows: [{jobs: 2, exclude: true}]", "4:15   tasks.warp.windows[0]", "starts nothing"),
     ("windows: [{zone: Berlin}]", "4:22   tasks.warp.windows[0].zone", "did you mean Europe/Berlin?"),
     ("windows: [{zone: Europe/Berlni}]", "4:22   tasks.warp.windows[0].zone", "did you mean Europe/Berlin?"),
     ("windows: [{zone: ../../etc/passwd}]", "4:22   tasks.warp.windows[0].zone", "not a time zone"),
@@ -126,7 +129,7 @@ def test_a_mistake_in_a_task(line: str, place: str, sentence: str) -> None:
 
 
 ANYWHERE = [
-    ("", "1:1   tasks", "is missing"),
+    ("", "1:1   tasks", "at least one task, or `scripts:`"),
     ("tasks: {}\n", "1:8   tasks", "at least one task"),
     ("tasks:\n", "1:1   tasks", "but is empty"),
     ("tasks: {a: {host: local}}\n", "1:9   tasks.a", "neither command nor call"),

@@ -1,0 +1,103 @@
+"""A configuration out of a script file of the task language alone, and what can be known of scripts without running
+them.
+
+A script says its tasks and hosts when it runs; everything else is as a configuration file without a word would have it,
+but for the local slots: a script's local jobs have no limit of their own (`npending` limits them).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from hashlib import blake2b
+from pathlib import Path
+
+from msgspec import structs
+
+from model.configuration import ClusterDefinition, Configuration, LanguageSettings
+from model.errors import ConfigurationError
+from shell.language.parsing import parse
+from shell.language.tree import Body, Line, Statement, TaskBlock
+
+LOCAL_SLOTS = 1000
+"""Local jobs at once; more of them wait."""
+YAML_SUFFIXES = (".yaml", ".yml")
+FILES_MAX = 1000
+"""Files of scripts that are looked at, loaded ones included."""
+
+
+def is_script(path: Path) -> bool:
+    """Whether the file is a script of the task language (anything that is not called YAML)."""
+    return path.suffix.lower() not in YAML_SUFFIXES
+
+
+def load_script(path: Path, settings: LanguageSettings | None = None) -> Configuration:
+    """The configuration that runs the script `path`. Relative paths of jobs start in the working directory, as the
+    script's own do. Raises `ConfigurationError` when the file cannot be read."""
+    text = read_script(path)
+    language = structs.replace(settings or LanguageSettings(), scripts=(str(path.absolute()),))
+    return Configuration(
+        path=str(path),
+        directory=str(Path.cwd()),
+        cluster=ClusterDefinition(local_slots=LOCAL_SLOTS),
+        language=with_what_is_known(language, Path.cwd()),
+        digest=blake2b(text.encode(), digest_size=16).hexdigest(),
+    )
+
+
+def read_script(path: Path) -> str:
+    """Its text. Raises `ConfigurationError`."""
+    try:
+        return path.read_bytes().decode("utf-8", "surrogateescape").encode("utf-8", "replace").decode()
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}", "laulima run FILE") from error
+
+
+def with_what_is_known(language: LanguageSettings, directory: Path) -> LanguageSettings:
+    """The settings with the hosts and tasks that the scripts name literally; files that they load are looked at,
+    too."""
+    hosts: dict[str, None] = {}
+    tasks: dict[str, None] = {}
+    seen: set[Path] = set()
+    waiting = [directory / name for name in language.scripts]
+    while waiting and len(seen) < FILES_MAX:
+        path = waiting.pop().resolve()
+        if path in seen or not path.is_file():
+            continue
+        seen.add(path)
+        for statement in _all_statements(parse(read_script(path), str(path)).body):
+            words = _words(statement)
+            if isinstance(statement, TaskBlock):
+                tasks.update(dict.fromkeys(words[1:2]))
+            elif words[:3] == ["controller", "host", "add"] or words[:2] == ["host", "add"]:
+                hosts.update(dict.fromkeys(words[words.index("add") + 1 :][:1]))
+            elif words[:1] in (["input"], ["module"]) and len(words) == 2:
+                waiting += [directory / words[1], path.parent / words[1]]
+    return structs.replace(language, hosts=tuple(hosts), tasks=tuple(tasks))
+
+
+def _words(statement: Statement) -> list[str]:
+    """The words of a line without variables; else none."""
+    if isinstance(statement, TaskBlock):
+        return [] if "$" in statement.arguments else ["task", *statement.arguments.split()]
+    if isinstance(statement, Line) and "$" not in statement.text:
+        return statement.text.replace('"', "").split()
+    return []
+
+
+def _all_statements(body: Body) -> Iterator[Statement]:
+    """Every statement, those inside blocks as well."""
+    waiting = list(reversed(body))
+    while waiting:
+        statement = waiting.pop()
+        yield statement
+        for name in ("statement", "otherwise", "then", "body"):
+            inner = getattr(statement, name, None)
+            if inner is not None:
+                waiting += reversed(inner) if isinstance(inner, tuple) else [inner]
+
+
+def has_scripts(configuration: Configuration) -> bool:
+    """Whether anything of the configuration is written in the task language."""
+    return bool(configuration.language.scripts) or any(
+        task.prepare or any(handler.script for handler in task.handlers) for task in configuration.tasks
+    )
