@@ -110,6 +110,16 @@ class TaskChanged(Struct, frozen=True, array_like=True, tag="task changed", gc=F
     for_ns: int = 0
 
 
+class WindowCounted(Struct, frozen=True, array_like=True, tag="window counted", gc=False):
+    """So many jobs a task has made in the opening of a window (`windows.counted_as`) that began on this day. Goes
+    before the record of the job itself."""
+
+    task: str
+    window: str
+    day: int
+    jobs: int
+
+
 class HostChanged(Struct, frozen=True, array_like=True, tag="host changed", gc=False):
     """A person's order about a host (the verb of `events.HostVerb`)."""
 
@@ -138,6 +148,7 @@ Record = (
     | ItemsFound
     | ItemsGone
     | TaskChanged
+    | WindowCounted
     | HostChanged
     | IntakeChanged
 )

@@ -25,6 +25,7 @@ from model.records import (
     JobHeld,
     Record,
     TaskChanged,
+    WindowCounted,
 )
 
 
@@ -74,6 +75,8 @@ class RestoredTask(Struct):
     """every item that is known: True when it was given out"""
     finished: dict[str, None] = {}
     """items whose job is final"""
+    openings: dict[str, tuple[int, int]] = {}
+    """`windows.Counts`"""
     held: str = ""
     faulted: str = ""
     deleted: bool = False
@@ -102,7 +105,7 @@ class Fold:
         """The task's part, made when it is first heard of."""
         found = self.scheduler.tasks.get(name)
         if found is None:
-            found = self.scheduler.tasks[name] = RestoredTask(items={}, finished={})
+            found = self.scheduler.tasks[name] = RestoredTask(items={}, finished={}, openings={})
         return found
 
     def add(self, record: Record) -> None:
@@ -181,6 +184,8 @@ class Fold:
         elif isinstance(record, TaskChanged):
             task = self.task(record.task)
             task.held, task.faulted, task.deleted = record.held, record.faulted, record.deleted
+        elif isinstance(record, WindowCounted):
+            self.task(record.task).openings[record.window] = (record.day, record.jobs)
         elif isinstance(record, HostChanged):
             self.controller.hosts.append(record)
         elif isinstance(record, IntakeChanged):

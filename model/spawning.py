@@ -13,12 +13,12 @@ from model.effects import AskSource, Commit, Effect, Notice, Prepare
 from model.events import Prepared, SourceAnswered
 from model.explain import Explanation, Reason
 from model.job import SECOND, JobSpec
-from model.records import ItemsFound, ItemsGone, TaskChanged
+from model.records import ItemsFound, ItemsGone, TaskChanged, WindowCounted
 from model.restored import RestoredTask
 from model.task import DoneSource, FilesSource, LinesSource, Missed, TaskDefinition
 from model.task_state import TaskState
 from model.timers import Timers
-from model.windows import is_open, next_change, opens, why_closed
+from model.windows import counted, is_open, may_make, next_make, opens_at, why_closed, why_none_left
 
 MISSED_MAX = 1000
 """Most starts that `missed: all` makes up for at once."""
@@ -77,6 +77,7 @@ class Spawning:
                 continue
             task.made, task.done, task.failed = old.made, old.done, old.failed
             task.held, task.faulted, task.deleted = old.held, old.faulted, old.deleted
+            task.openings = dict(old.openings)
             task.known = {item: item in old.finished for item in old.items}
             task.items.extend(item for item, given in old.items.items() if not given)
             if old.last_due_ns is not None and not task.sourced:
@@ -185,16 +186,30 @@ class Spawning:
             return Reason.INACTIVE, "active: false in the configuration", None
         if definition.windows:
             wall = now + self.wall_offset_ns
-            if not is_open(definition.windows, wall):
-                change = next_change(definition.windows, wall)
-                text = f"{opens(definition.windows, wall)} ({why_closed(definition.windows, wall)})"
-                return Reason.WINDOW, text, None if change is None else change - self.wall_offset_ns
+            if not may_make(definition.windows, wall, task.openings):
+                return self._closed(task, wall)
         limit = task.limit_reached
         if limit is not None:
             return (*limit, None)
         if task.preparing is not None:
             return Reason.BEHAVIOUR, "its preparation runs", None
         return None
+
+    def _closed(self, task: TaskState, wall: int) -> tuple[Reason, str, int | None]:
+        windows = task.definition.windows
+        change = next_make(windows, wall, task.openings)
+        why = why_none_left(windows, wall, task.openings) if is_open(windows, wall) else why_closed(windows, wall)
+        text = f"{opens_at(windows, wall, change)} ({why})"
+        return Reason.WINDOW, text, None if change is None else change - self.wall_offset_ns
+
+    def _count_in_windows(self, task: TaskState, now: int) -> None:
+        """A job is about to be made: the open windows that count have one more, also after a restart."""
+        windows = task.definition.windows
+        if not windows:
+            return
+        for window, (day, jobs) in counted(windows, now + self.wall_offset_ns, task.openings).items():
+            task.openings[window] = (day, jobs)
+            self._effects.append(Commit(WindowCounted(task.definition.name, window, day, jobs)))
 
     def _block(self, task: TaskState, due_ns: int, now: int) -> bool:
         """Note why the task spawns nothing at this due time, if so."""
@@ -341,10 +356,13 @@ class Spawning:
     def _take_answer(self, task: TaskState, answer: JobSpec | Skip, item: str | None, due_ns: int, now: int) -> bool:
         if isinstance(answer, Skip):
             task.skipped[answer.reason] += 1
+            task.last_skip = answer.reason
             if item is not None:
                 task.items.appendleft(item)
             return False
         task.last_made_ns = now
+        task.last_skip = ""
+        self._count_in_windows(task, now)
         self._make_job(task, answer, due_ns, now)
         return True
 
@@ -429,6 +447,9 @@ class Spawning:
             return Explanation(Reason.NO_ITEM, text, task.since_ns, None, (f"{source.task} finishes an item",))
         if task.sourced:
             return Explanation(Reason.NO_ITEM, "its source showed nothing new", task.since_ns, task.due_ns)
+        if task.last_skip:
+            text = f"made no job when it was asked last: {task.last_skip}"
+            return Explanation(Reason.SKIPPED, text, task.since_ns, task.due_ns)
         return Explanation(Reason.PERIOD, "waits for its next due time", task.since_ns, task.due_ns)
 
 

@@ -34,7 +34,9 @@ class TaskState:
         "items",
         "known",
         "last_made_ns",
+        "last_skip",
         "made",
+        "openings",
         "preparing",
         "running",
         "settled",
@@ -66,6 +68,10 @@ class TaskState:
         self.settled = 0
         """answers of the source in a row that brought nothing new"""
         self.last_made_ns: int | None = None
+        self.openings: dict[str, tuple[int, int]] = {}
+        """jobs made in the last openings of its windows (`windows.Counts`)"""
+        self.last_skip = ""
+        """why its behaviour made no job when it was asked last; empty: it made one, or was not asked yet"""
         self.held = ""
         self.held_until_ns: int | None = None
         self.faulted = ""

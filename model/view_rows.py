@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from model.agent import Agent
 from model.channel import LinkState
@@ -22,6 +22,8 @@ from model.scheduler import Scheduler
 from model.task_state import TaskState
 from model.views import ExecutorRow, ExplanationView, HistoryRow, HostRow, JobRow, Status, TaskRow
 
+SKIPS_SHOWN = 10
+"""Reasons for which a task made no job, the commonest ones."""
 REASONS_SAMPLED = 64
 """Waiting jobs of a task that are asked why, for the task's own line."""
 
@@ -152,7 +154,7 @@ def _task_row(machines: Machines, name: str, task: TaskState, waiting: list[Sche
 
 
 def _next_at(task: TaskState, found: Explanation, offset_ns: int) -> int | None:
-    if found.reason in (Reason.PERIOD, Reason.NO_ITEM) and task.polls:
+    if found.reason in (Reason.PERIOD, Reason.SKIPPED, Reason.NO_ITEM) and task.polls:
         return task.due_ns + offset_ns
     return None if found.until_ns is None else found.until_ns + offset_ns
 
@@ -263,7 +265,9 @@ def explain_task(machines: Machines, name: str) -> ExplanationView | None:
     for job in waiting[:REASONS_SAMPLED]:
         nearest = explain_chain(machines, job)[0]
         seen.setdefault(nearest.text, nearest)
-    return _view(f"task {name}", _TASK_WORDS.get(found.reason, "on"), [*chain, *seen.values()], machines.now_ns)
+    view = _view(f"task {name}", _TASK_WORDS.get(found.reason, "on"), [*chain, *seen.values()], machines.now_ns)
+    skipped = machines.scheduler.spawning.tasks[name].skipped.most_common(SKIPS_SHOWN)
+    return structs.replace(view, story=tuple(f"{count} x no job: {reason}" for reason, count in skipped))
 
 
 def explain_host(machines: Machines, name: str) -> ExplanationView | None:

@@ -15,7 +15,7 @@ are worked out once, with integers only, and remembered; every question is then 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import lru_cache
 
@@ -34,6 +34,7 @@ YEARS = range(1900, 2201)
 _PIECE_DAYS = 28
 _PIECE_S = _PIECE_DAYS * DAY_S
 _PIECES_REMEMBERED = 16_384
+_STEPS_MAX = 1000
 _YEAR_DAYS = 400
 """Longer than a year: whatever depends on weekdays and daylight saving alone shows itself within it."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -81,6 +82,8 @@ class Window(Struct, frozen=True, cache_hash=True):
     """it forbids while it is open, whatever others allow"""
     text: str = ""
     """as written, for people"""
+    jobs_max: int = 0
+    """most jobs in one opening; 0: no limit. Means nothing for an excluding window."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.from_s < DAY_S:
@@ -95,6 +98,8 @@ class Window(Struct, frozen=True, cache_hash=True):
         for day in (self.first, self.last):
             if day is not None:
                 _check_year(day)
+        if self.jobs_max < 0:
+            raise ConfigurationError(f"{self.jobs_max} jobs in one opening are too few", "1 or more, or 0: no limit")
 
     @property
     def closes_s(self) -> int:
@@ -151,13 +156,113 @@ def opens(windows: tuple[Window, ...], wall_ns: int) -> str:
     days. In the zone of the first window, for that is the clock by which the person wrote. Empty when it is open."""
     if is_open(windows, wall_ns):
         return ""
-    change = next_change(windows, wall_ns)
+    return opens_at(windows, wall_ns, next_change(windows, wall_ns))
+
+
+def opens_at(windows: tuple[Window, ...], wall_ns: int, change: int | None) -> str:
+    """The same, of an instant that is known (None: there is none)."""
     if change is None:
         return f"does not open within {HORIZON_DAYS // 366} years"
     zone = windows[0].zone
     then, now = _reading(zone, change // SECOND), _reading(zone, wall_ns // SECOND)
     day = f"{then:%a}" if then - now < timedelta(days=6) else f"{then:%Y-%m-%d}"
     return f"opens {day} {then:%H:%M:%S}" if then.second else f"opens {day} {then:%H:%M}"
+
+
+# jobs counted in each opening
+
+Counts = Mapping[str, tuple[int, int]]
+"""What was made in the last opening of each window that counts its jobs: `counted_as(window)` -> (the day on which it
+opened, jobs). A day is a proleptic ordinal of the window's zone: an hour that the clock repeats is the same opening."""
+
+
+def opened_on(window: Window, wall_ns: int) -> int | None:
+    """The day (a proleptic ordinal in its zone) on which the opening that lasts at this wall time began; the latest one
+    where several do. None: it is closed."""
+    second = wall_ns // SECOND
+    shown = second + _offset(window.zone, second)
+    today = _EPOCH_ORDINAL + shown // DAY_S
+    first = date.fromordinal(today - (window.closes_s - 1) // DAY_S)
+    for day in reversed(list(_opening_days(window, first, date.fromordinal(today)))):
+        midnight = (day - _EPOCH_ORDINAL) * DAY_S
+        if midnight + window.from_s <= shown < midnight + window.closes_s:
+            return day
+    return None
+
+
+def counted_as(window: Window) -> str:
+    """The name under which jobs of a window are counted: another text or limit does not begin a new count."""
+    days = "" if window.weekdays is None else "".join(map(str, sorted(window.weekdays)))
+    calendar = "" if window.calendar is None else window.calendar.name
+    return f"{window.zone} {window.from_s}-{window.closes_s} {days} {window.first}..{window.last} {calendar}"
+
+
+def may_make(windows: tuple[Window, ...], wall_ns: int, counts: Counts) -> bool:
+    """Whether a task may spawn: `is_open`, and some window that allows it has not had all its jobs in this opening."""
+    if not is_open(windows, wall_ns):
+        return False
+    if not any(window.jobs_max for window in windows):
+        return True
+    days = [
+        (window, opened_on(window, wall_ns)) for window in windows
+    ]  # an excluding one is closed, or nothing is open
+    return any(day is not None and not _had_all(window, day, counts) for window, day in days)
+
+
+def next_make(windows: tuple[Window, ...], wall_ns: int, counts: Counts) -> int | None:
+    """The first wall time (ns) after `wall_ns` at which a task that may not spawn may; None: not within `HORIZON_DAYS`.
+
+    After `_STEPS_MAX` changes in vain it is the last one of them: ask again then.
+    """
+    counting = [window for window in windows if window.jobs_max and not window.exclude]
+    for _ in range(_STEPS_MAX):
+        then = [next_change(windows, wall_ns), *(_next_opening(window, wall_ns) for window in counting)]
+        known = [when for when in then if when is not None]
+        if not known:
+            return None
+        wall_ns = min(known)
+        if may_make(windows, wall_ns, counts):
+            break
+    return wall_ns
+
+
+def counted(windows: tuple[Window, ...], wall_ns: int, counts: Counts) -> dict[str, tuple[int, int]]:
+    """The entries of `counts` that change when one more job is made at this wall time."""
+    changed: dict[str, tuple[int, int]] = {}
+    for window in windows:
+        if window.jobs_max and not window.exclude and (day := opened_on(window, wall_ns)) is not None:
+            changed[counted_as(window)] = (day, _made(window, day, counts) + 1)
+    return changed
+
+
+def why_none_left(windows: tuple[Window, ...], wall_ns: int, counts: Counts) -> str:
+    """A clause for people: which open windows have had their jobs (`06:00-07:00 has had its 3 jobs`)."""
+    used = [
+        f"{_name(window)} has had its {window.jobs_max} job{'s' if window.jobs_max > 1 else ''}"
+        for window in windows
+        if not window.exclude and (day := opened_on(window, wall_ns)) is not None and _had_all(window, day, counts)
+    ]
+    return ", ".join(used)
+
+
+def _made(window: Window, day: int, counts: Counts) -> int:
+    opened, made = counts.get(counted_as(window), (day, 0))
+    return made if opened == day else 0
+
+
+def _had_all(window: Window, day: int, counts: Counts) -> bool:
+    return 0 < window.jobs_max <= _made(window, day, counts)
+
+
+def _next_opening(window: Window, wall_ns: int) -> int | None:
+    """The first wall time (ns) after `wall_ns` at which an opening begins, or goes on at the border of a piece or where
+    the clock is changed."""
+    second = wall_ns // SECOND
+    for piece in range(second // _PIECE_S, second // _PIECE_S + HORIZON_DAYS // _PIECE_DAYS + 2):
+        starts = [start for _, start, _ in _openings(window, piece) if start > second]
+        if starts:
+            return min(starts) * SECOND
+    return None
 
 
 # questions of the configuration loader
@@ -229,6 +334,12 @@ def _state(windows: tuple[Window, ...], second: int) -> bool:
 
 def _spans(window: Window, piece: int) -> Iterator[_Span]:
     """The UTC seconds of a piece during which the window is open; they may overlap, and come in no order."""
+    for _, start, end in _openings(window, piece):
+        yield start, end
+
+
+def _openings(window: Window, piece: int) -> Iterator[tuple[int, int, int]]:
+    """The same, each behind the day on which it opened."""
     opens_s, closes_s = window.from_s, window.closes_s
     reach_days = (closes_s - 1) // DAY_S
     for start, end, offset in _offsets(window.zone, piece):
@@ -239,7 +350,7 @@ def _spans(window: Window, piece: int) -> Iterator[_Span]:
             midnight = (day - _EPOCH_ORDINAL) * DAY_S
             shown_from, shown_to = max(midnight + opens_s, shown_first), min(midnight + closes_s, shown_end)
             if shown_from < shown_to:
-                yield shown_from - offset, shown_to - offset
+                yield day, shown_from - offset, shown_to - offset
 
 
 def _opening_days(window: Window, first: date, last: date) -> Iterator[int]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import UTC
+
 import pytest
 
 from model.configuration import Order
 from model.events import (
     Submit,
+    WallClock,
 )
 from model.explain import Reason
 from model.job import SECOND, Block, HostPolicy, HostWish, JobSpec
 from model.task import Handler, Limits, Retry
+from model.windows import Window
 from tests.model.small_world import SmallWorld, cluster, task
 
 
@@ -128,3 +132,67 @@ def test_the_most_exact_handler_speaks() -> None:
     world = SmallWorld((task("t", "run", "1", "9", every=1000, handlers=handlers),))
     world.run(5)
     assert [notice.to for notice in world.notices if notice.to] == ["operator"]
+
+
+# windows that count their jobs
+
+HOURLY = 3600
+
+
+def counting_world(*windows: Window, every: int = 600) -> SmallWorld:
+    """The wall clock shows 1970-01-01 00:00 at the start."""
+    world = SmallWorld((task("t", "run", "1", "0", every=every, windows=windows),))
+    world.give(WallClock(-world.now))
+    return world
+
+
+def started_at(world: SmallWorld) -> list[int]:
+    """Hours and minutes, as one number, of the due times of all jobs."""
+    return [
+        due // HOURLY * 100 + due % HOURLY // 60 for due in (record.due_ns // SECOND - 1000 for record in world.made)
+    ]
+
+
+def test_a_window_gives_so_many_jobs_in_each_of_its_openings() -> None:
+    world = counting_world(Window(UTC, 6 * HOURLY, 7 * HOURLY, jobs_max=2))
+    world.run(53 * HOURLY)
+    assert started_at(world) == [600, 610, 3000, 3010]
+
+
+def test_a_window_that_had_its_jobs_says_so_and_when_it_opens_again() -> None:
+    world = counting_world(Window(UTC, 6 * HOURLY, 7 * HOURLY, text="6:00 7:00", jobs_max=2))
+    world.run(6.5 * HOURLY)
+    found = world.scheduler.explain_task("t", world.now)
+    assert found is not None and found.reason is Reason.WINDOW
+    assert found.text == "opens Fri 06:00 (6:00 7:00 has had its 2 jobs)"
+    assert found.until_ns == (1000 + 30 * HOURLY) * SECOND
+
+
+def test_a_full_window_leaves_the_others_alone() -> None:
+    world = counting_world(
+        Window(UTC, 6 * HOURLY, 8 * HOURLY, jobs_max=1), Window(UTC, 7 * HOURLY, 8 * HOURLY, jobs_max=2)
+    )
+    world.run(10 * HOURLY)
+    assert started_at(world) == [600, 700, 710]
+
+
+def test_the_count_of_an_opening_survives_a_restart() -> None:
+    world = counting_world(Window(UTC, 6 * HOURLY, 7 * HOURLY, jobs_max=2))
+    world.run(6 * HOURLY + 60)
+    assert started_at(world) == [600]
+    world.restart_server()
+    world.give(WallClock(-1000 * SECOND))
+    world.run(12 * HOURLY)
+    assert started_at(world) == [600, 610]
+    world.restart_server()
+    world.give(WallClock(-1000 * SECOND))
+    world.run(HOURLY)
+    assert len(world.made) == 2
+    world.run(12 * HOURLY)
+    assert len(world.made) == 4
+
+
+def test_a_task_that_is_asked_often_makes_no_more_than_its_window_gives() -> None:
+    world = counting_world(Window(UTC, 6 * HOURLY, 7 * HOURLY, jobs_max=2), every=60)
+    world.run(8 * HOURLY)
+    assert started_at(world) == [600, 601]

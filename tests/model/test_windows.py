@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from model.errors import ConfigurationError
 from model.windows import (
@@ -21,11 +22,16 @@ from model.windows import (
     Calendar,
     Window,
     contradiction,
+    counted,
     is_open,
+    may_make,
     never_opens,
     next_change,
+    next_make,
+    opened_on,
     opens,
     why_closed,
+    why_none_left,
 )
 
 SECOND = 10**9
@@ -328,6 +334,87 @@ def oracle_is_open(windows: tuple[Window, ...], second: int) -> bool:
     return (not allowing or any(map(shown, allowing))) and not any(shown(w) for w in windows if w.exclude)
 
 
+# jobs counted in each opening
+
+
+def spend(windows: tuple[Window, ...], times: list[int]) -> dict[str, tuple[int, int]]:
+    """What is counted after a job at each of these times."""
+    counts: dict[str, tuple[int, int]] = {}
+    for ns in times:
+        counts.update(counted(windows, ns, counts))
+    return counts
+
+
+def test_a_window_that_had_its_jobs_is_closed_until_its_next_opening() -> None:
+    windows = (Window(UTC, 6 * HOUR, 7 * HOUR, text="6-7", jobs_max=2),)
+    counts = spend(windows, [at("2026-01-05 06:00")])
+    assert may_make(windows, at("2026-01-05 06:10"), counts)
+    counts |= counted(windows, at("2026-01-05 06:10"), counts)
+    assert not may_make(windows, at("2026-01-05 06:20"), counts)
+    assert why_none_left(windows, at("2026-01-05 06:20"), counts) == "6-7 has had its 2 jobs"
+    assert next_make(windows, at("2026-01-05 06:20"), counts) == at("2026-01-06 06:00")
+    assert may_make(windows, at("2026-01-06 06:00"), counts)
+
+
+def test_openings_that_touch_are_counted_one_by_one() -> None:
+    windows = (Window(UTC, jobs_max=1),)  # the whole day, every day: it never closes
+    counts = spend(windows, [at("2026-01-05 18:00")])
+    assert not may_make(windows, at("2026-01-05 23:59"), counts)
+    assert next_make(windows, at("2026-01-05 23:59"), counts) == at("2026-01-06 00:00")
+
+
+def test_a_window_that_had_its_jobs_forbids_nothing_to_others() -> None:
+    early, late = Window(UTC, 6 * HOUR, 8 * HOUR, jobs_max=1), Window(UTC, 7 * HOUR, 9 * HOUR, jobs_max=2)
+    counts = spend((early, late), [at("2026-01-05 06:30")])
+    assert not may_make((early, late), at("2026-01-05 06:40"), counts)
+    assert next_make((early, late), at("2026-01-05 06:40"), counts) == at("2026-01-05 07:00")
+    assert may_make((early, late), at("2026-01-05 07:00"), counts)
+    unlimited = (early, Window(UTC, 6 * HOUR, 7 * HOUR))
+    assert may_make(unlimited, at("2026-01-05 06:40"), spend(unlimited, [at("2026-01-05 06:30")]))
+
+
+def test_a_job_counts_in_every_window_that_is_open_and_in_no_other() -> None:
+    windows = tuple(Window(UTC, hour * HOUR, (hour + 2) * HOUR, jobs_max=5) for hour in (6, 7, 9))
+    counts = spend(windows, [at("2026-01-05 07:30"), at("2026-01-05 07:40"), at("2026-01-05 08:30")])
+    assert sorted(jobs for _, jobs in counts.values()) == [2, 3]
+
+
+def test_the_next_time_is_not_inside_an_exclusion() -> None:
+    windows = (Window(UTC, 6 * HOUR, 8 * HOUR, jobs_max=1), Window(UTC, 5 * HOUR, 7 * HOUR, exclude=True))
+    counts = spend(windows, [at("2026-01-05 07:30")])
+    assert next_make(windows, at("2026-01-05 07:40"), counts) == at("2026-01-06 07:00")
+
+
+def test_what_opens_only_once_has_no_next_time() -> None:
+    day = date(2026, 1, 5)
+    windows = (Window(UTC, 6 * HOUR, 7 * HOUR, first=day, last=day, jobs_max=1),)
+    assert next_make(windows, at("2026-01-05 06:40"), spend(windows, [at("2026-01-05 06:30")])) is None
+
+
+def test_an_hour_that_the_clock_repeats_is_the_same_opening() -> None:
+    windows = (Window(BERLIN, 3 * HOUR // 2, 5 * HOUR // 2, jobs_max=1),)
+    counts = spend(windows, [at("2026-10-25 01:45", BERLIN)])
+    again = at("2026-10-25 02:15", BERLIN, fold=1)
+    assert is_open(windows, again) and not may_make(windows, again, counts)
+    assert next_make(windows, at("2026-10-25 01:50", BERLIN), counts) == at("2026-10-26 01:30", BERLIN)
+
+
+def test_a_window_over_several_days_is_one_opening() -> None:
+    window = Window(UTC, 12 * HOUR, 3 * DAY_S, weekdays=frozenset({MONDAY}), jobs_max=1)
+    monday = date(2026, 1, 5).toordinal()
+    assert opened_on(window, at("2026-01-05 11:59")) is None
+    assert [opened_on(window, at(f"2026-01-0{day} 12:00")) for day in (5, 6, 7)] == [monday] * 3
+    assert opened_on(window, at("2026-01-08 00:00")) is None
+
+
+def test_another_text_or_limit_does_not_begin_a_new_count() -> None:
+    counts = spend((Window(UTC, 6 * HOUR, 7 * HOUR, text="a", jobs_max=1),), [at("2026-01-05 06:30")])
+    assert not may_make((Window(UTC, 6 * HOUR, 7 * HOUR, text="b", jobs_max=1),), at("2026-01-05 06:40"), counts)
+    assert may_make((Window(UTC, 6 * HOUR, 7 * HOUR, jobs_max=2),), at("2026-01-05 06:40"), counts)
+    with pytest.raises(ConfigurationError):
+        Window(UTC, jobs_max=-1)
+
+
 MINUTE = st.integers(0, 24 * 60 - 1).map(lambda minute: minute * 60)
 
 
@@ -384,3 +471,25 @@ def test_the_next_change_is_the_first_one_that_the_oracle_sees(case: tuple[tuple
     if change is not None:
         assert oracle_is_open(windows, change // SECOND) != state
         assert oracle_is_open(windows, change // SECOND - 1) == state
+
+
+@settings(deadline=None, max_examples=150)
+@given(cases())
+def test_an_opening_lasts_exactly_while_its_window_is_open_and_the_next_one_begins_when_foretold(
+    case: tuple[tuple[Window, ...], int],
+) -> None:
+    windows, second = case
+    window = structs.replace(windows[0], exclude=False, jobs_max=1)
+    first = second - second % 60
+    counts = counted((window,), first * SECOND, {})
+    seen = [opened_on(window, minute * SECOND) for minute in range(first, first + DAY_S // 2, 60)]
+    assert [day is not None for day in seen] == [
+        oracle_is_open((window,), minute) for minute in range(first, first + DAY_S // 2, 60)
+    ]
+    foretold = next_make((window,), first * SECOND, counts)
+    expected = next(
+        (index for index, day in enumerate(seen) if index and day is not None and day != seen[0]),
+        None,
+    )
+    if expected is not None and seen[0] is not None:
+        assert foretold == (first + 60 * expected) * SECOND

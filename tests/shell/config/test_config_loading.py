@@ -243,6 +243,7 @@ tasks:
         ("{}", [Window(UTC, text="always")]),
         ("{days: [mon, Wednesday]}", [Window(UTC, weekdays=frozenset({0, 2}), text="mon,Wednesday")]),
         ("{days: sat-mon}", [Window(UTC, weekdays=frozenset({5, 6, 0}), text="sat-mon")]),
+        ("{to: 06:00, jobs: 3}", [Window(UTC, 0, 21600, text="00:00-06:00", jobs_max=3)]),
         ("{to: 24:00}", [Window(UTC, 0, 86400, text="00:00-24:00")]),
         ("{from: 8:15:30}", [Window(UTC, 29730, 86400, text="08:15:30-24:00")]),
         (
