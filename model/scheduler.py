@@ -132,7 +132,7 @@ class Scheduler:
             OrderIntake: self.orders.intake,
             DefineTask: self.orders.define,
         }
-        self._behaviours = behaviours or {}
+        self._behaviours = {} if behaviours is None else behaviours
         self._undefined: dict[str, RestoredTask] = {}
         """what is known of tasks of an earlier life that nobody has defined in this one"""
         for definition in tasks:

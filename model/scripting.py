@@ -217,7 +217,8 @@ class ScriptMachine(Protocol):
 
 class ScriptFactory(Protocol):
     """Makes the script machine of one life. `behaviours` is the dictionary that the scheduler was given; `machines`
-    gives them to look at; `environment`: what the start variables of the language are made from."""
+    gives them to look at; `environment`: what the start variables of the language are made from;
+    `configuration`: the name of the file in which the tasks stand, for positions."""
 
     def __call__(
         self,
@@ -230,4 +231,5 @@ class ScriptFactory(Protocol):
         settings: LanguageSettings,
         tasks: Sequence[TaskDefinition],
         environment: Mapping[str, str],
+        configuration: str,
     ) -> ScriptMachine: ...

@@ -166,8 +166,9 @@ class Spawning:
         missed = task.definition.missed
         if missed is Missed.ALL:
             return min(passed, MISSED_MAX)
-        task.skipped["missed"] += passed - (1 if missed is Missed.ONCE else 0)
-        return 1 if missed is Missed.ONCE else 0
+        starts = 0 if missed is Missed.SKIP else 1
+        task.skipped["missed"] += passed - starts
+        return starts
 
     # blocked or not
 
@@ -183,7 +184,7 @@ class Spawning:
         if task.held:
             return Reason.HELD, f"held: {task.held}", task.held_until_ns
         if not definition.active:
-            return Reason.INACTIVE, "active: false in the configuration", None
+            return Reason.INACTIVE, "active: false", None
         if definition.windows:
             wall = now + self.wall_offset_ns
             if not may_make(definition.windows, wall, task.openings):
@@ -244,6 +245,9 @@ class Spawning:
                 task.due_ns = task.first_due_from(now)
             return
         period = task.definition.periods.exec_ns
+        if task.definition.missed is Missed.ELASTIC:
+            task.due_ns = max(now, task.blocked_due_ns)
+            return
         if reason is Reason.INTAKE_STOPPED:
             task.due_ns = min(task.due_ns, task.blocked_due_ns)  # missed starts: the policy decides
             return

@@ -19,6 +19,9 @@ class Missed(Enum):
     SKIP = "skip"
     ONCE = "once"
     ALL = "all"
+    ELASTIC = "elastic"
+    """also where a limit, a window or a person kept it from starting: it is asked at once when that is over, and its
+    grid begins anew there (the historical rule, for scripts)"""
 
 
 class Periods(Struct, frozen=True):

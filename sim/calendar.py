@@ -80,7 +80,7 @@ class Calendar(simpy.Environment):
 
 
 def _stop(_: Any) -> None:
-    raise StopSimulation
+    raise StopSimulation(None)
 
 
 class Alarm:

@@ -38,6 +38,8 @@ class TaskWeather(Struct, frozen=True):
 
     run: Distribution = Constant(5 * SECOND)
     exits: tuple[tuple[int, float], ...] = ((0, 1.0),)
+    exits_in_order: tuple[int, ...] = ()
+    """exit codes of the first job, the second, …; later ones get the last. Empty: by the weights of `exits`"""
     crashes: tuple[tuple[int, float], ...] = ()
     out_of_memory: float = 0.0
     never_ends: float = 0.0
@@ -54,9 +56,9 @@ class TaskWeather(Struct, frozen=True):
     items: Items | None = None
 
     @property
-    def prints(self) -> bool:
+    def is_numbered(self) -> bool:
         """Whether it matters which of the task's jobs one is."""
-        return len(self.stdout_texts) > 1 or len(self.stderr_texts) > 1
+        return max(len(self.stdout_texts), len(self.stderr_texts), len(self.exits_in_order)) > 1
 
 
 class ShellStub(Struct, frozen=True):

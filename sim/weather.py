@@ -53,7 +53,7 @@ class Weather:
     def accepted(self, record: JobAccepted, true_ns: int) -> None:
         """A job was made: give it its name for all draws."""
         task = record.spec.task
-        if task in self._tasks and self._tasks[task].prints:
+        if task in self._tasks and self._tasks[task].is_numbered:
             self._numbers[record.job] = self._printed[task] = self._printed.get(task, 0) + 1
         if record.spec.item is not None:
             self._names[record.job] = (f"{task}/{record.spec.item}", true_ns, task)
@@ -88,6 +88,9 @@ class Weather:
         else:
             end, crash, _, deaf = self._ends.four(f"{name}/{attempt}")
         exit_code, signal, oom = self._end_of(weather, end, crash)
+        if weather.exits_in_order and exit_code is not None:
+            order = weather.exits_in_order
+            exit_code = order[min(self._numbers.get(job, 1), len(order)) - 1]
         return Fate(
             run_ns=None if hang < weather.never_ends else weather.run.sample(run),
             exit_code=exit_code,

@@ -43,7 +43,7 @@ from model.events import (
 from model.records import AttemptEnded, JobAccepted
 from model.restored import fold
 from model.scheduler import Scheduler
-from model.scripting import MAIN_SESSION, RunFile, ScriptFactory, Stream
+from model.scripting import MAIN_SESSION, RunFile, ScriptFactory, ScriptMachine, Stream
 from model.view_rows import Machines
 from sim.calendar import MATCH, REPLY, TURN, Calendar
 from sim.clocks import BOOTED_BEFORE, Clock
@@ -232,42 +232,47 @@ class World:
         cluster = self.configuration.cluster
         restored = fold(node.journal) if node.journal else None
         machine: Machine
+        scripts: ScriptMachine | None = None
         if name == CONTROLLER:
             machine = Controller(node.epoch, now, cluster, restored.controller if restored else None)
         else:
             tasks = self.configuration.tasks
             known = restored.scheduler if restored else None
+            scripts = self._make_scripts()
             machine = Scheduler(node.epoch, now, cluster, tasks, known, self._behaviours)
         node.start(machine)
         self._tell_wall_clock(node)
         if name == SCHEDULER:
-            self._start_scripts()
+            if scripts is not None:
+                self._start_scripts(scripts)
             self.network.keep(self.network.links[SCHEDULER, LOCAL])
         self.network.keep(self.network.links[SCHEDULER, CONTROLLER])
 
-    def _start_scripts(self) -> None:
-        """The script machine lives and dies with the scheduler. While its files are read nothing is spawned and no end
-        is reacted to; they say when to begin."""
+    def _make_scripts(self) -> ScriptMachine | None:
+        """The script machine lives and dies with the scheduler, which is given its behaviours: so it is made first."""
         if self._scripting is None:
-            return
-        settings = self.configuration.language
-        if settings.scripts:
-            order = OrderIntake(0, IntakeVerb.HALT, "its scripts have not said `run`", lasting=False)
-            self.nodes[SCHEDULER].receive(order)
+            return None
         node = self.nodes.get(SCRIPTS) or self._add_node(SCRIPTS, TURN)
         node.epoch += 1
-        now = node.clock.read(self.calendar.now)
         self._behaviours.clear()
-        machine = self._scripting.factory(
-            now,
+        return self._scripting.factory(
+            node.clock.read(self.calendar.now),
             directory=self.configuration.directory,
             seed=self.scenario.seed,
             machines=self._machines,
             behaviours=self._behaviours,
-            settings=settings,
+            settings=self.configuration.language,
             tasks=self.configuration.tasks,
             environment={"HOME": "/", "PID": "1"},
         )
+
+    def _start_scripts(self, machine: ScriptMachine) -> None:
+        """While its files are read nothing is spawned and no end is reacted to; they say when to begin."""
+        settings = self.configuration.language
+        if settings.scripts:
+            order = OrderIntake(0, IntakeVerb.HALT, "its scripts have not said `run`", lasting=False)
+            self.nodes[SCHEDULER].receive(order)
+        node = self.nodes[SCRIPTS]
         node.start(machine)
         self._tell_wall_clock(node)
         for number, path in enumerate(settings.scripts, 1):

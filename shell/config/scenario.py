@@ -93,8 +93,8 @@ class TaskSection(Section):
     """What a task's jobs do on a host."""
 
     run: Durations = Constant(5 * SECOND)
-    exit: dict[str, Text] | Text = "0"
-    """an exit code, or codes with their weights"""
+    exit: dict[str, Text] | tuple[Text, ...] | Text = "0"
+    """an exit code, codes with their weights, or a list: of the first job, the second, ... the last for all later"""
     crash: dict[str, Probability] = Field(default_factory=dict)
     """signals with their probabilities"""
     out_of_memory: Probability = 0.0
@@ -313,9 +313,12 @@ class _Maker:
 
     def _weather(self, path: KeyPath, section: TaskSection) -> TaskWeather:
         items = section.items
+        listed = section.exit if isinstance(section.exit, tuple) else ()
+        in_order = tuple(code for text in listed for code, _ in self._exits((*path, "exit"), text))
         return TaskWeather(
             run=_as_distribution(section.run),
-            exits=self._exits((*path, "exit"), section.exit),
+            exits=((0, 1.0),) if in_order else self._exits((*path, "exit"), section.exit),  # type: ignore[arg-type]
+            exits_in_order=in_order,
             crashes=self._crashes((*path, "crash"), section.crash),
             out_of_memory=section.out_of_memory,
             never_ends=section.never_ends,

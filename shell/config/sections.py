@@ -314,8 +314,9 @@ class TaskSettings(Section):
     limits: LimitsSection = LimitsSection()
     windows: tuple[WindowSection, ...] | None = None
     """when jobs may start (default always); a task's replace those of `defaults`"""
-    missed: Annotated[str | None, Choice(("skip", "once", "all"))] = None
-    """starts whose time passed while nothing could start: skip, once (default), all"""
+    missed: Annotated[str | None, Choice(("skip", "once", "all", "elastic"))] = None
+    """starts whose time passed while nothing could start: skip, once (default), all; elastic: at once, also after a
+    limit or window, and the period counts from there"""
     block: BlockSection | None = None
     stdout: Path | None = None
     """file to which the output is appended; may hold $item, $job, $task"""

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from model.events import DefineTask, HostVerb, IntakeVerb, OrderHost, OrderIntake
 from model.host import HostState
-from model.job import HostWish, JobSpec
+from model.job import SECOND, HostWish, JobSpec
 from model.messages import Assign
-from model.task import Limits
+from model.task import Limits, Missed
 from tests.model.small_world import SmallHost, SmallWorld, cluster, task
 
 ADD = HostVerb.ADD
@@ -119,3 +119,32 @@ def test_a_halt_that_does_not_last_is_over_after_a_restart() -> None:
 def test_the_options_of_a_job_stay_with_it() -> None:
     spec = JobSpec("t", ("true",), options=("page 1", ""))
     assert Assign(1, 1, spec).spec.options == ("page 1", "")  # type: ignore[arg-type]
+
+
+def starts(world: SmallWorld, name: str) -> list[float]:
+    """When the task's jobs were accepted, in seconds since the world began."""
+    return [(record.due_ns - 1_000 * SECOND) / SECOND for record in world.made if record.spec.task == name]
+
+
+def test_an_elastic_task_is_asked_as_soon_as_its_limit_allows_and_keeps_its_period_from_there() -> None:
+    for missed, wanted in ((Missed.ELASTIC, [0, 7, 14, 21, 28]), (Missed.ONCE, [0, 10, 20, 30])):
+        limits = Limits(in_flight=1)
+        world = SmallWorld((task("t", "run", "7", "0", every=5, limits=limits, missed=missed),))
+        world.run(30)
+        assert starts(world, "t") == wanted
+
+
+def test_an_elastic_task_that_nothing_hinders_stays_on_its_grid() -> None:
+    world = SmallWorld((task("t", "run", "1", "0", every=5, missed=Missed.ELASTIC),))
+    world.run(21)
+    assert starts(world, "t") == [0, 5, 10, 15, 20]
+
+
+def test_an_elastic_task_starts_when_the_intake_is_resumed() -> None:
+    world = SmallWorld((task("t", "run", "1", "0", every=100, missed=Missed.ELASTIC),))
+    world.run(1)
+    world.give(OrderIntake(1, IntakeVerb.STOP))
+    world.run(249)
+    world.give(OrderIntake(2, IntakeVerb.RESUME))
+    world.run(120)
+    assert starts(world, "t") == [0, 250, 350]
