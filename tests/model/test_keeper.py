@@ -355,6 +355,8 @@ def test_whatever_comes_each_attempt_starts_once_ends_once_and_is_ended_in_time(
             elif isinstance(effect, Log) and effect.report is not None:
                 assert effect.job not in ended
                 ended[effect.job] = effect.report
+                if isinstance(event, Forget) and event.job == effect.job:  # its time was over just before the word came
+                    del ended[effect.job]
         waiting = {each.key[0]: each.after for each in scene.keeper.attempts.values() if each.after is not None}
         assert scene.keeper.alive == len(spawning) + len(living) + len(waiting)
         there = spawning | living.keys() | ended.keys() | waiting.keys()
