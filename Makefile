@@ -44,6 +44,7 @@ bench: .venv/ready
 
 docs: .venv/ready
 	$(BIN)/python -m docs.diagrams
+	$(BIN)/python -m docs.language_commands
 
 packages:
 	@missing=; for name in $(DEBIAN_PACKAGES); do dpkg -s $$name >/dev/null 2>&1 || missing="$$missing $$name"; done; \

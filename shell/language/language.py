@@ -1,0 +1,139 @@
+"""What all runs of one server share: variables, macros, queues, books, tasks, settings. One object for each script
+machine.
+
+The interpreter and the commands read and change it; nothing here runs anything.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from model.scripting import AppendText, Show, Stream
+from model.view_rows import Machines
+from shell.language.books import Books
+from shell.language.buffers import Buffer
+from shell.language.calls import Command
+from shell.language.changes import Changes
+from shell.language.queues import Queues
+from shell.language.tree import MacroBlock
+
+if TYPE_CHECKING:
+    from shell.language.runs import Run
+    from shell.language.script_tasks import ScriptTasks
+
+
+CONSTANTS = {"M_PI": math.pi, "M_E": math.e, "M_c": 2.99792458e8, "M_h": 6.62607015e-34, "M_kB": 1.380649e-23}
+"""Variables from the start; SI units, values of 2019."""
+
+
+class Macro:
+    """A macro of the user. `body` is what the interpreter made of it."""
+
+    __slots__ = ("block", "body", "help", "name", "statics")
+
+    def __init__(self, name: str, block: MacroBlock, body: Any, help_text: str = "") -> None:
+        self.name = name
+        self.block = block
+        self.body = body
+        self.help = help_text
+        self.statics: dict[str, str | int] = {}
+
+
+class Language:
+    """Shared state. `effects` is what the machine drains; `wall_ns()` is the wall time of now."""
+
+    def __init__(
+        self, commands: dict[str, Command], directory: str, seed: int, machines: Callable[[], Machines | None]
+    ) -> None:
+        self.commands = commands
+        self.directory = directory
+        self.machines = machines
+        """the machines to look at (never to change); None: there are none (yet)"""
+        self.random = Random(seed)  # noqa: S311 - a script's `rnd`, no secret
+        self.variables: dict[str, str | int] = {}
+        self.macros: dict[str, Macro] = {}
+        self.changes = Changes()
+        self.queues = Queues(self.changes)
+        self.books = Books(self.changes)
+        self.tasks: ScriptTasks
+        """set by the machine"""
+        self.going_on: set[int] = set()
+        """sessions that said `break -auto off`: their failing statements end nothing"""
+        self.vocabulary = object()
+        """another one whenever macros come or go: what was looked up before may be something else now"""
+        self.jitter_random = Random(seed + 1)  # noqa: S311 - when tasks start; apart from `random`, so that it changes no `rnd`
+        self.verbose = False
+        self.show_failing = False
+        """whether the text of a failing line is shown with the error (`opihi verbose on`)"""
+        self.outputs: dict[int, dict[Stream, str | Buffer]] = {}
+        """by session: where its answers (and errors) go instead, a file or a buffer, by `output`"""
+        self.effects: list[Any] = []
+        self.wall_offset_ns = 0
+        self.now_ns = 0
+        self._request = 0
+        self.requests: dict[int, int] = {}
+        """request number -> run that waits for its answer"""
+
+    def wall_ns(self) -> int:
+        return self.now_ns + self.wall_offset_ns
+
+    def next_request(self, run: Run) -> int:
+        """A number for an order; negative, so that it is nobody else's."""
+        self._request -= 1
+        self.requests[self._request] = run.number
+        return self._request
+
+    def next_number(self) -> int:
+        """A number for an order whose answer nobody waits for."""
+        self._request -= 1
+        return self._request
+
+    # macros
+
+    def define(self, macro: Macro) -> None:
+        """Add or replace a macro."""
+        self.macros[macro.name] = macro
+        self.vocabulary = object()
+
+    def undefine(self, name: str) -> None:
+        """Take a macro away (KeyError when there is none)."""
+        del self.macros[name]
+        self.vocabulary = object()
+
+    # variables
+
+    def set_start_variables(self, environment: Mapping[str, str]) -> None:
+        """What is set before any line runs. `environment` comes from the driver: `HOME`, `PID`, and any other of the
+        names below; `MODULES` may hold several directories, joined with `:`."""
+        modules = [word for word in environment.get("MODULES", "").split(":") if word]
+        self.variables |= dict.fromkeys(("KAPA", "SCRIPT", "SCRIPT_NAME", "HELPDIR"), "")
+        self.variables |= {"HOME": self.directory, "PID": 0, "UNSIGN": 0, "STATUS": 1, "argv:n": 0}
+        self.variables |= {"PROMPT": "laulima: ", "HISTORY": ".laulima", "RCFILE": ".laulimarc"}
+        self.variables |= {name: f"{value:.12g}" for name, value in CONSTANTS.items()}
+        self.variables |= {name: text for name, text in environment.items() if name in self.variables}
+        self.variables |= {f"MODULES:{place}": path for place, path in enumerate(modules or [self.directory])}
+        self.variables["MODULES:n"] = max(1, len(modules))
+
+    # what people see
+
+    def say(self, run: Run, text: str) -> None:
+        """Answers of a run, to where they go now."""
+        self._show(run.session, Stream.OUT, text)
+
+    def complain(self, run: Run, text: str) -> None:
+        """An error line of a run (without newline)."""
+        self._show(run.session, Stream.ERROR, text + "\n")
+
+    def output_of(self, session: int) -> dict[Stream, str | Buffer]:
+        """The files to which a session's answers and errors go; those of task macros go where the main session's do."""
+        return self.outputs.setdefault(session, {})
+
+    def _show(self, session: int, stream: Stream, text: str) -> None:
+        place = self.outputs[session].get(stream) if session in self.outputs else None
+        if isinstance(place, Buffer):
+            place.add(text)
+        else:
+            self.effects.append(Show(session, stream, text) if place is None else AppendText(place, text))
