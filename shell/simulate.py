@@ -15,14 +15,18 @@ from typing import IO
 import msgspec
 from msgspec import Struct
 
-from model.errors import LaulimaError
+from model.configuration import Configuration
+from model.errors import ConfigurationError, LaulimaError
+from model.scripting import Stream
 from shell.config.scenario import LoadedScenario, load_rehearsal, with_faults, with_settings
+from shell.config.script_file import has_scripts, read_script
 from shell.durations import format_duration
 from shell.tables import Column, Style, table
 from shell.wording import count, duration, thousands
 from sim.scenario import DAY
 from sim.simulation import SimulationResult, simulate
 from sim.tally import HostTally, TaskTally, percentile
+from sim.world import Scripting
 
 WIDE = Style(columns=0)
 """The outcomes of a task are never cut: they are what was asked for."""
@@ -78,6 +82,8 @@ class Rehearsal(Struct, frozen=True):
     """events that the oracle looked at"""
     excused: int
     unmet: tuple[str, ...]
+    script: str
+    """how the task script ended before the time was over, or that it failed; empty: neither"""
     faults: int
     tasks: tuple[TaskLine, ...]
     hosts: tuple[HostLine, ...]
@@ -109,7 +115,7 @@ def run(
     for warning in loaded.warnings:
         sys.stderr.write(warning + "\n")
     began = time.perf_counter()
-    result = _simulate(loaded, log)
+    result = _simulate(loaded, log, quiet=json)
     took_s = time.perf_counter() - began
     answer = rehearsal(loaded, result, _command(file, scenario, loaded, fail))
     if json:
@@ -119,13 +125,38 @@ def run(
     return 0 if answer.good else 1
 
 
-def _simulate(loaded: LoadedScenario, log: Path | None) -> SimulationResult:
+def _scripting(configuration: Configuration, *, quiet: bool) -> Scripting | None:
+    """How the simulation runs task scripts; None: there are none. What they print goes where it goes live, unless
+    `quiet`: then only their errors are shown."""
+    if not has_scripts(configuration):
+        return None
+    from shell.language.machine import Scripts  # noqa: PLC0415 - only for pipelines with scripts
+
+    def show(stream: Stream, text: str) -> None:
+        if stream is Stream.ERROR:
+            sys.stderr.write(text)
+        elif not quiet:
+            sys.stdout.write(text)
+
+    return Scripting(Scripts, show, _read_file)
+
+
+def _read_file(name: str) -> str | None:
+    """A real file, for scripts that load it; never changed."""
+    try:
+        return read_script(Path(name)) if Path(name).is_file() else None
+    except ConfigurationError:
+        return None  # it is not there, or not for us: so it is for the script
+
+
+def _simulate(loaded: LoadedScenario, log: Path | None, *, quiet: bool) -> SimulationResult:
+    scripting = _scripting(loaded.configuration, quiet=quiet)
     if log is None:
-        return simulate(loaded.configuration, loaded.scenario)
+        return simulate(loaded.configuration, loaded.scenario, scripting=scripting)
     try:
         with log.open("wb") as stream:
             file: IO[bytes] = stream
-            return simulate(loaded.configuration, loaded.scenario, file=file)
+            return simulate(loaded.configuration, loaded.scenario, file=file, scripting=scripting)
     except OSError as error:
         raise LaulimaError(f"{log} cannot be written: {error.strerror}", "another file: --log FILE") from error
 
@@ -161,10 +192,19 @@ def rehearsal(loaded: LoadedScenario, result: SimulationResult, command: str) ->
         checked=result.checked,
         excused=result.excused,
         unmet=tuple(f"{expected} was expected, it is {found}" for expected, found in result.unmet),
+        script=_script_end(result),
         faults=tally.faults,
         tasks=tuple(_task_line(name, tally.tasks.get(name, TaskTally())) for name in names),
         hosts=tuple(_host_line(name, host, for_ns) for name, host in tally.hosts.items()),
         command=command,
+    )
+
+
+def _script_end(result: SimulationResult) -> str:
+    if result.script_failed:
+        return "a script file failed: see its error above"
+    return (
+        "" if result.script_status is None else f"the script ended the simulation, with status {result.script_status}"
     )
 
 
@@ -224,6 +264,8 @@ def _verdict(answer: Rehearsal, took_s: float) -> list[str]:
         lines.append(f"every promise held ({count(answer.checked, 'event')} checked)")
     if answer.excused:
         lines.append(f"{count(answer.excused, 'overlap')} of attempts on a host that stood still past its lease")
+    if answer.script:
+        lines.append(answer.script)
     lines += [f"NOT AS EXPECTED: {unmet}" for unmet in answer.unmet]
     return lines
 

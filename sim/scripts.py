@@ -16,6 +16,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from model.effects import Notice
+from model.errors import LaulimaError
 from model.events import HostVerb, OrderHost
 from model.job import SECOND, JobId
 from model.scripting import (
@@ -29,6 +30,7 @@ from model.scripting import (
     Give,
     Leave,
     OutputFetched,
+    ScriptMachine,
     SessionRan,
     Show,
     Stream,
@@ -44,13 +46,47 @@ if TYPE_CHECKING:
 
 SCRIPTS = "scripts"
 """The node of the script machine."""
-FAILED = 127
-"""Exit status of a shell line that cannot be found."""
+SLICE_NS = SECOND // 1000
+"""What a slice of statements (500) takes."""
+SLICES_MAX = 20_000
 PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-+=:,@%> '\"\n\t#")
 """Characters of a line that the few built-in words understand; a line with others needs the scenario."""
 
 ReadFile = Callable[[str], str | None]
 """The text of a real file, or None; must not change anything."""
+
+
+class PacedScripts:
+    """The script machine, whose statements take time: each slice that does not end what it began costs `SLICE_NS`, as
+    it would live. So a macro without an end lets the others go on here, too."""
+
+    def __init__(self, machine: ScriptMachine) -> None:
+        self._machine = machine
+        self._busy_until_ns = 0
+        self._slices = 0
+        """in a row, without a wait"""
+        self.receive = machine.receive
+        self.drain = machine.drain
+
+    def advance(self, now: int) -> None:
+        """Run a slice. Raises LaulimaError when statements go on and on without ever waiting."""
+        self._machine.advance(now)
+        due = self._machine.next_due()
+        if due is None or due > now:
+            self._slices = 0
+            return
+        self._busy_until_ns = now + SLICE_NS
+        self._slices += 1
+        if self._slices > SLICES_MAX:
+            raise LaulimaError(
+                f"a script ran {SLICES_MAX} slices of statements without ever waiting: it has no end",
+                "a loop at file level needs a `sleep`, or a condition that becomes false",
+            )
+
+    def next_due(self) -> int | None:
+        """When it wants to go on."""
+        due = self._machine.next_due()
+        return None if due is None else max(due, self._busy_until_ns)
 
 
 class ScriptDriver:

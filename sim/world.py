@@ -52,7 +52,7 @@ from sim.log import Committed, EventLog, Finished, Header, Life, Noticed, Sized
 from sim.network import Link, Network
 from sim.node import Machine, Node
 from sim.scenario import Host, Items, Kind, Scenario
-from sim.scripts import SCRIPTS, ReadFile, ScriptDriver
+from sim.scripts import SCRIPTS, PacedScripts, ReadFile, ScriptDriver
 from sim.system import System
 from sim.weather import ItemStream, Weather
 
@@ -264,6 +264,7 @@ class World:
             settings=self.configuration.language,
             tasks=self.configuration.tasks,
             environment={"HOME": "/", "PID": "1"},
+            configuration=self.configuration.path,
         )
 
     def _start_scripts(self, machine: ScriptMachine) -> None:
@@ -273,7 +274,7 @@ class World:
             order = OrderIntake(0, IntakeVerb.HALT, "its scripts have not said `run`", lasting=False)
             self.nodes[SCHEDULER].receive(order)
         node = self.nodes[SCRIPTS]
-        node.start(machine)
+        node.start(PacedScripts(machine))
         self._tell_wall_clock(node)
         for number, path in enumerate(settings.scripts, 1):
             node.receive(RunFile(MAIN_SESSION, number, path))
