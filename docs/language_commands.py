@@ -15,8 +15,9 @@ PAGE = Path(__file__).with_name("language-commands.md")
 
 HEAD = """# Commands of the task language
 
-`python -m docs.language_commands` makes this page from the command table; `help NAME` shows the same at a prompt. What statements
-are, and what the words in a task mean: [language.md](language.md). A name may be shortened to what is unique.
+`python -m docs.language_commands` makes this page from the command table; `help NAME` shows the same at a prompt. What
+statements are, and what the words in a task mean: [language.md](language.md). A name may be shortened to what is
+unique.
 """
 
 

@@ -1,1 +1,2 @@
-"""The task language: `parsing` reads a script into a `tree` once, the interpreter runs it many times, `machine` drives runs."""
+"""The task language: `parsing` reads a script into a `tree` once, the interpreter runs it many times, `machine` drives
+runs."""

@@ -76,8 +76,8 @@ class ScriptTasks:
         self._tasks[task.name] = task
 
     def delete(self, name: str) -> bool:
-        """Take a task off the list (the scheduler is told by an order); whether there was one. Jobs of it that run still
-        find its exit macros."""
+        """Take a task off the list (the scheduler is told by an order); whether there was one. Jobs of it that run
+        still find its exit macros."""
         task = self._tasks.pop(name, None)
         if task is not None:
             self._deleted[name] = task

@@ -1,8 +1,8 @@
 """The tree of a script: what a parser can know before anything runs.
 
-Variables are expanded as text when a statement runs, before it is split into words, so a statement keeps its text as written
-(without the blanks around it); only blocks, assignments and inline conditions are told apart here. Every node has its
-position. Made by `parsing.py`, written back by `printing.py`, run by the interpreter.
+Variables are expanded as text when a statement runs, before it is split into words, so a statement keeps its text as
+written (without the blanks around it); only blocks, assignments and inline conditions are told apart here. Every node
+has its position. Made by `parsing.py`, written back by `printing.py`, run by the interpreter.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """`$target operator value`; `target` is without its first `$` (`x`, `$ref`, `list:$i`). `operator`: `=`, `+=`, `-=`, `++`, `--`
-    (the last two without a value)."""
+    """`$target operator value`; `target` is without its first `$` (`x`, `$ref`, `list:$i`). `operator`: `=`, `+=`,
+    `-=`, `++`, `--` (the last two without a value)."""
 
     at: Position
     target: str
@@ -140,8 +140,8 @@ Body = tuple[Statement, ...]
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something wrong that can be seen without running. `hint`: a way out, or empty. `unfinished`: more text might mend it (a block is
-    open)."""
+    """Something wrong that can be seen without running. `hint`: a way out, or empty. `unfinished`: more text might
+    mend it (a block is open)."""
 
     at: Position
     text: str

@@ -1,5 +1,5 @@
-"""Goal: what the pages say about the language is what it does. Method: the generated page is made again; the scripts that the
-pages show are read and validated.
+"""Goal: what the pages say about the language is what it does. Method: the generated page is made again; the scripts
+that the pages show are read and validated.
 """
 
 from __future__ import annotations
