@@ -8,6 +8,7 @@ server for its `local` agent. Decides nothing about jobs.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Protocol
@@ -139,11 +140,14 @@ class AgentHost:
         False: not all were gone within the limit."""
         if self._keepers is None:
             return True
+        processes = self.processes
         for number in self._keepers.numbers:
             self._keepers.send(number, Leave(kill))
         try:
             async with asyncio.timeout(limit_seconds):
                 await self._keepers.gone()
+                for process in processes:  # one that has said goodbye still takes a moment to end
+                    await _ended(process)
         except TimeoutError:
             return False
         return True
@@ -157,6 +161,22 @@ class AgentHost:
         if self._spool is not None:
             self._spool.close()
             self._spool = None
+
+
+async def _ended(process: int) -> None:
+    """Wait until a process has ended."""
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[None] = loop.create_future()
+    try:
+        pidfd = os.pidfd_open(process)
+    except ProcessLookupError:
+        return
+    loop.add_reader(pidfd, lambda: ended.done() or ended.set_result(None))
+    try:
+        await ended
+    finally:
+        loop.remove_reader(pidfd)
+        os.close(pidfd)
 
 
 async def _own_spool(path: Path, wait_seconds: float) -> Spool:

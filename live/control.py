@@ -19,7 +19,7 @@ import os
 import socket
 import struct
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -39,6 +39,15 @@ ROOT = 0
 
 Verb = Callable[[dict[str, Any]], Awaitable[Any]]
 """Gets the arguments; returns what msgspec can write as JSON, or raises LaulimaError."""
+
+A = TypeVar("A", bound=Struct)
+
+
+class Conversation(Protocol):
+    """What belongs to one connection and ends with it."""
+
+    def verbs(self) -> Mapping[str, Verb]: ...
+    def end(self) -> None: ...
 
 
 class Request(Struct, frozen=True):
@@ -66,10 +75,17 @@ class Refused(Struct, frozen=True):
 class ControlServer:
     """Serves the verbs on a listening socket until `close`."""
 
-    def __init__(self, verbs: Mapping[str, Verb], report: Callable[[str], None]) -> None:
-        """`report` gets one sentence for each failure that is a bug of ours."""
+    def __init__(
+        self,
+        verbs: Mapping[str, Verb],
+        report: Callable[[str], None],
+        converse: Callable[[], Conversation] | None = None,
+    ) -> None:
+        """`report` gets one sentence for each failure that is a bug of ours. `converse` gives each connection
+        what is its own, verbs included."""
         self._verbs = verbs
         self._report = report
+        self._converse_with = converse
         self._decoder = msgspec.json.Decoder(Request)
         self._encoder = msgspec.json.Encoder(enc_hook=str)
         self._server: asyncio.Server | None = None
@@ -110,32 +126,38 @@ class ControlServer:
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         running: set[asyncio.Task[None]] = set()
+        conversation = self._converse_with() if self._converse_with is not None else None
+        verbs = self._verbs if conversation is None else {**self._verbs, **conversation.verbs()}
         try:
             while line := await _line(reader):
                 if len(running) >= IN_FLIGHT_MAX:
                     await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-                answer = asyncio.create_task(self._answer(line, writer))
+                answer = asyncio.create_task(self._answer(verbs, line, writer))
                 running.add(answer)
                 answer.add_done_callback(running.discard)
+            if conversation is not None:
+                conversation.end()
             if running:  # it may have closed its side only, and still read
                 await asyncio.wait(running, timeout=HALF_CLOSED_SECONDS)
         finally:
+            if conversation is not None:
+                conversation.end()
             for answer in running:
                 answer.cancel()
 
-    async def _answer(self, line: bytes, writer: asyncio.StreamWriter) -> None:
-        answer = await self._perform(line)
+    async def _answer(self, verbs: Mapping[str, Verb], line: bytes, writer: asyncio.StreamWriter) -> None:
+        answer = await self._perform(verbs, line)
         if not writer.is_closing():
             writer.write(self._encoder.encode(answer) + b"\n")
             with contextlib.suppress(ConnectionError):
                 await writer.drain()
 
-    async def _perform(self, line: bytes) -> Answered | Refused:
+    async def _perform(self, verbs: Mapping[str, Verb], line: bytes) -> Answered | Refused:
         try:
             request = self._decoder.decode(line)
         except msgspec.MsgspecError as error:
             return Refused(0, f"this is not a request: {error}", "", 2)
-        verb = self._verbs.get(request.verb)
+        verb = verbs.get(request.verb)
         try:
             if verb is None:
                 raise OperatorError(
@@ -169,3 +191,18 @@ def _refusal(connection: socket.socket, connections: int) -> str:
     if connections >= CONNECTIONS_MAX:
         return f"{CONNECTIONS_MAX} connections are open already"
     return ""
+
+
+def typed(arguments: type[A], verb: Callable[[A], Awaitable[Any]]) -> Verb:
+    """The verb with its arguments checked: OperatorError when they are not as `arguments` says."""
+
+    async def checked(given: dict[str, Any]) -> Any:
+        try:
+            words = msgspec.convert({name: value for name, value in given.items() if value is not None}, arguments)
+        except msgspec.ValidationError as error:
+            raise OperatorError(
+                f"wrong arguments: {error}", "the command and the server may differ in version"
+            ) from None
+        return await verb(words)
+
+    return checked

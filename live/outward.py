@@ -17,6 +17,7 @@ from live.clock import wall_ns
 from live.hello import Hello
 from live.hosts import Hosts
 from live.loop import Turns
+from live.scripts import SCRIPTS, ScriptDriver
 from live.sources import Notifiers, Sources
 from model.behaviour import Reaction, Skip
 from model.channel import ProtocolError
@@ -40,6 +41,7 @@ from model.messages import Batch
 
 SCHEDULER, CONTROLLER, LOCAL = "scheduler", "controller", "local"
 """The machines of a server, by the names under which their loop and their journal know them."""
+NO_SCRIPTS = "this server runs no scripts"
 NOTICES_KEPT = 200
 """The last notices, for whoever asks."""
 
@@ -55,6 +57,7 @@ class Outward:
         self._errands: set[asyncio.Task[None]] = set()
         self._answers: dict[int, asyncio.Future[Answer]] = {}
         self._request = 0
+        self._scripts: ScriptDriver | None = None
         self.notices: deque[tuple[int, Notice]] = deque(maxlen=NOTICES_KEPT)
         """(wall time, notice), the newest last"""
         self.idle = asyncio.Event()
@@ -81,6 +84,11 @@ class Outward:
         self._sources = sources
         self._notifiers = notifiers
 
+    def join_scripts(self, scripts: ScriptDriver) -> None:
+        """This server has a script machine."""
+        self._scripts = scripts
+        self._handlers |= scripts.handlers()
+
     def carry_out(self, machine: str, effect: Effect) -> None:
         """Do what the machine asked for."""
         self._handlers[type(effect)](machine, effect)
@@ -105,6 +113,9 @@ class Outward:
         return future
 
     def _answer(self, _: str, effect: Answer) -> None:
+        if effect.request < 0:  # an order of a script
+            self._turns.post(SCRIPTS, effect)
+            return
         future = self._answers.pop(effect.request, None)
         if future is not None and not future.done():
             future.set_result(effect)
@@ -143,14 +154,19 @@ class Outward:
         if not task.cancelled() and task.exception() is not None and not self._turns.failed.done():
             self._turns.failed.set_exception(task.exception() or RuntimeError())
 
-    # scripts come with a later release; the seam is there, and answers
+    # scripts
 
     def _prepare(self, machine: str, effect: Prepare) -> None:
-        reason = "this server runs no scripts"
-        self._turns.post(machine, Prepared(effect.task, effect.number, Skip(reason), reason))
+        if self._scripts is not None:
+            self._turns.post(SCRIPTS, effect)
+        else:
+            self._turns.post(machine, Prepared(effect.task, effect.number, Skip(NO_SCRIPTS), NO_SCRIPTS))
 
     def _react(self, machine: str, effect: React) -> None:
-        self._turns.post(machine, Reacted(effect.job, effect.attempt, Reaction(), "this server runs no scripts"))
+        if self._scripts is not None:
+            self._turns.post(SCRIPTS, effect)
+        else:
+            self._turns.post(machine, Reacted(effect.job, effect.attempt, Reaction(), NO_SCRIPTS))
 
     def _idle(self, machine: str, effect: Idle) -> None:
         self.idle.set()

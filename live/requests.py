@@ -8,17 +8,17 @@ line; rows are those of `model/views.py`.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from live.clock import wall_ns
-from live.control import Verb
+from live.control import Verb, typed
 from live.errands import Errands
 from live.history import History, HistoryQuestion
+from live.host_names import refuse_host
 from live.loop import Turns
 from live.outward import CONTROLLER, SCHEDULER, Outward
 from live.selection import Selection, live_jobs, wants_final
@@ -47,11 +47,7 @@ from model.views import ExplanationView, HistoryRow, JobRow, Status
 
 READ_SECONDS = 25.0
 """How long a question to the history may take."""
-HOST_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
-"""A host's name becomes a folder's."""
 FAILURES_SHOWN = 5
-
-A = TypeVar("A", bound=Struct)
 
 
 class Nothing(Struct, frozen=True, forbid_unknown_fields=True):
@@ -129,26 +125,26 @@ class Requests:
     def verbs(self) -> dict[str, Verb]:
         """Every verb by its name."""
         return {
-            "status": _typed(Nothing, self._do_status),
-            "tasks": _typed(Nothing, self._do_tasks),
-            "hosts": _typed(Nothing, self._do_hosts),
-            "jobs": _typed(ByJobs, self._do_jobs),
-            "explain": _typed(ByName, self._do_explain),
-            "history": _typed(HistoryQuestion, self._do_history),
-            "logs": _typed(ByOutput, self._do_logs),
-            "kill": _typed(ByJobs, lambda given: self._do_to_jobs(JobVerb.KILL, given)),
-            "delete": _typed(ByJobs, lambda given: self._do_to_jobs(JobVerb.DELETE, given)),
-            "retry": _typed(ByJobs, self._do_retry),
-            "hold": _typed(ByTaskOrJobs, lambda given: self._do_hold(TaskVerb.HOLD, JobVerb.HOLD, given)),
-            "release": _typed(ByTaskOrJobs, lambda given: self._do_hold(TaskVerb.RELEASE, JobVerb.RELEASE, given)),
-            "flush": _typed(ByTask, lambda given: self._do_to_task(TaskVerb.FLUSH, given.task)),
-            "delete_task": _typed(ByTask, lambda given: self._do_to_task(TaskVerb.DELETE, given.task)),
-            "host": _typed(ByHost, self._do_host),
-            "submit": _typed(Submission, self._do_submit),
-            "stop": _typed(ByReason, lambda given: self._do_intake(IntakeVerb.STOP, given.reason)),
-            "resume": _typed(ByReason, lambda given: self._do_intake(IntakeVerb.RESUME, given.reason)),
-            "halt": _typed(ByReason, lambda given: self._do_intake(IntakeVerb.HALT, given.reason)),
-            "shutdown": _typed(ByEnd, self._do_shutdown),
+            "status": typed(Nothing, self._do_status),
+            "tasks": typed(Nothing, self._do_tasks),
+            "hosts": typed(Nothing, self._do_hosts),
+            "jobs": typed(ByJobs, self._do_jobs),
+            "explain": typed(ByName, self._do_explain),
+            "history": typed(HistoryQuestion, self._do_history),
+            "logs": typed(ByOutput, self._do_logs),
+            "kill": typed(ByJobs, lambda given: self._do_to_jobs(JobVerb.KILL, given)),
+            "delete": typed(ByJobs, lambda given: self._do_to_jobs(JobVerb.DELETE, given)),
+            "retry": typed(ByJobs, self._do_retry),
+            "hold": typed(ByTaskOrJobs, lambda given: self._do_hold(TaskVerb.HOLD, JobVerb.HOLD, given)),
+            "release": typed(ByTaskOrJobs, lambda given: self._do_hold(TaskVerb.RELEASE, JobVerb.RELEASE, given)),
+            "flush": typed(ByTask, lambda given: self._do_to_task(TaskVerb.FLUSH, given.task)),
+            "delete_task": typed(ByTask, lambda given: self._do_to_task(TaskVerb.DELETE, given.task)),
+            "host": typed(ByHost, self._do_host),
+            "submit": typed(Submission, self._do_submit),
+            "stop": typed(ByReason, lambda given: self._do_intake(IntakeVerb.STOP, given.reason)),
+            "resume": typed(ByReason, lambda given: self._do_intake(IntakeVerb.RESUME, given.reason)),
+            "halt": typed(ByReason, lambda given: self._do_intake(IntakeVerb.HALT, given.reason)),
+            "shutdown": typed(ByEnd, self._do_shutdown),
         }
 
     # reads
@@ -309,10 +305,7 @@ class Requests:
         return {"text": answer.text}
 
     async def _do_host(self, given: ByHost) -> dict[str, Any]:
-        if not HOST_NAME.fullmatch(given.name) or ".." in given.name or given.name == LOCAL:
-            raise OperatorError(f"{given.name!r} cannot be the name of a host", "letters, digits, _ . - are allowed")
-        if given.slots < 1:
-            raise OperatorError("a host has at least one slot")
+        refuse_host(given.name, given.slots)
         if given.verb is HostVerb.ADD and given.name not in self._machines().controller.hosts:
             self._define_host(given.name, given.slots)
         order = await self._order(
@@ -355,21 +348,6 @@ class Requests:
         if row is None:
             raise OperatorError(f"the end of job {job} is not recorded yet", "the disk may be full: laulima status")
         return row.attempt, msgspec.structs.asdict(row)
-
-
-def _typed(arguments: type[A], verb: Callable[[A], Awaitable[Any]]) -> Verb:
-    """The verb with its arguments checked."""
-
-    async def checked(given: dict[str, Any]) -> Any:
-        try:
-            words = msgspec.convert({name: value for name, value in given.items() if value is not None}, arguments)
-        except msgspec.ValidationError as error:
-            raise OperatorError(
-                f"wrong arguments: {error}", "the command and the server may differ in version"
-            ) from None
-        return await verb(words)
-
-    return checked
 
 
 def _summed(answers: list[Answer]) -> dict[str, Any]:

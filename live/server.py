@@ -5,6 +5,9 @@ are made and joined, started and ended, in order; what each does is in its own f
 
     journal -> recovery -> machines -> loop (turns) -> outward (effects) -> hosts, local keepers, sources, control
 
+With scripts there is one machine more, driven by `live/scripts.py`; how their files are begun with is in
+`live/beginning.py`.
+
 Leaving. Intake stops first, then the scheduler says that it has said everything. `kill`: all jobs are ended, agents
 and keepers leave, nothing of ours stays. `keep`: running jobs get the parting lease and stay with their keepers and
 agents; what stays is named on stderr with the command that ends it. A second signal leaves at once: the journal is
@@ -19,9 +22,13 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
+from random import Random
 from typing import Any
 
+from msgspec import Struct
+
 from live.agent_host import AgentHost
+from live.beginning import WAITING_TO_RUN, Scripting, ScriptSide, text_of
 from live.clock import boottime_ns, monotonic_ns, wall_ns
 from live.control import ControlServer
 from live.errands import Errands
@@ -32,15 +39,18 @@ from live.loop import Turns
 from live.outward import CONTROLLER, LOCAL, SCHEDULER, Outward
 from live.recovery import recover
 from live.requests import Requests
+from live.scripts import SCRIPTS, ScriptDriver
 from live.sources import Notifiers, Sources
 from live.state_directory import StateDirectory, listen
 from live.sweep import is_alive
+from model.behaviour import Behaviour
 from model.configuration import ClusterDefinition, Configuration, HostDefinition, OnExit
 from model.controller import Controller
 from model.effects import Notice
 from model.events import IntakeVerb, LinkUp, OrderIntake, Vouched, WallClock
 from model.job import SECOND, JobState
 from model.scheduler import Scheduler
+from model.scripting import ScriptFactory, ScriptMachine
 from model.view_rows import Machines, status
 from model.views import Status
 
@@ -74,7 +84,10 @@ class Server:
         journal: Journal,
         loop: asyncio.AbstractEventLoop,
         tell: Callable[[str], None],
+        scripting: Scripting | None = None,
+        mask: int = 0o077,
     ) -> None:
+        """`tell` shows a line to people. `mask`: the user's umask, for the files of scripts."""
         self._configuration = configuration
         self._state = state
         self._journal = journal
@@ -91,12 +104,14 @@ class Server:
         self._left: asyncio.Future[str] = loop.create_future()
         self.at_once: asyncio.Future[int] = loop.create_future()
         """the exit status of a second signal"""
+        self.exit_status = 0
+        """of a server that leaves in order"""
         epoch = journal.epoch()
         directory = Path(configuration.directory)
         self._outward = outward = Outward(loop, tell)
         self._turns = turns = Turns(loop, journal, outward.carry_out)
         turns.on_protocol_error, turns.on_disk = outward.protocol_error, self._on_disk
-        self._make_machines(epoch)
+        self._make_machines(epoch, scripting)
         self._errands = Errands(loop)
         cluster = configuration.cluster
         self._hosts = Hosts(
@@ -124,15 +139,50 @@ class Server:
         notifiers = Notifiers(configuration.notifiers, directory, self._errands)
         outward.join(turns, self._hosts, self._local, sources, notifiers)
         self._control: ControlServer | None = None
+        self._scripts = ScriptSide(loop, self, configuration, scripting)
+        if self.script_machine is not None:
+            driver = ScriptDriver(
+                loop,
+                self._errands,
+                state,
+                mask,
+                configuration.directory,
+                post=turns.post,
+                say=outward.say,
+                failed=self.fail,
+                leave=self.want_leave,
+                host_is_known=self._host_is_known,
+                define_host=self._hosts.define,
+            )
+            self._scripts.join(self.script_machine, driver, turns.post)
+            outward.join_scripts(driver)
 
-    def _make_machines(self, epoch: int) -> None:
+    def _make_machines(self, epoch: int, scripting: Scripting | None) -> None:
         cluster = self._configuration.cluster
         restored = recover(self._journal)
         now = monotonic_ns()
         tasks = self._configuration.tasks
-        self.scheduler = Scheduler(epoch, now, cluster, tasks, restored.scheduler)
+        behaviours: dict[str, Behaviour] = {}  # scripts put those of their tasks here
+        self.script_machine: ScriptMachine | None = None
+        if scripting is not None:
+            self.script_machine = scripting.factory(
+                now,
+                directory=self._configuration.directory,
+                seed=Random().getrandbits(32),  # noqa: S311 - a script's `rnd`, no secret
+                machines=self.machines,
+                behaviours=behaviours,
+                settings=self._configuration.language,
+                tasks=tasks,
+                environment={name: text_of(word) for name, word in os.environ.items()} | {"PID": str(os.getpid())},
+                configuration=self._configuration.path,
+            )
+        self.scheduler = Scheduler(epoch, now, cluster, tasks, restored.scheduler, behaviours)
         self.controller = Controller(epoch, now, cluster, restored.controller)
         self._added_hosts = [(change.host, change.slots) for change in restored.controller.hosts if change.slots]
+
+    def _host_is_known(self, name: str) -> bool:
+        host = self.controller.hosts.get(name)
+        return host is not None and not host.provisional
 
     # life
 
@@ -148,11 +198,15 @@ class Server:
         turns.add(SCHEDULER, self.scheduler)
         turns.add(CONTROLLER, self.controller)
         turns.add(LOCAL, agent, boottime_ns)
+        if self.script_machine is not None:
+            turns.add(SCRIPTS, self.script_machine)
         turns.join(SCHEDULER, CONTROLLER)
         turns.join(SCHEDULER, LOCAL)
         if kill_now:  # before any link is up: a job that waits is not given to anybody
             self._order_intake(IntakeVerb.SHUTDOWN_KILL, LEAVING)
             self.want_leave(True)
+        if self._scripts.files:
+            self._order_intake(IntakeVerb.HALT, WAITING_TO_RUN, lasting=False)
         self._look_at_wall_clock()
         for machine, peer in (
             (SCHEDULER, CONTROLLER),
@@ -176,8 +230,22 @@ class Server:
             define_host=self._hosts.define,
             leave=self._leave_by_request,
         )
-        self._control = ControlServer(requests.verbs(), self._tell)
+        self._control = ControlServer(requests.verbs(), self._tell, self._scripts.converse)
         await self._control.start(listen(self._state.control))
+        self._scripts.begin()
+
+    def fail(self, error: BaseException) -> None:
+        """A bug of ours beside the turns: the server leaves with it."""
+        if not self._turns.failed.done():
+            self._turns.failed.set_exception(error)
+
+    def say(self, notice: Notice) -> None:
+        """Show a notice to people."""
+        self._outward.say(notice)
+
+    def is_halted(self) -> bool:
+        """Nothing is started, and nothing that ends is reacted to."""
+        return self.scheduler.orders.halted
 
     async def run(self, until_idle: bool, for_ns: int | None) -> None:
         """Work until somebody or something says that it is enough."""
@@ -202,8 +270,10 @@ class Server:
         if self._turns.failed.done():
             self._turns.failed.result()
 
-    def want_leave(self, kill: bool | None) -> None:
-        """Leave soon. `kill` None: as the configuration says. The first decision stands, unless it was to keep."""
+    def want_leave(self, kill: bool | None, status: int = 0) -> None:
+        """Leave soon. `kill` None: as the configuration says. The first decision stands, unless it was to keep; so does
+        the first exit status that is not 0."""
+        self.exit_status = self.exit_status or status
         if kill is None:
             kill = self._configuration.on_exit is OnExit.KILL
         self._leaving = bool(self._leaving) or kill
@@ -241,8 +311,8 @@ class Server:
         text = "everything has ended" if kill else self._name_what_stays()
         self._left.set_result(text)
 
-    def _order_intake(self, verb: IntakeVerb, reason: str, keep_ns: int = 0) -> None:
-        order = self._outward.order(SCHEDULER, lambda request: OrderIntake(request, verb, reason, keep_ns))
+    def _order_intake(self, verb: IntakeVerb, reason: str, keep_ns: int = 0, *, lasting: bool = True) -> None:
+        order = self._outward.order(SCHEDULER, lambda request: OrderIntake(request, verb, reason, keep_ns, lasting))
         order.add_done_callback(lambda answered: answered.cancelled() or answered.exception())
 
     def _name_what_stays(self) -> str:
@@ -272,6 +342,7 @@ class Server:
             self._state.control.unlink(missing_ok=True)
         if self._idle_look is not None:
             self._idle_look.cancel()
+        await self._scripts.close()
         await self._outward.close()
         self._turns.close()
         await self._hosts.links.close(goodbye=False)
@@ -305,6 +376,8 @@ class Server:
             self._offset_ns = offset
             self._turns.post(SCHEDULER, WallClock(offset))
             self._turns.post(CONTROLLER, WallClock(offset))
+            if self.script_machine is not None:
+                self._turns.post(SCRIPTS, WallClock(offset))
             self._turns.post(LOCAL, WallClock(wall_ns() - boottime_ns()))
         self._loop.call_later(WALL_LOOK_SECONDS, self._look_at_wall_clock)
 
@@ -322,7 +395,9 @@ class Server:
 
     def _look_whether_idle(self) -> None:
         self._idle_look = None
-        if self._leaving is None and is_idle(self.scheduler, Path(self._configuration.directory)):
+        if self._leaving is not None or self._scripts.are_beginning:
+            return
+        if is_idle(self.scheduler, Path(self._configuration.directory)):
             self.want_leave(None)
 
     def _on_disk(self, error: JournalFullError) -> None:
@@ -353,13 +428,21 @@ def serve(
     until_idle: bool = False,
     for_ns: int | None = None,
     on_turn: Callable[[Status], None] | None = None,
+    scripts: ScriptFactory | None = None,
+    arguments: tuple[str, ...] = (),
+    leave_after_scripts: bool = False,
 ) -> int:
     """Run a pipeline in this process until a signal, `shutdown`, `for_ns` ns, or (with `until_idle`) until nothing is
     left to do. Returns the exit status. `on_turn` is told the status twice a second.
 
+    `scripts` makes the machine that runs task scripts; without it the server runs none, and has no prompts. With it,
+    `arguments` are the script files' `argv`, and with `leave_after_scripts` the server ends with the last of them.
+
     Raises AlreadyRunningError when another server has the state directory, other LaulimaErrors when it cannot start.
     """
-    return _run(configuration, state, until_idle=until_idle, for_ns=for_ns, on_turn=on_turn, kill_now=False)
+    scripting = None if scripts is None else Scripting(scripts, tuple(map(text_of, arguments)), leave_after_scripts)
+    how = _How(until_idle=until_idle, for_ns=for_ns, on_turn=on_turn, scripting=scripting)
+    return _run(configuration, state, how)
 
 
 def end_leftovers(state: Path) -> int:
@@ -368,24 +451,26 @@ def end_leftovers(state: Path) -> int:
     hosts = tuple(HostDefinition(spool.name) for spool in sorted(state.glob("hosts/*/")) if is_alive(spool))
     cluster = ClusterDefinition(hosts=hosts)
     configuration = Configuration(str(state), str(state.absolute().parent), cluster=cluster, on_exit=OnExit.KILL)
-    return _run(configuration, state, until_idle=False, for_ns=None, on_turn=None, kill_now=True)
+    return _run(configuration, state, _How(kill_now=True))
 
 
-def _run(
-    configuration: Configuration,
-    state: Path,
-    *,
-    until_idle: bool,
-    for_ns: int | None,
-    on_turn: Callable[[Status], None] | None,
-    kill_now: bool,
-) -> int:
+class _How(Struct, frozen=True):
+    """What one life of a server is for; see `serve` and `end_leftovers`."""
+
+    until_idle: bool = False
+    for_ns: int | None = None
+    on_turn: Callable[[Status], None] | None = None
+    scripting: Scripting | None = None
+    kill_now: bool = False
+
+
+def _run(configuration: Configuration, state: Path, how: _How) -> int:
     before = os.umask(0o077)
     owned = StateDirectory(state)
     try:
         journal = Journal(owned.journal)
         try:
-            return asyncio.run(_life(configuration, owned, journal, until_idle, for_ns, on_turn, kill_now))
+            return asyncio.run(_life(configuration, owned, journal, how, before))
         finally:
             journal.close()
     finally:
@@ -393,26 +478,18 @@ def _run(
         os.umask(before)
 
 
-async def _life(
-    configuration: Configuration,
-    state: StateDirectory,
-    journal: Journal,
-    until_idle: bool,
-    for_ns: int | None,
-    on_turn: Callable[[Status], None] | None,
-    kill_now: bool,
-) -> int:
+async def _life(configuration: Configuration, state: StateDirectory, journal: Journal, how: _How, mask: int) -> int:
     loop = asyncio.get_running_loop()
-    server = Server(configuration, state, journal, loop, _tell)
+    server = Server(configuration, state, journal, loop, _tell, how.scripting, mask)
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     for number in numbers:
         loop.add_signal_handler(number, server.on_signal, number)
-    telling = loop.create_task(_tell_turns(server, on_turn)) if on_turn is not None else None
+    telling = loop.create_task(_tell_turns(server, how.on_turn)) if how.on_turn is not None else None
     try:
-        await server.unless_at_once(server.start(kill_now))
-        await server.unless_at_once(server.run(until_idle, for_ns))
+        await server.unless_at_once(server.start(how.kill_now))
+        await server.unless_at_once(server.run(how.until_idle, how.for_ns))
         await server.unless_at_once(server.leave())
-        return server.at_once.result() if server.at_once.done() else 0
+        return server.at_once.result() if server.at_once.done() else server.exit_status
     finally:
         if telling is not None:
             telling.cancel()

@@ -39,6 +39,10 @@ class Reply(msgspec.Struct):
     exit_code: int = 1
 
 
+class WokenError(LaulimaError):
+    """The wait was given up because `wake` could be read; the answer, when it comes, is passed over."""
+
+
 class RefusedError(LaulimaError):
     """The server said no, with its own words and exit code."""
 
@@ -59,6 +63,7 @@ class Client:
         self._number = 0
         self._buffer = bytearray()
         self._socket = connect(state, CONNECT_S)
+        self._wake: int | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -69,12 +74,22 @@ class Client:
     def close(self) -> None:
         self._socket.close()
 
-    def ask(self, verb: str, arguments: dict[str, Any], answer: type[T], limit_s: float | None = READ_S) -> T:
-        """Ask and wait for the answer, at most `limit_s` seconds (None: as long as it takes).
+    def ask(
+        self,
+        verb: str,
+        arguments: dict[str, Any],
+        answer: type[T],
+        limit_s: float | None = READ_S,
+        *,
+        wake: int | None = None,
+    ) -> T:
+        """Ask and wait for the answer, at most `limit_s` seconds (None: as long as it takes), or until the descriptor
+        `wake` can be read.
 
         Raises `RefusedError` when the server says no, `NotReachableError` when it goes away or speaks another
-        language, `WaitedTooLongError` when the wait ends first (what was asked for may still happen).
+        language, `WaitedTooLongError` when the wait ends first (what was asked for may still happen), `WokenError`.
         """
+        self._wake = wake
         self._number += 1
         line = msgspec.json.encode({"id": self._number, "verb": verb, "arguments": arguments}) + b"\n"
         deadline = None if limit_s is None else time.monotonic() + limit_s
@@ -110,6 +125,12 @@ class Client:
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
                 raise self._waited_too_long(verb, limit_s or 0.0)
+            if self._wake is not None:
+                ready, _, _ = select.select([self._socket.fileno(), self._wake], [], [], left)
+                if self._wake in ready:
+                    raise WokenError(f"the wait for the answer to {verb} was given up")
+                if not ready:
+                    continue
             self._socket.settimeout(left)
             piece = self._socket.recv(1 << 16)
             if not piece:

@@ -78,7 +78,7 @@ def flag(name: str, help: str, *flags: str) -> Parameter:  # noqa: A002 - the ta
     return option(name, help, *flags, form=Form.FLAG)
 
 
-FILE = Parameter("file", "the pipeline, a YAML file", Form.PATH, required=True)
+FILE = Parameter("file", "the pipeline: a YAML file, or a script", Form.PATH, required=True)
 STATE = option("state", "the state directory (else LAULIMA_STATE, else .laulima here or further up)", form=Form.PATH)
 JSON = flag("json", "the answer as JSON, with its schema's version")
 WIDE = flag("wide", "do not cut lines to the terminal's width", "-W", "--wide")
@@ -89,6 +89,11 @@ WAIT = option(
 JOBS = Parameter("jobs", "numbers, ranges 12-20, last, or task=NAME state=NAME host=NAME", many=True)
 ALL = flag("everything", "all jobs", "--all")
 COMMAND = Parameter("command", "the command and its arguments", Form.COMMAND, many=True, required=True)
+
+CONTROLLER_TIMEOUT = option(
+    "controller_timeout", "ignore: `periods -timeout` of a script limits no job of the controller",
+    form=Form.CHOICE, choices=("ignore", "limit"),
+)  # fmt: skip
 
 HOST_VERBS = ("add", "delete", "drain", "off", "on", "retry")
 """The values of `model.events.HostVerb`; not imported, so that a read starts quickly (a test compares them)."""
@@ -103,8 +108,22 @@ VERBS: tuple[Verb, ...] = (
             option("for_ns", "end after so long", "--for", form=Form.DURATION),
             flag("until_idle", "end when nothing is left to do"),
             flag("detach", "go on in the background; returns when the server answers", "-d", "--detach"),
+            Parameter("arguments", "argv of the script", many=True),
+            flag("leave", "end when the scripts have ended", "--exit"),
+            CONTROLLER_TIMEOUT,
         ),
         example="laulima run pipeline.yaml --detach",
+    ),
+    Verb(
+        "shell", START, Kind.LOCAL, "A prompt of the running server; with a script, of a server of its own.",
+        "shell.commands.shell:shell",
+        (
+            Parameter("file", "start a server with this pipeline, and end it with the prompt", Form.PATH),
+            Parameter("arguments", "argv of the script", many=True),
+            flag("new", "start a server without a pipeline, and end it with the prompt"),
+            CONTROLLER_TIMEOUT,
+        ),
+        example="laulima shell",
     ),
     Verb(
         "sim", START, Kind.LOCAL, "Rehearse a pipeline on a virtual clock, with failures.", "shell.commands.start:sim",
@@ -122,6 +141,14 @@ VERBS: tuple[Verb, ...] = (
     Verb(
         "validate", START, Kind.LOCAL, "Check a pipeline file; nothing is started.", "shell.commands.start:validate",
         (FILE, flag("strict", "warnings are errors, too"), JSON),
+    ),
+    Verb(
+        "convert", START, Kind.LOCAL, "Write the tasks of a script as YAML.", "shell.commands.start:convert",
+        (
+            Parameter("file", "the script", Form.PATH, required=True),
+            option("rest", "a new script for what stands outside of tasks; the YAML names it", form=Form.PATH),
+        ),
+        example="laulima convert pipeline.pro --rest rest.pro > pipeline.yaml",
     ),
     Verb(
         "init", START, Kind.LOCAL, "Write a small pipeline to start from.", "shell.commands.start:init",
@@ -275,7 +302,7 @@ VERBS: tuple[Verb, ...] = (
 
 BY_NAME: Mapping[str, Verb] = {verb.name: verb for verb in VERBS}
 
-NEEDS_STATE = ("run",)
+NEEDS_STATE = ("run", "shell")
 """Verbs without a server that know `--state` all the same."""
 
 

@@ -5,9 +5,12 @@ What a configuration means is `shell/config/`; what a server does is `live/serve
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from model.errors import ConfigurationError, LaulimaError
 from shell.selections import UsageError
@@ -15,26 +18,54 @@ from shell.session import Session
 from shell.wording import count
 
 if TYPE_CHECKING:
+    from model.configuration import Configuration
     from shell.config import LoadedConfiguration
 
 
-def run(session: Session, *, file: str, for_ns: int | None, until_idle: bool, detach: bool) -> int:
+def run(
+    session: Session,
+    *,
+    file: str,
+    arguments: Sequence[str],
+    for_ns: int | None,
+    until_idle: bool,
+    detach: bool,
+    leave: bool,
+    controller_timeout: str | None,
+) -> int:
     """Serve in this process until it is ended; or start a server in the background and see it answer."""
-    loaded = _load(session, file)
+    configuration = _load(session, file).configuration
+    if arguments and not configuration.language.scripts:
+        raise UsageError(f"{file} runs no script that could take arguments: {' '.join(arguments)}")
     directory = session.state_to_make()
     if detach:
         from shell.detaching import start_detached  # noqa: PLC0415
 
         words = [*(["--until-idle"] if until_idle else []), *([f"--for={for_ns}ns"] if for_ns is not None else [])]
+        words += [*(["--exit"] if leave else []), *script_words(arguments, controller_timeout)]
         return start_detached(session, Path(file), directory, words)
     from live.server import serve  # noqa: PLC0415 - the server's machinery is for servers only
+    from shell.language.machine import Scripts  # noqa: PLC0415 - and so is the language
 
-    configuration = loaded.configuration
-    session.note(
-        f"laulima runs {file}: {count(len(configuration.tasks), 'task')}, "
-        f"{count(len(configuration.cluster.hosts), 'host')}, state in {directory}; Ctrl-C ends it"
+    if controller_timeout is not None:
+        language = replace(configuration.language, controller_timeout_ignored=controller_timeout == "ignore")
+        configuration = replace(configuration, language=language)
+    session.note(f"laulima runs {file}: {_contents(configuration)}, state in {directory}; Ctrl-C ends it")
+    return serve(
+        configuration,
+        directory,
+        until_idle=until_idle,
+        for_ns=for_ns,
+        scripts=Scripts,
+        arguments=tuple(arguments),
+        leave_after_scripts=leave,
     )
-    return serve(configuration, directory, until_idle=until_idle, for_ns=for_ns)
+
+
+def script_words(arguments: Sequence[str], controller_timeout: str | None) -> list[str]:
+    """What is said about scripts, as words of another `laulima run`."""
+    timeout = [] if controller_timeout is None else ["--controller-timeout", controller_timeout]
+    return [*timeout, *(["--", *arguments] if arguments else [])]
 
 
 def _load(session: Session, file: str) -> LoadedConfiguration:
@@ -55,7 +86,7 @@ def _existing(file: str) -> Path:
 
 
 def validate(session: Session, *, file: str, strict: bool, json: bool) -> int:
-    """Check a file. With `--strict`, a warning is an error, too."""
+    """Check a file, and the scripts in it. With `--strict`, a warning is an error, too."""
     try:
         loaded = _load(session, file)
     except ConfigurationError as error:
@@ -63,18 +94,52 @@ def validate(session: Session, *, file: str, strict: bool, json: bool) -> int:
             raise
         session.say_json({"schema": 1, "file": file, "valid": False, "errors": str(error).splitlines(), "warnings": []})
         return error.exit_code
-    valid = not (strict and loaded.warnings)
     configuration = loaded.configuration
+    errors: list[str] = []
+    warnings = list(loaded.warnings)
+    if configuration.language.scripts:
+        from shell.commands.script_findings import findings_of  # noqa: PLC0415 - the language, for scripts only
+
+        found = findings_of(configuration)
+        errors, warnings = found.errors, warnings + found.warnings
+        if not json:
+            for text in (*errors, *found.warnings):
+                session.note(text)
+    valid = not errors and not (strict and warnings)
     if json:
-        session.say_json({"schema": 1, "file": file, "valid": valid, "errors": [], "warnings": list(loaded.warnings)})
+        session.say_json({"schema": 1, "file": file, "valid": valid, "errors": errors, "warnings": warnings})
     elif valid:
-        session.say(
-            f"{file} is valid: {count(len(configuration.tasks), 'task')}, "
-            f"{count(len(configuration.cluster.hosts), 'host')}"
-        )
-    if not valid and not json:
-        raise ConfigurationError(f"{count(len(loaded.warnings), 'warning')}, which --strict takes as errors")
+        session.say(f"{file} is valid: {_contents(configuration)}")
+    elif errors:
+        raise ConfigurationError(f"{file} is not valid: {count(len(errors), 'error')}")
+    else:
+        raise ConfigurationError(f"{count(len(warnings), 'warning')}, which --strict takes as errors")
     return 0 if valid else 1
+
+
+def _contents(configuration: Configuration) -> str:
+    tasks = len(configuration.tasks) + len(configuration.language.tasks)
+    hosts = len(configuration.cluster.hosts) + len(configuration.language.hosts)
+    return f"{count(tasks, 'task')}, {count(hosts, 'host')}"
+
+
+def convert(session: Session, *, file: str, rest: str | None) -> int:
+    """Write a script's tasks as YAML to stdout, what else it says to the file `rest`."""
+    from shell.config.script_file import read_script  # noqa: PLC0415 - the language, for scripts only
+    from shell.language.converting import convert as converted  # noqa: PLC0415
+
+    def read(name: str) -> str | None:
+        return read_script(Path(name)) if Path(name).is_file() else None
+
+    made = converted(_existing(file), read, time.time_ns(), rest or "")
+    for note in made.notes:
+        session.note(note)
+    if rest is not None:
+        _write_new(rest, made.rest)
+    elif made.rest:
+        session.note("what stands outside of its tasks is not in it: --rest FILE writes that to a script of its own")
+    session.say(made.tasks.rstrip("\n"))
+    return 0
 
 
 def sim(
@@ -106,17 +171,20 @@ def init(session: Session, *, file: str) -> int:
     """Write the template; a file that is there is never overwritten."""
     from shell.config.template import pipeline_text  # noqa: PLC0415
 
-    text = pipeline_text()
+    _write_new(file, pipeline_text())
+    session.say(f"wrote {file}")
+    session.note(f"next:  laulima validate {file}\n       laulima sim {file} --for 24h\n       laulima run {file}")
+    return 0
+
+
+def _write_new(file: str, text: str) -> None:
     try:
         with Path(file).open("x", encoding="utf-8") as out:
             out.write(text)
     except FileExistsError:
-        raise LaulimaError(f"{file} is there already; nothing was written", "another name: laulima init FILE") from None
+        raise LaulimaError(f"{file} is there already; nothing was written", "give another name") from None
     except OSError as error:
         raise LaulimaError(f"{file} cannot be written: {error.strerror}") from error
-    session.say(f"wrote {file}")
-    session.note(f"next:  laulima validate {file}\n       laulima sim {file} --for 24h\n       laulima run {file}")
-    return 0
 
 
 def demo(session: Session, *, directory: str, files: int) -> int:

@@ -29,6 +29,7 @@ class Stub:
 
     def __init__(self) -> None:
         self.open = asyncio.Event()
+        self.conversations: list[Own] = []
         self.reports: list[str] = []
 
     def verbs(self) -> dict[str, control.Verb]:
@@ -56,10 +57,31 @@ class Stub:
         return [ExecutorRow("local", "open", 1, 2)]
 
 
+class Own:
+    """What belongs to one connection: `mine` says which one it is, `for_ever` has no answer."""
+
+    def __init__(self, stub: Stub) -> None:
+        self.number = len(stub.conversations)
+        self.ended = asyncio.Event()
+        stub.conversations.append(self)
+
+    def verbs(self) -> dict[str, control.Verb]:
+        return {"mine": self.mine, "for_ever": self.for_ever}
+
+    async def mine(self, arguments: dict[str, Any]) -> Any:
+        return self.number
+
+    async def for_ever(self, arguments: dict[str, Any]) -> Any:
+        await asyncio.Event().wait()
+
+    def end(self) -> None:
+        self.ended.set()
+
+
 @asynccontextmanager
 async def serving(path: Path) -> AsyncIterator[Stub]:
     stub = Stub()
-    server = ControlServer(stub.verbs(), stub.reports.append)
+    server = ControlServer(stub.verbs(), stub.reports.append, lambda: Own(stub))
     listener = listen(path / "control.sock")
     await server.start(listener)
     try:
@@ -117,6 +139,26 @@ def test_a_request_that_waits_does_not_hold_up_the_next_one(tmp_path: Path) -> N
         assert (await client.hear())["id"] == 2
         stub.open.set()
         assert await client.hear() == {"id": 1, "ok": True, "data": "waited"}
+
+    run(tmp_path, body)
+
+
+def test_what_belongs_to_a_connection_is_its_own_and_ends_with_it_whatever_it_waits_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "HALF_CLOSED_SECONDS", 2 * LIMIT)
+
+    async def body(stub: Stub, client: Client) -> None:
+        other = await Client.to(tmp_path)
+        for each in (other, client):
+            each.say(1, "mine")
+        assert {(await other.hear())["data"], (await client.hear())["data"]} == {0, 1}
+        other.say(2, "mine")
+        number = (await other.hear())["data"]
+        other.say(3, "for_ever")
+        await other.close()
+        await stub.conversations[number].ended.wait()
+        assert not stub.conversations[1 - number].ended.is_set()
 
     run(tmp_path, body)
 

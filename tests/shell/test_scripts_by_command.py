@@ -130,6 +130,47 @@ def test_a_script_that_fails_after_run_is_an_alarm_and_what_was_begun_goes_on(fo
     assert "after it had said `run`" in done.stderr
 
 
+def test_a_script_adds_hosts_and_gets_the_output_of_jobs_that_ran_there(folder: Path) -> None:
+    text = COUNTING.replace("  nmax 3", "  host node1 -required\n  nmax 3").replace(
+        "got $stdout", "got $JOB_HOSTNAME $stdout"
+    )
+    text = text.replace("\nrun\n", "\ncontroller host add node1\ncontroller host add node1\nrun\n")
+    done = laulima_process("run", script(folder, text))
+    assert (done.returncode, done.stdout.count("got node1 hello")) == (4, 3), done.stderr
+
+
+WAITING = """\
+task one
+  command sh -c "echo begun >> begun; read line < gate; echo ended"
+  nmax 1
+  periods -exec 0.05 -poll 0.05 -timeout 600
+  task.exit 0
+    echo harvested $stdout
+    quit 6
+  end
+end
+run
+"""
+
+
+def test_a_server_that_died_is_taken_up_by_the_script_run_again(folder: Path) -> None:
+    os.mkfifo(folder / "gate")
+    name = script(folder, WAITING)
+    with subprocess.Popen(command_line(["run", name]), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as first:
+        deadline = time.monotonic() + LIMIT
+        while not (folder / "begun").exists():
+            assert time.monotonic() < deadline
+            select.select([], [], [], 0.02)
+        first.kill()
+    with subprocess.Popen(
+        command_line(["run", name]), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as second:
+        (folder / "gate").write_text("go\n")
+        said, errors = second.communicate(timeout=LIMIT)
+    assert (second.returncode, "harvested ended" in said) == (6, True), errors
+    assert len((folder / "begun").read_text().splitlines()) == 1
+
+
 def test_a_script_whose_tasks_are_done_ends_when_idle(folder: Path) -> None:
     text = COUNTING.replace("if ($done == 3) quit 4", "echo done $done")
     done = laulima_process("run", script(folder, text), "--until-idle")

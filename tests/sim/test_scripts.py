@@ -102,7 +102,8 @@ def test_files_that_the_script_writes_are_not_on_the_disk(tmp_path: Path) -> Non
 def test_a_host_that_a_script_adds_may_fail(tmp_path: Path) -> None:
     script = (
         "controller host add far -threads 2\ntask t\n  host far -required\n  command work @MAX_THREADS@\n  nmax 1\n"
-        "  periods -exec 1 -timeout 3600\n  task.exit default\n    echo $EXIT after $JOB_DTIME\n    quit\n  end\nend\nrun"
+        "  periods -exec 1 -timeout 3600\n"
+        "  task.exit default\n    echo $EXIT after $JOB_DTIME\n    quit\n  end\nend\nrun"
     )
     done = Rehearsed(tmp_path, script, "tasks: {t: {run: 10m}}\nfaults: ['far down 1m+30m']\n")
     assert done.lines[0].startswith("HostID"), done.errors

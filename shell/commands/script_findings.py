@@ -1,0 +1,72 @@
+"""What `laulima validate` says about the scripts of a pipeline; nothing of them is run.
+
+What can be wrong is decided in `shell/language/validation.py`; here the files are read, those that scripts load
+included. Called by `shell/commands/start.py`.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from model.configuration import Configuration
+from model.errors import ConfigurationError
+from shell.config.script_file import read_script
+from shell.language.commands.table import COMMANDS
+from shell.language.findings import Finding, Severity
+from shell.language.parsing import parse
+from shell.language.tree import Script
+from shell.language.validation import check
+
+
+class Findings(NamedTuple):
+    """Sentences with their places, in order."""
+
+    errors: list[str]
+    warnings: list[str]
+
+
+def findings_of(configuration: Configuration) -> Findings:
+    """Everything found in the script files of a configuration. Raises ConfigurationError for one that cannot be
+    read."""
+    directory = Path(configuration.directory)
+    commands = {command.name: command for command in COMMANDS}
+    found: list[Finding] = []
+    for name in configuration.language.scripts:
+        path = directory / name
+        loader = _Loader(directory)
+        found += check(loader.parsed(path), commands, load=loader.load)
+    return Findings(
+        [_sentence(finding) for finding in found if finding.severity is Severity.ERROR],
+        [_sentence(finding) for finding in found if finding.severity is not Severity.ERROR],
+    )
+
+
+class _Loader:
+    """Finds the files that a script loads by a constant name."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._modules = [Path(word) for word in os.environ.get("MODULES", "").split(":") if word] or [directory]
+
+    def load(self, verb: str, name: str) -> Script | None:
+        folders = self._modules if verb == "module" else [self._directory]
+        for path in (folder / name for folder in folders):
+            if path.is_file():
+                try:
+                    return self.parsed(path)
+                except ConfigurationError:  # told as what it is: a file that cannot be read
+                    return None
+        return None
+
+    def parsed(self, path: Path) -> Script:
+        try:
+            shown = str(path.relative_to(Path.cwd()))
+        except ValueError:
+            shown = str(path)
+        return parse(read_script(path), shown)
+
+
+def _sentence(finding: Finding) -> str:
+    return f"{finding.at}: {finding.text}" + (f" ({finding.hint})" if finding.hint else "")
