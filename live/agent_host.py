@@ -166,14 +166,14 @@ class AgentHost:
 async def _ended(process: int) -> None:
     """Wait until a process has ended."""
     loop = asyncio.get_running_loop()
-    ended: asyncio.Future[None] = loop.create_future()
+    ended = asyncio.Event()
     try:
         pidfd = os.pidfd_open(process)
     except ProcessLookupError:
         return
-    loop.add_reader(pidfd, lambda: ended.done() or ended.set_result(None))
+    loop.add_reader(pidfd, ended.set)
     try:
-        await ended
+        await ended.wait()
     finally:
         loop.remove_reader(pidfd)
         os.close(pidfd)

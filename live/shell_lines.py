@@ -24,6 +24,8 @@ from live.errands import ErrandError, Errands
 from model.job import SECOND
 from model.scripting import Execute, Executed, Stream
 
+ARGUMENT_MAX = 100_000
+"""Bytes of a line that is given to the shell as one argument."""
 START_SECONDS = 30.0
 """How long a start may take: it looks for the working directory and the shell."""
 GRACE_SECONDS = 1.0
@@ -128,15 +130,18 @@ class _Line:
     def _start(self) -> subprocess.Popen[bytes]:
         """In a thread of the errands."""
         effect = self._effect
-        self._process = process = subprocess.Popen(  # noqa: S603 - running shell lines is what this is for
-            [os.environ.get("SHELL") or "/bin/sh", "-c", effect.command],
-            cwd=effect.directory,
-            stdin=subprocess.DEVNULL,
-            stdout=self._output,
-            stderr=self._errors,
-            start_new_session=True,
-            umask=self._mask,
-        )
+        with contextlib.ExitStack() as kept:
+            words, descriptors = _words(effect.command, kept)
+            self._process = process = subprocess.Popen(  # noqa: S603 - running shell lines is what this is for
+                [os.environ.get("SHELL") or "/bin/sh", *words],
+                cwd=effect.directory,
+                stdin=subprocess.DEVNULL,
+                stdout=self._output,
+                stderr=self._errors,
+                start_new_session=True,
+                umask=self._mask,
+                pass_fds=descriptors,
+            )
         if self._unwanted:  # it took so long that nobody waits: what comes too late ends at once
             self._signal(signal.SIGKILL)
             process.wait()
@@ -209,6 +214,18 @@ class _Line:
 
     def _failed(self, error: str, status: int = 127) -> Executed:
         return Executed(self._effect.run, status, "", error)
+
+
+def _words(command: str, kept: contextlib.ExitStack) -> tuple[list[str], tuple[int, ...]]:
+    """How the shell is given a line, and the descriptors that it needs. One argument may have 128 KiB on Linux; a
+    longer line, such as an `echo` of a job's output, is read by the shell like a file."""
+    line = command.encode("utf-8", "surrogateescape")
+    if len(line) <= ARGUMENT_MAX:
+        return ["-c", command], ()
+    file = kept.enter_context(os.fdopen(os.memfd_create("laulima-line"), "w+b"))
+    file.write(line + b"\n")
+    file.seek(0)
+    return [f"/dev/fd/{file.fileno()}"], (file.fileno(),)
 
 
 class _Following:

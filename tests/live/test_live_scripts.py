@@ -161,6 +161,16 @@ def test_a_shell_line_runs_in_its_directory_and_its_output_and_status_come_back(
     in_world(tmp_path, test)
 
 
+def test_a_line_longer_than_an_argument_may_be_is_run_all_the_same(tmp_path: Path) -> None:
+    text = "x" * 300_000
+
+    async def test(world: World) -> None:
+        world.do(world.line(f"echo '{text}' | wc -c; exit 4"))
+        assert await world.answer() == Executed(1, 4, f"{len(text) + 1}\n")
+
+    in_world(tmp_path, test)
+
+
 def test_the_users_shell_runs_the_line_with_the_whole_environment_and_the_users_mask(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
