@@ -16,7 +16,7 @@ from shell.config.script_file import read_script
 from shell.language.commands.table import COMMANDS
 from shell.language.findings import Finding, Severity
 from shell.language.parsing import parse
-from shell.language.tree import Script
+from shell.language.tree import Line, Position, Script, Statement, TaskBlock, TaskExec, TaskExit
 from shell.language.validation import check
 
 
@@ -33,14 +33,43 @@ def findings_of(configuration: Configuration) -> Findings:
     directory = Path(configuration.directory)
     commands = {command.name: command for command in COMMANDS}
     found: list[Finding] = []
-    for name in configuration.language.scripts:
-        path = directory / name
-        loader = _Loader(directory)
-        found += check(loader.parsed(path), commands, load=loader.load)
+    loader = _Loader(directory)
+    if configuration.tasks:
+        found = check(_as_script(configuration), commands, load=loader.load, known=("item", "job", "task"))
+    else:
+        for name in configuration.language.scripts:
+            found += check(loader.parsed(directory / name), commands, load=loader.load)
     return Findings(
         [_sentence(finding) for finding in found if finding.severity is Severity.ERROR],
         [_sentence(finding) for finding in found if finding.severity is not Severity.ERROR],
     )
+
+
+def _as_script(configuration: Configuration) -> Script:
+    """The statements of a configuration's tasks as tasks of a script, behind the script files that it names."""
+    name = shown(Path(configuration.path))
+    top = Position(name, 1, 1)
+    body: list[Statement] = [Line(top, f'input "{path}"') for path in configuration.language.scripts]
+    for task in configuration.tasks:
+        parts: list[Statement] = [Line(top, "command true")] if task.command or task.call else []
+        if task.prepare:
+            parts.append(TaskExec(top, parse(task.prepare, name, first_line=task.prepare_line).body))
+        for handler in task.handlers:
+            if handler.script:
+                end = handler.match.partition("-")[0] if handler.match[0].isdigit() else handler.match
+                statements = parse(handler.script, name, first_line=handler.script_line).body
+                parts.append(TaskExit(top, end, statements))
+        if task.prepare or len(parts) > 1:
+            body.append(TaskBlock(top, task.name, tuple(parts)))
+    return Script(name, tuple(body))
+
+
+def shown(path: Path) -> str:
+    """A path as people know it: from here, where it lies below."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
 
 
 class _Loader:
@@ -61,11 +90,7 @@ class _Loader:
         return None
 
     def parsed(self, path: Path) -> Script:
-        try:
-            shown = str(path.relative_to(Path.cwd()))
-        except ValueError:
-            shown = str(path)
-        return parse(read_script(path), shown)
+        return parse(read_script(path), shown(path))
 
 
 def _sentence(finding: Finding) -> str:

@@ -94,10 +94,12 @@ def validate(session: Session, *, file: str, strict: bool, json: bool) -> int:
             raise
         session.say_json({"schema": 1, "file": file, "valid": False, "errors": str(error).splitlines(), "warnings": []})
         return error.exit_code
+    from shell.config.script_file import has_scripts  # noqa: PLC0415
+
     configuration = loaded.configuration
     errors: list[str] = []
     warnings = list(loaded.warnings)
-    if configuration.language.scripts:
+    if has_scripts(configuration):
         from shell.commands.script_findings import findings_of  # noqa: PLC0415 - the language, for scripts only
 
         found = findings_of(configuration)

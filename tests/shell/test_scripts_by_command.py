@@ -123,6 +123,35 @@ def test_a_script_is_checked_without_being_run(folder: Path, laulima: Laulima) -
     assert laulima("validate", "pipeline.pro", "--json").json["valid"] is True
 
 
+def test_statements_in_yaml_are_checked_with_the_scripts_that_it_names(folder: Path, laulima: Laulima) -> None:
+    script(folder, "$from_script = 1\nmacro tidy\n  echo tidy\nend\nrun\n", "lib.pro")
+    text = (
+        "scripts: [lib.pro]\ntasks:\n  a:\n    prepare: |\n      queuepip q\n      tidy\n      echo $from_script $item $never\n"
+        "    command: [ls]\n    on:\n      1-3: book setwrd a b c\n"
+    )
+    found = laulima("validate", script(folder, text, "pipeline.yaml"))
+    assert found.code == 1
+    assert "pipeline.yaml:5:1: queuepip: Command not found. (did you mean queuepop?)" in found.err
+    assert "pipeline.yaml:7:" in found.err, "the unknown variable"
+    assert "setwrd (did you mean setword?)" in found.err
+    assert "from_script" not in found.err
+    assert "tidy" not in found.err
+    right = text.replace("queuepip", "queuelist").replace(" $never", "").replace("setwrd", "setword")
+    assert laulima("validate", script(folder, right, "pipeline.yaml")).code == 0
+
+
+def test_a_script_is_written_as_yaml(folder: Path, laulima: Laulima) -> None:
+    name = script(folder, "$where = node3\ntask t\n  host $where\n  command work\nend\nrun\n")
+    done = laulima("convert", name, "--rest", "rest.pro")
+    assert done.code == 0, done.err
+    assert "name: node3" in done.out
+    assert (folder / "rest.pro").read_text() == "$where = node3\nrun\n"
+    script(folder, done.out, "pipeline.yaml")
+    assert laulima("validate", "pipeline.yaml").code == 0
+    again = laulima("convert", name, "--rest", "rest.pro")
+    assert (again.code, "is there already" in again.err) == (1, True)
+
+
 def test_a_script_that_fails_after_run_is_an_alarm_and_what_was_begun_goes_on(folder: Path) -> None:
     text = COUNTING + "no_such_command\n"
     done = laulima_process("run", script(folder, text))
