@@ -126,17 +126,18 @@ def test_a_script_is_checked_without_being_run(folder: Path, laulima: Laulima) -
 def test_statements_in_yaml_are_checked_with_the_scripts_that_it_names(folder: Path, laulima: Laulima) -> None:
     script(folder, "$from_script = 1\nmacro tidy\n  echo tidy\nend\nrun\n", "lib.pro")
     text = (
-        "scripts: [lib.pro]\ntasks:\n  a:\n    prepare: |\n      queuepip q\n      tidy\n      echo $from_script $item $never\n"
+        "scripts: [lib.pro]\ntasks:\n  a:\n    prepare: |\n      queuepip q\n      tidy\n"
+        "      echo $from_script $item $never\n"
         "    command: [ls]\n    on:\n      1-3: book setwrd a b c\n"
     )
     found = laulima("validate", script(folder, text, "pipeline.yaml"))
     assert found.code == 1
-    assert "pipeline.yaml:5:1: queuepip: Command not found. (did you mean queuepop?)" in found.err
+    assert "pipeline.yaml:5:1: queuepip: Command not found. (did you mean queue" in found.err
     assert "pipeline.yaml:7:" in found.err, "the unknown variable"
     assert "setwrd (did you mean setword?)" in found.err
     assert "from_script" not in found.err
     assert "tidy" not in found.err
-    right = text.replace("queuepip", "queuelist").replace(" $never", "").replace("setwrd", "setword")
+    right = text.replace("queuepip", "queueprint").replace(" $never", "").replace("setwrd", "setword")
     assert laulima("validate", script(folder, right, "pipeline.yaml")).code == 0
 
 
