@@ -125,7 +125,7 @@ def run(
     return 0 if answer.good else 1
 
 
-def _scripting(configuration: Configuration, *, quiet: bool) -> Scripting | None:
+def scripting_of(configuration: Configuration, *, quiet: bool) -> Scripting | None:
     """How the simulation runs task scripts; None: there are none. What they print goes where it goes live, unless
     `quiet`: then only their errors are shown."""
     if not has_scripts(configuration):
@@ -150,7 +150,7 @@ def _read_file(name: str) -> str | None:
 
 
 def _simulate(loaded: LoadedScenario, log: Path | None, *, quiet: bool) -> SimulationResult:
-    scripting = _scripting(loaded.configuration, quiet=quiet)
+    scripting = scripting_of(loaded.configuration, quiet=quiet)
     if log is None:
         return simulate(loaded.configuration, loaded.scenario, scripting=scripting)
     try:

@@ -6,6 +6,7 @@ Everything else that a task says replaces what `defaults` say.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from datetime import UTC
 from pathlib import Path
@@ -98,7 +99,7 @@ def make_configuration(sections: ConfigurationSection, path: Path, digest: str, 
 
 def _language(sections: ConfigurationSection, directory: Path) -> LanguageSettings:
     settings = LanguageSettings(
-        scripts=tuple(str(directory / name) for name in sections.scripts),
+        scripts=tuple(os.path.normpath(directory / name) for name in sections.scripts),
         controller_timeout_ignored=sections.language.controller_timeout == "ignore",
         jitter=said(sections.language.jitter, otherwise=0.0),
     )

@@ -7,6 +7,7 @@ but for the local slots: a script's local jobs have no limit of their own (`npen
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from hashlib import blake2b
 from pathlib import Path
@@ -34,7 +35,7 @@ def load_script(path: Path, settings: LanguageSettings | None = None) -> Configu
     """The configuration that runs the script `path`. Relative paths of jobs start in the working directory, as the
     script's own do. Raises `ConfigurationError` when the file cannot be read."""
     text = read_script(path)
-    language = structs.replace(settings or LanguageSettings(), scripts=(str(path.absolute()),))
+    language = structs.replace(settings or LanguageSettings(), scripts=(os.path.normpath(path.absolute()),))
     return Configuration(
         path=str(path),
         directory=str(Path.cwd()),

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from shell.config.scenario import load_rehearsal, load_scenario_text
+from shell.simulate import scripting_of
 from sim.simulation import simulate
 
 SCENARIOS = Path(__file__).parents[2] / "configs" / "scenarios"
@@ -30,7 +31,9 @@ EIGHT = {
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_a_scenario_shows_what_it_expects(file: Path) -> None:
     loaded = load_rehearsal(file)
-    result = simulate(loaded.configuration, loaded.scenario)
+    scripting = scripting_of(loaded.configuration, quiet=True)
+    result = simulate(loaded.configuration, loaded.scenario, scripting=scripting)
+    assert not result.script_failed
     assert [f"{expected}, not {found}" for expected, found in result.unmet] == []
     assert [str(violation) for violation in result.violations] == []
     assert loaded.scenario.expect
