@@ -59,6 +59,10 @@ Handler = Callable[[str, Effect], None]
 """Carries out one effect of the named machine."""
 
 
+Inward = Callable[[Any], tuple[str, object] | None]
+"""(machine, event) for an effect that is for another machine of this process; None: it leaves the process."""
+
+
 class Turns:
     """Drives the machines of one process. All methods belong to the loop's thread."""
 
@@ -74,6 +78,8 @@ class Turns:
         self._carry_out = carry_out
         self._machines: dict[str, tuple[Machine, Clock]] = {}
         self._inside: dict[tuple[str, str], tuple[str, str]] = {}
+        self.inward: dict[type, Inward] = {}
+        """effects that are for another machine of this process"""
         self._inbox: deque[tuple[str, object]] = deque()
         self._records: list[tuple[str, Record]] = []
         self._effects: list[tuple[str, Effect]] = []
@@ -225,6 +231,8 @@ class Turns:
             elif kind is Transmit and (name, effect.peer) in inside:  # type: ignore[union-attr]
                 receiver, sender = inside[name, effect.peer]  # type: ignore[union-attr]
                 self._inbox.append((receiver, Delivered(sender, effect.batch)))  # type: ignore[union-attr]
+            elif kind in self.inward and (passed := self.inward[kind](effect)) is not None:
+                self._inbox.append(passed)
             elif kind is ToKeeper and self._may_leave_early(effect.order):  # type: ignore[union-attr]
                 self._carry_out(name, effect)
             else:

@@ -17,7 +17,7 @@ from live.clock import wall_ns
 from live.hello import Hello
 from live.hosts import Hosts
 from live.loop import Turns
-from live.scripts import SCRIPTS, ScriptDriver
+from live.scripts import ScriptDriver, inward
 from live.sources import Notifiers, Sources
 from model.behaviour import Reaction, Skip
 from model.channel import ProtocolError
@@ -57,7 +57,6 @@ class Outward:
         self._errands: set[asyncio.Task[None]] = set()
         self._answers: dict[int, asyncio.Future[Answer]] = {}
         self._request = 0
-        self._scripts: ScriptDriver | None = None
         self.notices: deque[tuple[int, Notice]] = deque(maxlen=NOTICES_KEPT)
         """(wall time, notice), the newest last"""
         self.idle = asyncio.Event()
@@ -86,8 +85,8 @@ class Outward:
 
     def join_scripts(self, scripts: ScriptDriver) -> None:
         """This server has a script machine."""
-        self._scripts = scripts
         self._handlers |= scripts.handlers()
+        self._turns.inward |= inward()
 
     def carry_out(self, machine: str, effect: Effect) -> None:
         """Do what the machine asked for."""
@@ -113,9 +112,6 @@ class Outward:
         return future
 
     def _answer(self, _: str, effect: Answer) -> None:
-        if effect.request < 0:  # an order of a script
-            self._turns.post(SCRIPTS, effect)
-            return
         future = self._answers.pop(effect.request, None)
         if future is not None and not future.done():
             future.set_result(effect)
@@ -154,19 +150,13 @@ class Outward:
         if not task.cancelled() and task.exception() is not None and not self._turns.failed.done():
             self._turns.failed.set_exception(task.exception() or RuntimeError())
 
-    # scripts
+    # a server with scripts passes these on to their machine (`inward`)
 
     def _prepare(self, machine: str, effect: Prepare) -> None:
-        if self._scripts is not None:
-            self._turns.post(SCRIPTS, effect)
-        else:
-            self._turns.post(machine, Prepared(effect.task, effect.number, Skip(NO_SCRIPTS), NO_SCRIPTS))
+        self._turns.post(machine, Prepared(effect.task, effect.number, Skip(NO_SCRIPTS), NO_SCRIPTS))
 
     def _react(self, machine: str, effect: React) -> None:
-        if self._scripts is not None:
-            self._turns.post(SCRIPTS, effect)
-        else:
-            self._turns.post(machine, Reacted(effect.job, effect.attempt, Reaction(), NO_SCRIPTS))
+        self._turns.post(machine, Reacted(effect.job, effect.attempt, Reaction(), NO_SCRIPTS))
 
     def _idle(self, machine: str, effect: Idle) -> None:
         self.idle.set()

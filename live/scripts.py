@@ -20,6 +20,7 @@ from msgspec import structs
 
 from live.errands import ErrandError, Errands
 from live.host_names import refuse_host
+from live.loop import Inward
 from live.prompts import Prompts
 from live.script_files import use_file
 from live.shell_lines import ShellLines
@@ -28,7 +29,7 @@ from live.spool import Stream as OutputStream
 from live.spool import output_path
 from live.state_directory import StateDirectory
 from live.texts import Texts
-from model.effects import Answer, Notice
+from model.effects import Answer, Notice, Prepare, React
 from model.errors import OperatorError
 from model.events import HostVerb, OrderHost
 from model.job import LOCAL
@@ -262,6 +263,17 @@ class ScriptDriver:
 
     def _leave_by_script(self, machine: str, effect: Leave) -> None:
         self._leave(effect.kill, effect.status)
+
+
+def inward() -> dict[type, Inward]:
+    """What the scheduler and the script machine say to each other passes within a turn, so what follows from it is in
+    the same transaction. A host is made known to the driver first, so an order about one leaves the ordinary way."""
+    return {
+        Prepare: lambda effect: (SCRIPTS, effect),
+        React: lambda effect: (SCRIPTS, effect),
+        Answer: lambda effect: (SCRIPTS, effect) if effect.request < 0 else None,
+        Give: lambda effect: None if isinstance(effect.event, OrderHost) else (effect.to, effect.event),
+    }
 
 
 _OUTPUTS: tuple[OutputStream, OutputStream] = ("stdout", "stderr")
