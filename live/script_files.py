@@ -11,7 +11,7 @@ import stat
 from collections.abc import Callable
 
 from live.texts import append, open_for_writing
-from model.scripting import FileUsed, FileVerb, UseFile
+from model.scripting import FileUsed, FileVerb, UseFile, text_of_bytes
 
 FILE_MAX = 64 << 20
 """Bytes of a file that a script may read."""
@@ -52,7 +52,7 @@ def _read(effect: UseFile, _: int) -> FileUsed:
             parts.append(part)
     finally:
         os.close(descriptor)
-    return FileUsed(effect.run, ok=True, text=b"".join(parts).decode(errors="replace"))
+    return FileUsed(effect.run, ok=True, text=text_of_bytes(b"".join(parts)))
 
 
 def _append(effect: UseFile, mask: int) -> FileUsed:

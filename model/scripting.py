@@ -49,6 +49,14 @@ class FileVerb(Enum):
     """`FileUsed.paths`: what matches, sorted"""
 
 
+def text_of_bytes(content: bytes) -> str:
+    """A file as scripts read it: UTF-8, or else Latin-1, in which the scripts of 2005 and their tables were written."""
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return content.decode("latin-1")
+
+
 # what the driver tells
 
 

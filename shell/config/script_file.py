@@ -16,6 +16,7 @@ from msgspec import structs
 
 from model.configuration import ClusterDefinition, Configuration, LanguageSettings
 from model.errors import ConfigurationError
+from model.scripting import text_of_bytes
 from shell.language.parsing import parse
 from shell.language.tree import Body, Line, Statement, TaskBlock
 
@@ -48,7 +49,7 @@ def load_script(path: Path, settings: LanguageSettings | None = None) -> Configu
 def read_script(path: Path) -> str:
     """Its text. Raises `ConfigurationError`."""
     try:
-        return path.read_bytes().decode("utf-8", "surrogateescape").encode("utf-8", "replace").decode()
+        return text_of_bytes(path.read_bytes())
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}", "laulima run FILE") from error
 

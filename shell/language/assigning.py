@@ -213,6 +213,8 @@ class Step:
         step: int | float | str = 1
         if self._text is not None:
             marked = expand(run, self._text)
+            if not marked.text:
+                raise Failure(f"there is nothing to add to ${name}", hint="$x ++ adds 1")
             step = worth_or_failure(run, marked.text, marked.values)
             if isinstance(step, str):
                 raise Failure(f"{shortened(step)} is no number, and cannot be added to ${name}")
@@ -251,6 +253,10 @@ class Backtick:
         return None
 
 
+def _unclosed(_: Run) -> Result:
+    raise Failure("the backtick of the shell line is not closed", hint="a ` is missing at the end")
+
+
 def assignment(node: Assignment) -> Any:
     """What carries out an assignment: its `execute`."""
     if node.operator != "=":
@@ -258,6 +264,8 @@ def assignment(node: Assignment) -> Any:
     text = node.value
     if len(text) > 1 and text[0] == text[-1] == "`" and "`" not in text[1:-1]:
         return Backtick(node.target, text[1:-1], node.at).execute
+    if text.startswith("`") and "`" not in text[1:]:
+        return _unclosed
     return Assign(node.target, text).execute
 
 
@@ -288,8 +296,32 @@ class Condition:
         words, wrong = split_words(text)
         if wrong or not words:
             raise Failure(f"the condition {shortened(self._text)} has {wrong or 'no value'}")
-        value = worth_or_failure(run, text, marked.values)
         try:
-            return truth(value)
+            return truth(worth(run, text, marked.values))
         except MathsError as error:
-            raise Failure(str(error), hint=error.hint) from None
+            shown = shortened(unmark(text, marked.values))
+            hint = _condition_hint(self._text) or error.hint
+            raise Failure(f"cannot tell whether {shown} holds: {error}", hint=hint) from None
+
+
+_SINGLE_EQUALS = re.compile(r"(?<![<>=!])=(?!=)")
+_EQUALITY = re.compile(r"[=!]=")
+_NOT_MARK = re.compile(r"!(?!=)")
+_BARE_VARIABLE = re.compile(r"\$[A-Za-z0-9_:$]")
+
+
+def _condition_hint(text: str) -> str:
+    """What is probably wrong with a condition that is no mathematics once its variables are replaced."""
+    quoted = text.split('"')
+    if len(quoted) % 2 == 0:
+        return "a quote is not closed"
+    unquoted = "".join(quoted[::2])
+    if _SINGLE_EQUALS.search(unquoted):
+        return "write == to compare"
+    if _NOT_MARK.search(unquoted):
+        return "write not(…)"
+    if _BARE_VARIABLE.search(unquoted):
+        if _EQUALITY.search(unquoted):
+            return "put quotes round what may be a text or empty, on both sides"
+        return "a variable in it is empty, or no number"
+    return "a value with quotes of its own needs none around it" if "$" in text else ""

@@ -15,6 +15,7 @@ from shell.language.calls import Failure
 from shell.language.changes import Changes
 from shell.language.named import Named
 from shell.language.ranked import Ranked
+from shell.wording import nearest
 
 NULL = "NULL"
 """What a book says for what is not there."""
@@ -243,7 +244,7 @@ class Books:
         """Raises Failure when there is no such book."""
         book = self.get(name)
         if book is None:
-            raise Failure(f"book {name} not found")
+            raise Failure(f"book {name} not found{nearest(name, self.names())}", hint=f"book create {name} makes it")
         return book
 
     def make(self, name: str) -> Book:

@@ -8,7 +8,8 @@ their answers. Commands are registered in tables (`shell/language/commands/`), w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+import re
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from shlex import quote
@@ -20,6 +21,9 @@ from model.effects import Answer
 from model.errors import LaulimaError
 from model.scripting import Execute, Executed, FileUsed, FileVerb, Give, UseFile
 from shell.language.tree import Position
+from shell.wording import nearest
+
+_OPTION = re.compile(r"-[A-Za-z][\w-]*")
 
 if TYPE_CHECKING:
     from shell.language.language import Language
@@ -67,6 +71,18 @@ class Mixed(Data):
         return mixed
 
 
+def misused(usage: str, given: Sequence[str], most: int | None = None) -> Failure:
+    """The failure of a command with too few or (above `most`) too many arguments: its usage, and what is wrong as far
+    as it can be seen."""
+    if most is None or len(given) <= most:
+        return Failure(f"USAGE: {usage}", hint="a word is missing; a variable that is empty leaves none behind")
+    known = _OPTION.findall(usage)
+    for word in given:
+        if _OPTION.fullmatch(word) and word not in known:
+            return Failure(f"USAGE: {usage}", hint=f"there is no option {word}{nearest(word, known)}")
+    return Failure(f"USAGE: {usage}", hint="there are too many words; put quotes round a text with blanks")
+
+
 def shell_text(word: str) -> str:
     """A word as it stands in a shell line: what a job wrote is quoted, everything else is the author's."""
     if isinstance(word, Mixed):
@@ -85,7 +101,8 @@ class Command:
     """One command. `run(call)` gets it done. `waits`: `run` is a generator function.
 
     `least` and `most` (None: any) count the arguments behind the name, options included, for `validate`. `where`:
-    "task" for commands that act on the task being defined or run.
+    "task" for commands that act on the task being defined or run. `yields`: a macro may have its name, since the
+    historical scheduler had no such command and its scripts may have used the word.
     """
 
     name: str
@@ -96,6 +113,7 @@ class Command:
     least: int = 0
     most: int | None = None
     where: str = ""
+    yields: bool = False
 
 
 class Call:
@@ -168,7 +186,7 @@ class Call:
         """What is left behind the name; Failure with the usage when it is too few or too many."""
         given = self.words[1:]
         if len(given) < least or (most is not None and len(given) > most):
-            raise Failure(f"USAGE: {usage}")
+            raise misused(usage, given, most)
         return given
 
     # what takes time (use with `yield from`)

@@ -40,6 +40,8 @@ START_LISTS = frozenset({"argv", "MODULES"})
 JOB_VARIABLES = frozenset(
     {"EXIT", "JOB_STATUS", "JOB_HOSTNAME", "JOB_DTIME", "JOBID", "JOB_ATTEMPT", "JOB_OUTCOME", "JOB_SIGNAL"}
 ) | frozenset({"stdout", "stderr"})
+CHECK_VARIABLES = frozenset({"JOB_EXITST", "JOB_STDOUT_SIZE", "JOB_STDERR_SIZE", "JOB_REALHOST", "HOST_STATE"})
+"""What `check … -save` sets besides."""
 JOB_LISTS = frozenset({"taskarg", "options"})
 
 # Commands whose words may name variables that they set, besides `-var NAME` (which every command may have).
@@ -58,7 +60,7 @@ class Names:
     """What may be set. `lists` hold elements (`NAME:n`); `loose`: words that a macro may take for names of
     variables."""
 
-    variables: set[str] = field(default_factory=lambda: set(START_VARIABLES | JOB_VARIABLES))
+    variables: set[str] = field(default_factory=lambda: set(START_VARIABLES | JOB_VARIABLES | CHECK_VARIABLES))
     lists: set[str] = field(default_factory=lambda: set(START_LISTS | JOB_LISTS))
     loose: set[str] = field(default_factory=set)
     guarded: set[str] = field(default_factory=set)
@@ -74,7 +76,7 @@ class Names:
 
     def near(self, name: str) -> str:
         base, colon, _ = name.partition(":")
-        if colon and base in self.variables:
+        if colon and (base in self.variables or base.isdecimal()):
             return f"the name goes on over the colon; write ${base}\\: to end it"
         close = get_close_matches(name, sorted(self.variables), 1, 0.75)
         return f"did you mean ${close[0]}?" if close else ""

@@ -178,13 +178,14 @@ class TaskChecks:
         inline = {id(each.statement) for each in everything(body) if isinstance(each, InlineIf)}
         found = ""
         left: list[Statement] = list(everything(body))
+        own = len(left)
         followed: set[str] = set()
         for index, statement in enumerate(left):
             if not isinstance(statement, Line):
                 continue
             word = self._word(statement)
             if word == "command":
-                if id(statement) not in inline and index < len(left) and not followed:
+                if id(statement) not in inline and index < own:
                     return "plain"
                 found = found or "inline"
             elif "$" in word:

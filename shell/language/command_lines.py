@@ -13,7 +13,7 @@ from typing import Any
 
 from shell.language.assigning import Assign, assignment
 from shell.language.calls import Call, Command, Failure
-from shell.language.expansion import words_of
+from shell.language.expansion import NAME, words_of
 from shell.language.interpreter import Result, Statement, Steps, call_macro
 from shell.language.language import Language, Macro
 from shell.language.runs import FirstFailure, Run, Signal
@@ -63,7 +63,7 @@ class _CommandLine:
         if not words:
             return None
         run.at = at
-        found = self._target(run.language, words[0])
+        found = self._target(run.language, words)
         if found.__class__ is Macro:
             return call_macro(run, found, [found.name, *words[1:]], at)
         words[0] = found.name
@@ -75,11 +75,11 @@ class _CommandLine:
             return waited_for(run, result, at)
         return done(run, result, at)
 
-    def _target(self, language: Language, word: str) -> Command | Macro:
-        """What a word names; looked up once for as long as nothing changes."""
+    def _target(self, language: Language, words: list[str]) -> Command | Macro:
+        """What the first word names; looked up once for as long as nothing changes."""
         if self._found is not None and self._vocabulary is language.vocabulary:
             return self._found
-        found = look_up(language, word)
+        found = look_up(language, words[0], words[1] if len(words) > 1 else "")
         if self._words is not None and self._words[0].__class__ is str:
             self._found = found
             self._vocabulary = language.vocabulary
@@ -107,25 +107,39 @@ def done(run: Run, result: Any, at: Position) -> Signal | None:
     return None
 
 
-def look_up(language: Language, word: str) -> Command | Macro:
-    """The command or macro that a word names: exactly, or as the only one that begins so. Raises Failure."""
-    found: Command | Macro | None = language.commands.get(word) or language.macros.get(word)
+def look_up(language: Language, word: str, behind: str = "") -> Command | Macro:
+    """The command or macro that a word names: exactly, or as the only one that begins so. Raises Failure. `behind`:
+    the next word, for the hint."""
+    found: Command | Macro | None = language.macros.get(word) or language.commands.get(word)
     if found is not None:
         return found
     names = sorted(name for name in {*language.commands, *language.macros} if name.startswith(word))
     targets = {_what(language, name) for name in names}
     if len(targets) == 1:
-        return language.commands.get(names[0]) or language.macros[names[0]]
+        return language.macros.get(names[0]) or language.commands[names[0]]
     shown = word if len(word) <= 60 else word[:57] + "..."
     if names:
         raise Failure(f"ambiguous command: {shown} ( {' '.join(names)} )")
     if word in BLOCK_WORDS:
         raise Failure(f"{word} must be written in the script: a variable cannot hold it")
-    near = get_close_matches(word[:60], [*language.commands, *language.macros], 1)
-    raise Failure(f"{shown}: Command not found.", hint=f"did you mean {near[0]}?" if near else "")
+    raise Failure(f"{shown}: Command not found.", hint=_way_out(language, word, behind))
+
+
+def _way_out(language: Language, word: str, behind: str) -> str:
+    """What may have been meant by a word that is no command, with the word `behind` it."""
+    if behind.startswith(("=", "+=", "-=", "++", "--")) and NAME.fullmatch(word):
+        return f"a variable is set by ${word} {behind[:2]} …"
+    name, equals, _ = word.partition("=")
+    if equals and NAME.fullmatch(name):
+        return f"a variable is set by ${name} = …"
+    known = [*language.commands, *language.macros]
+    if word.lower() != word and (word.lower() in known or word.lower() in BLOCK_WORDS):
+        return f"write {word.lower()}: case counts"
+    near = get_close_matches(word[:60], known, 1)
+    return f"did you mean {near[0]}?" if near else "`?` lists the commands and macros"
 
 
 def _what(language: Language, name: str) -> Any:
     """Two names of one command are one."""
-    command = language.commands.get(name)
+    command = None if name in language.macros else language.commands.get(name)
     return name if command is None else command.run

@@ -109,7 +109,8 @@ def _macro(node: MacroBlock) -> Statement:
         call = Call(run.language, run, node.at, ["macro", *words_of(run, node.at, node.arguments)])
         help_text = call.option("-c") or ""
         (name,) = call.arguments(1, 1, 'macro NAME [-c "help text"]')
-        if name in run.language.commands:
+        command = run.language.commands.get(name)
+        if command is not None and not command.yields:
             raise Failure(f"macro {name}: there is a command of this name")
         run.language.define(Macro(name, node, body, help_text))
         run.variables["STATUS"] = 1
@@ -126,9 +127,9 @@ def _task(node: TaskBlock) -> Statement:
     return execute
 
 
-def _refused(problem: str) -> Statement:
+def _refused(problem: str, hint: str = "") -> Statement:
     def execute(_: Run) -> Result:
-        raise Failure(problem)
+        raise Failure(problem, hint=hint)
 
     return execute
 
@@ -146,5 +147,5 @@ _MAKERS: dict[type, Callable[[Any], Statement]] = {
     TaskBlock: _task,
     TaskExec: lambda _: _refused("task.exec outside of a task"),
     TaskExit: lambda _: _refused("task.exit outside of a task"),
-    Malformed: lambda node: _refused(node.problem),
+    Malformed: lambda node: _refused(node.problem, node.hint),
 }

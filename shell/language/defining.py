@@ -147,7 +147,7 @@ def _unknown(word: str) -> Failure:
 
 def _refusal(statement: Statement) -> Failure:
     if isinstance(statement, Malformed):
-        return Failure(statement.problem)
+        return Failure(statement.problem, hint=statement.hint)
     words = {If: "if", InlineIf: "if", For: "for", ForEach: "foreach", While: "while"}
     word = words.get(type(statement), "an assignment or block")
     return Failure(f"unknown task command {word}: statements belong into task.exec or task.exit; skipped")
@@ -155,10 +155,9 @@ def _refusal(statement: Statement) -> Failure:
 
 def _check_host(call: Call, task: ScriptTask) -> None:
     """A required host that the controller does not know is waited for; somebody should hear of it at once."""
-    machines = call.language.machines()
-    if not task.host_required or task.host is None or task.is_local or machines is None:
+    if not task.host_required or task.host is None or task.is_local or call.language.machines() is None:
         return
-    if task.host not in machines.controller.hosts:
+    if call.language.known_host(task.host) is None:
         unknown = f"task {task.name} requires host {task.host}, which the controller does not know (yet)"
         call.complain(f"{unknown}: its jobs wait for it")
 

@@ -95,7 +95,8 @@ class _Expander:
     def _replace(self, head: str, *, doubled: bool) -> str:
         """What the `$` before `head` becomes, to be looked through again; the rest is settled."""
         asked = head.startswith("?")
-        name, rest = self._name(head[1:] if asked else head, SHORT_NAME if doubled else NAME)
+        first = head[1:] if asked else head
+        name, rest = self._name(first, SHORT_NAME if doubled else NAME)
         if not name:
             self._settle(rest)
             self._settle("$?" if asked else "$")
@@ -103,7 +104,7 @@ class _Expander:
         self._settle(rest)
         if asked:
             return "1" if self.run.look_up(name) is not None else "0"
-        return self._shown(self.run.value(name), len(name))
+        return self._shown(self.run.value(name, glued=len(name) > len(first)), len(name))
 
     def _name(self, head: str, pattern: re.Pattern[str]) -> tuple[str, str]:
         """The name that begins here, which may go on in what is settled; and what of the pieces looked at is behind

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from pathlib import PurePosixPath
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from model.job import SECOND
 from model.scripting import AppendText, Show, Stream
 from model.view_rows import Machines
 from shell.language.books import Books
@@ -18,13 +20,15 @@ from shell.language.buffers import Buffer
 from shell.language.calls import Command
 from shell.language.changes import Changes
 from shell.language.queues import Queues
-from shell.language.tree import MacroBlock
+from shell.language.tree import MacroBlock, Position
 
 if TYPE_CHECKING:
     from shell.language.runs import Run
     from shell.language.script_tasks import ScriptTasks
 
 
+TELL_AGAIN_NS = 60 * SECOND
+"""The same failure of a line of a task's macro is told of at most once in so long; it is counted each time."""
 CONSTANTS = {"M_PI": math.pi, "M_E": math.e, "M_c": 2.99792458e8, "M_h": 6.62607015e-34, "M_kB": 1.380649e-23}
 """Variables from the start; SI units, values of 2019."""
 
@@ -50,6 +54,7 @@ class Language:
     ) -> None:
         self.commands = commands
         self.directory = directory
+        self._start_directory = directory
         self.machines = machines
         """the machines to look at (never to change); None: there are none (yet)"""
         self.random = Random(seed)  # noqa: S311 - a script's `rnd`, no secret
@@ -71,6 +76,8 @@ class Language:
         self.outputs: dict[int, dict[Stream, str | Buffer]] = {}
         """by session: where its answers (and errors) go instead, a file or a buffer, by `output`"""
         self.effects: list[Any] = []
+        self._told: dict[Position, tuple[str, int]] = {}
+        """what was said last of each line of a task's macro that failed, and when; bounded by the lines of scripts"""
         self.wall_offset_ns = 0
         self.now_ns = 0
         self._request = 0
@@ -90,6 +97,23 @@ class Language:
         """A number for an order whose answer nobody waits for."""
         self._request -= 1
         return self._request
+
+    def shown_path(self, path: str) -> str:
+        """A file's name for people: what lies below the directory of the start is named from there."""
+        return path.removeprefix(self._start_directory.rstrip("/") + "/")
+
+    def beside(self, shown: str, name: str) -> str:
+        """The path of the file `name` in the folder of the file that is shown as `shown`."""
+        return str(PurePosixPath(self._start_directory) / PurePosixPath(shown).parent / name)
+
+    def known_host(self, name: str) -> str | None:
+        """The controller's host of this name, as it is spelt there (case does not matter); None: there is none."""
+        machines = self.machines()
+        hosts = {} if machines is None else machines.controller.hosts
+        if name in hosts:
+            return name
+        lower = name.lower()
+        return next((host for host in hosts if host.lower() == lower), None)
 
     # macros
 
@@ -126,6 +150,14 @@ class Language:
     def complain(self, run: Run, text: str) -> None:
         """An error line of a run (without newline)."""
         self._show(run.session, Stream.ERROR, text + "\n")
+
+    def is_news(self, at: Position, text: str) -> bool:
+        """Whether this was not said of this line in the last minute; it counts as said. Always, when verbose."""
+        said, when_ns = self._told.get(at, ("", 0))
+        if said == text and self.now_ns - when_ns < TELL_AGAIN_NS and not self.verbose:
+            return False
+        self._told[at] = (text, self.now_ns)
+        return True
 
     def output_of(self, session: int) -> dict[Stream, str | Buffer]:
         """The files to which a session's answers and errors go; those of task macros go where the main session's do."""

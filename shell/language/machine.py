@@ -91,7 +91,7 @@ class Scripts:
             jitter=settings.jitter,
         )
         self.language.set_start_variables(environment)
-        self._configuration = configuration
+        self._configuration = self.language.shown_path(configuration)
         self._jitter = settings.jitter
         for definition in tasks:
             if definition.prepare or any(handler.script for handler in definition.handlers):

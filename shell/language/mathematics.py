@@ -222,6 +222,6 @@ def compile_template(parts: Sequence[str | Slot]) -> CompiledExpression | None:
         program = read(text, slots)
     except MathsError:
         return None
-    if len(program) == 2 and program[-1] == Apply("negative", 1):  # with its value it may be a number as typed: -007
-        return None
+    if slots and len(program) == 2 and program[-1] == Apply("negative", 1):
+        return None  # with its value it may be a number as typed: -007
     return CompiledExpression(program)

@@ -41,12 +41,13 @@ def parse(text: str, name: str, *, first_line: int = 1, prompt: bool = False) ->
 class _Frame:
     """A block that is open. `problem`: it cannot run. `ignored`: a block around it cannot, so nothing is kept of it."""
 
-    __slots__ = ("arguments", "at", "body", "elements", "ignored", "kind", "problem", "start", "then")
+    __slots__ = ("arguments", "at", "body", "elements", "hint", "ignored", "kind", "problem", "start", "then")
 
     def __init__(self, opening: Opening, at: Position, start: int, ignored: bool) -> None:
         self.kind = opening.kind
         self.arguments = opening.arguments
         self.problem = opening.problem
+        self.hint = opening.hint
         self.at = at
         self.start = start
         self.ignored = ignored
@@ -112,7 +113,7 @@ class _Reader:
                 return _is_commented(text)
         problem = stray(text)
         if problem:
-            self._wrong(Malformed(at, text, problem), self._suspicion())
+            self._wrong(Malformed(at, text, problem, self._suspicion()))
             return _is_commented(text)
         piece = read_piece(text, at, len(self.frames))
         if isinstance(piece.what, Opening):
@@ -129,8 +130,8 @@ class _Reader:
         elif not (self.frames[-1].problem or self.frames[-1].ignored):
             self.frames[-1].body.append(statement)
 
-    def _wrong(self, statement: Malformed, hint: str = "") -> None:
-        self.problems.append(Problem(statement.at, statement.problem, hint))
+    def _wrong(self, statement: Malformed) -> None:
+        self.problems.append(Problem(statement.at, statement.problem, statement.hint))
         self._keep(statement)
 
     def _element(self, text: str) -> None:
@@ -156,6 +157,7 @@ class _Reader:
             elif opening.kind in {"task.exec", "task.exit"} and (around is None or around.kind != "task"):
                 frame.problem, hint = f"{opening.kind} outside of a task", self._suspicion()
         if frame.problem:
+            frame.hint = hint
             self.problems.append(Problem(at, frame.problem, hint))
         self.frames.append(frame)
 
@@ -164,7 +166,8 @@ class _Reader:
         if not problem and frame.then is not None:
             problem, hint = "a second else in one if block", self._suspicion()
         if problem:
-            frame.problem = frame.problem or problem
+            if not frame.problem:
+                frame.problem, frame.hint = problem, f"line {at.line}: {hint}" if hint else f"in line {at.line}"
             self.problems.append(Problem(at, problem, hint))
         if frame.then is None:
             frame.then, frame.body = frame.body, []
@@ -175,7 +178,10 @@ class _Reader:
             self.crooked = (frame, at)
         if frame.ignored:
             return
-        self._keep(Malformed(frame.at, self.text[frame.start : stop], frame.problem) if frame.problem else _node(frame))
+        if frame.problem:
+            self._keep(Malformed(frame.at, self.text[frame.start : stop], frame.problem, frame.hint))
+        else:
+            self._keep(_node(frame))
 
     def _suspicion(self) -> str:
         """Where an `end` may be missing or too many, by the indentation."""
@@ -190,7 +196,8 @@ class _Reader:
         self.problems.append(Problem(outermost.at, problem, self._suspicion(), unfinished=True))
         self.frames.clear()
         text = self.text[outermost.start :].rstrip(BLANKS + "\n")
-        self._keep(Malformed(outermost.at, text, outermost.problem or problem))
+        hint = outermost.hint if outermost.problem else self._suspicion()
+        self._keep(Malformed(outermost.at, text, outermost.problem or problem, hint))
 
 
 def _is_commented(text: str) -> bool:

@@ -16,6 +16,7 @@ from heapq import heappop, heappush
 from shell.language.calls import Failure
 from shell.language.changes import Changes
 from shell.language.named import Named
+from shell.wording import nearest
 
 Columns = tuple[int, ...]
 """A form of key: numbers of blank-separated columns from 0; -1 is the whole line."""
@@ -265,7 +266,7 @@ class Queues:
         """Raises Failure when there is no such queue."""
         queue = self.get(name)
         if queue is None:
-            raise Failure(f"queue {name} not found")
+            raise Failure(f"queue {name} not found{nearest(name, self.names())}", hint=f"queueinit {name} makes it")
         return queue
 
     def make(self, name: str) -> Queue:

@@ -7,6 +7,7 @@ that has no end of its own. What statements do is in `interpreter.py`.
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -23,6 +24,9 @@ TASK_STATEMENTS = 100_000
 """What a task's run may use in all."""
 MACROS_DEEP = 100
 """Macros that call one another, and files that load one another."""
+
+NAMES_COMPARED_MOST = 2_000
+"""With more variables no near miss is looked for: a loop may fail often."""
 
 Value = str | int
 """What a variable holds: whole numbers that were computed are ints, everything else is text (`Data` included)."""
@@ -172,11 +176,11 @@ class Run:
             return self.locals[name]
         return self.variables.get(name)
 
-    def value(self, name: str) -> Value:
-        """As `look_up`, but raises Failure when there is none."""
+    def value(self, name: str, *, glued: bool = False) -> Value:
+        """As `look_up`, but raises Failure when there is none. `glued`: a variable's value is the end of the name."""
         value = self.look_up(name)
         if value is None:
-            raise self.missing(name)
+            raise self.missing(name, glued=glued)
         return value
 
     def set(self, name: str, value: Value) -> None:
@@ -218,16 +222,31 @@ class Run:
             raise self.missing(str(place))
         self.arguments[place] = str(value) if value.__class__ is int else value  # type: ignore[assignment]
 
-    def missing(self, name: str) -> Failure:
+    def missing(self, name: str, *, glued: bool = False) -> Failure:
         """The failure for a variable that there is not."""
+        if glued and ":" not in name:
+            hint = r"of two variables side by side the second ends the name of the first; write $a\$b for both"
+            return Failure(f"variable {name} not found", hint=hint)
         if not name.isdecimal():
-            return Failure(f"variable {name} not found")
+            return Failure(f"variable {name} not found", hint=self._near(name))
         if self.arguments is None:
             return Failure(f"cannot expand ${name}: not in a macro")
         given = len(self.arguments) - 1
         return Failure(
             f"variable {name} not found: macro {self.arguments[0]} was given {given} argument{'s' * (given != 1)}"
         )
+
+    def _near(self, name: str) -> str:
+        """What may have been meant by the name of no variable."""
+        base, colon, element = name.partition(":")
+        if colon and self.look_up(base) is not None:
+            return f"the name goes on over the colon; write ${base}\\: to end it"
+        if colon and element.isdecimal() and (count := self.look_up(f"{base}:n")) is not None:
+            return f"list {base} has {count} elements, counted from 0"
+        if len(self.variables) > NAMES_COMPARED_MOST:
+            return ""
+        close = get_close_matches(name, [*self.locals, *self.variables], 1, 0.75)
+        return f"did you mean ${close[0]}?" if close else ""
 
     # statements
 
@@ -239,9 +258,11 @@ class Run:
             raise BudgetSpent(f"used more than {TASK_STATEMENTS} statements")
 
     def fail(self, at: Position, failure: Failure) -> Signal | None:
-        """Tell of a statement that failed; the signal for what is around it, None to go on."""
+        """Tell of a statement that failed; the signal for what is around it, None to go on. A task's macro may fail
+        at the same line many times a second: the same sentence is told of once a minute."""
         text = f"{failure} ({failure.hint})" if failure.hint else str(failure)
-        self.language.complain(self, f"{at}: {text}")
+        if self.kind is RunKind.SESSION or self.language.is_news(at, text):
+            self.language.complain(self, f"{at}: {text}")
         return self.note_failure(at, text)
 
     def note_failure(self, at: Position, text: str = "") -> Signal | None:
@@ -251,6 +272,7 @@ class Run:
         if message and text:
             self.language.complain(self, str(message))
         if not self.auto_break:
+            self.failure = None  # a `break` below ended no more than its macro
             return None
         if self.failure is None:
             self.failure = FirstFailure(at, text)

@@ -140,7 +140,7 @@ class ScriptTasks:
             directory=self.directory,
             item=item,
             nice=task.nice,
-            host=task.wish(self.wanted_wait_ns),
+            host=self._wish(task),
             timeout_ns=self.timeout_ns(task),
             pending_ns=task.pending_ns,
             block=task.block,
@@ -149,6 +149,12 @@ class ScriptTasks:
             poll_ns=task.poll_ns,
             options=task.options,
         )
+
+    def _wish(self, task: ScriptTask) -> HostWish:
+        """Where a job that is made now wants to run; the controller's spelling of the host counts."""
+        wish = task.wish(self.wanted_wait_ns)
+        known = None if wish.name is None or task.is_local else self._language.known_host(wish.name)
+        return wish if known is None or known == wish.name else replace(wish, name=known)
 
     def definition(self, task: ScriptTask) -> TaskDefinition:
         """What the scheduler needs to know. What an exec macro may say anew for each job is left out, so that it is

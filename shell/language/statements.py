@@ -42,7 +42,7 @@ _OPENERS = {
 }
 # Commands where ` # …` behind the words is a comment: their words never begin with `#`.
 _COMMENTED = frozenset({"set", "periods", "nmax", "npending", "trange", "active", "nice", "host"}) | frozenset(
-    {"break", "last", "next", "return", "continue"}
+    {"break", "last", "next", "return", "continue", "local", "run", "stop", "halt", "input", "module"}
 )
 
 
@@ -149,7 +149,7 @@ def _wrapped(conditions: list[tuple[Position, str]], inner: Piece) -> Piece:
 
 
 def _wrong(at: Position, text: str, problem: str, hint: str = "") -> Piece:
-    malformed = Malformed(at, text, problem)
+    malformed = Malformed(at, text, problem, hint)
     return Piece(malformed, wrong=malformed, hint=hint)
 
 

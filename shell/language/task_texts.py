@@ -113,8 +113,18 @@ def _behind(view: TaskView) -> str:
     skipped = _skipped(view)
     notes = [f"Nskip {skipped}"] if skipped else []
     if view.why:
-        notes.append(clean(view.why + _sentence(view)))
+        notes.append(clean(_in_its_words(view) + _sentence(view)))
     return f"   ({'; '.join(notes)})" if notes else ""
+
+
+def _in_its_words(view: TaskView) -> str:
+    """Why a task makes no job; a script's task has its limits from `nmax` and `npending`."""
+    own = view.own
+    if own is not None and own.nmax and view.why.startswith("limits.total="):
+        return f"nmax {own.nmax} reached"
+    if own is not None and own.npending and view.why.startswith("limits.in_flight="):
+        return f"npending {own.npending} reached"
+    return view.why
 
 
 def _sentence(view: TaskView) -> str:

@@ -139,7 +139,7 @@ def _variable(name: str) -> Reference:
 
 
 def _named(name_of: Callable[[Run], str]) -> Reference:
-    return lambda run: run.value(name_of(run))
+    return lambda run: run.value(name_of(run), glued=True)
 
 
 def _exists(name: str) -> Reference:

@@ -7,7 +7,7 @@ has its position. Made by `parsing.py`, written back by `printing.py`, run by th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 
@@ -125,15 +125,28 @@ class TaskExit:
 
 @dataclass(frozen=True, slots=True)
 class Malformed:
-    """What cannot be run: fails with `problem` when it is reached."""
+    """What cannot be run: fails with `problem` when it is reached. `hint`: a way out, or empty."""
 
     at: Position
     text: str
     problem: str
+    hint: str = field(default="", compare=False)
 
 
 Statement = (
-    Line | Assignment | InlineIf | If | For | ForEach | While | ListBlock | MacroBlock | TaskBlock | TaskExec | TaskExit | Malformed
+    Line
+    | Assignment
+    | InlineIf
+    | If
+    | For
+    | ForEach
+    | While
+    | ListBlock
+    | MacroBlock
+    | TaskBlock
+    | TaskExec
+    | TaskExit
+    | Malformed
 )
 Body = tuple[Statement, ...]
 

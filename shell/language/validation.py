@@ -133,6 +133,11 @@ class _Validation:
         order = {name: index for index, name in enumerate(self.scripts)}
         return sorted(self.found, key=lambda found: (order.get(found.at.file, 0), found.at.line, found.at.column))
 
+    def _taken(self, name: str) -> bool:
+        """Whether no macro can have this name."""
+        command = self.commands.get(name)
+        return name in _BLOCK_WORDS or (command is not None and not command.yields)
+
     def _say(self, at: Position, text: str, hint: str = "", severity: Severity = Severity.ERROR) -> None:
         self.found.append(Finding(at, severity, text, hint))
 
@@ -158,7 +163,7 @@ class _Validation:
                 self._say(at, "foreach needs a variable", "foreach NAME WORD…")
             case MacroBlock(_, arguments, _):
                 words = words_of(arguments)
-                if words and words[0].text in (*self.commands, *_BLOCK_WORDS):
+                if words and self._taken(words[0].text):
                     self._say(at, f"{words[0].text} is a command: no macro can have its name")
             case TaskExit():
                 self.found += check_exit(statement)
@@ -206,7 +211,7 @@ class _Validation:
         else:
             name = self._command(line.at, words[0])
         command = self.commands.get(name)
-        if command is None:
+        if command is None or (name in self.macros and where.kind != "task"):
             return
         self._check_count(line.at, command, words)
         self.found += check_setting(line.at, name, words[1:])

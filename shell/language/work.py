@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from model.behaviour import DECLARED, NO_REACTION, Reaction, Skip
 from model.effects import Notice, Prepare, React
 from model.events import Prepared, Reacted
-from model.job import SECOND, JobSpec
+from model.job import JobSpec
 from model.scripting import (
     MAIN_SESSION,
     FetchOutput,
@@ -34,13 +34,10 @@ from shell.language.compiling import compile_body, compile_text
 from shell.language.defining import announce
 from shell.language.interpreter import run_body
 from shell.language.job_variables import JobVariables
-from shell.language.language import Language
+from shell.language.language import TELL_AGAIN_NS, Language
 from shell.language.parsing import parse
 from shell.language.runs import Run, RunKind, Signal
 from shell.language.task_settings import ScriptTask
-
-TELL_AGAIN_NS = 60 * SECOND
-"""A line of a task that fails is told of in a notice at most once in so long; it is counted each time."""
 
 FAILING = (Signal.FAILED, Signal.BROKEN)
 """How statements end that did not succeed."""
@@ -120,7 +117,7 @@ class SessionRun(Work):
             if not answer.ok:
                 self.language.complain(self.run, f"cannot read {text.path}: {answer.error}")
                 return False
-            body = compile_text(answer.text, text.path)
+            body = compile_text(answer.text, self.language.shown_path(text.path))
         else:
             script = parse(text.text, self._name, prompt=text.session != MAIN_SESSION)
             if any(problem.unfinished for problem in script.problems):
@@ -128,7 +125,15 @@ class SessionRun(Work):
                 return False
             body = compile_body(script.body)
         signal = yield from run_body(self.language, self.run, body)
+        if signal in FAILING and isinstance(text, RunFile):
+            self._tell_break()
         return signal not in FAILING
+
+    def _tell_break(self) -> None:
+        """A `break` says nothing; where it ends a file, somebody looks for the place."""
+        failure = self.run.failure
+        if failure is not None and not failure.text:
+            self.language.complain(self.run, f"{failure.at}: `break` ended the script")
 
     def _set_arguments(self) -> None:
         variables = self.language.variables

@@ -87,6 +87,6 @@ class CommandWorld:
             return Executed(effect.run, status, output)
         assert isinstance(effect, UseFile) and effect.verb is FileVerb.APPEND
         if effect.path in self.unwritable:
-            return FileUsed(effect.run, ok=False, error="permission denied")
+            return FileUsed(effect.run, ok=False, error=f"{effect.path}: permission denied")
         self.files[effect.path] = self.files.get(effect.path, "") + effect.text
         return FileUsed(effect.run, ok=True)

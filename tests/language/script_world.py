@@ -50,6 +50,8 @@ WALL_NS = 1_772_452_800 * SECOND
 """Wall time at the start: Monday 2026-03-02 12:00:00 UTC."""
 STATEMENT_NS = 2_000
 SCRIPT = "/home/user/pipeline.pro"
+SHOWN = "pipeline.pro"
+"""The same in positions."""
 
 Job = Callable[[JobSpec], Any]
 Shell = Callable[[str], Any]
@@ -280,7 +282,7 @@ class ScriptWorld(SmallWorld):
         if verb is FileVerb.GLOB:
             return FileUsed(run, ok=True, paths=tuple(sorted(name for name in self.files if fnmatchcase(name, path))))
         if path not in self.files:
-            return FileUsed(run, ok=False, error="No such file or directory")
+            return FileUsed(run, ok=False, error=f"{path}: No such file or directory")
         text = self.files[path]
         return FileUsed(run, ok=True, text=text, facts=(("size", str(len(text))), ("kind", "file")))
 

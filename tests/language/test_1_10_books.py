@@ -394,3 +394,11 @@ def test_what_was_dumped_can_be_loaded(world: CommandWorld) -> None:
     other.language.books.load(world.language.books.dump())
     assert other.language.books.dump() == {"b": {"p0": {"state": "A"}, "p1": {"state": "B"}}, "empty": {}}
     assert other.value("book getpage b 0 -key state B") == "p1"
+
+
+def test_the_number_of_a_page_may_be_computed(world: CommandWorld) -> None:
+    bound(world, "A", "B", "C")
+    assert [world.value(f"book getpage b {rank}") for rank in ("1.7", "2.0", "01", "-1.0")] == ["p1", "p2", "p1", "p2"]
+    for word in ("x", "inf", "nan"):
+        with pytest.raises(Failure, match="not a number"):
+            world.run(f"book getpage b {word}")

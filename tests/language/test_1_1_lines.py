@@ -397,3 +397,35 @@ def test_blocks_and_conditions_nest_two_hundred_deep_and_no_deeper() -> None:
 def test_the_parenthesis_that_closes_is_found_past_quotes() -> None:
     assert closing('(a ")" (b) c) d)', 0) == 12
     assert closing("(a", 0) == -1
+
+
+def test_spacing_case_and_line_ends_of_an_old_file_mean_what_was_meant() -> None:
+    text = (
+        "$x=1\r\nif($x==1)\r\n\techo a ;; echo b;\r\nENDIF\r\nif ($x==1)echo c\r\n#\r\n  #  \r\n"
+        "for i 0 2 # twice\r\nEND # for\r\n; echo d"
+    )
+    assert print_script(read(text)).splitlines() == [
+        "$x = 1",
+        "if ($x==1)",
+        "  echo a",
+        "  echo b",
+        "end",
+        "if ($x==1) echo c",
+        "for i 0 2",
+        "end",
+        "echo d",
+    ]
+
+
+def test_a_malformed_block_carries_its_way_out() -> None:
+    (malformed,) = parse("if (1)\n echo a\nelse if (2)\nend", "x.pro").body
+    assert isinstance(malformed, Malformed)
+    assert (malformed.problem, malformed.hint) == (
+        "there is no elseif",
+        "line 3: write else, and an if block of its own inside",
+    )
+
+
+@pytest.mark.parametrize("line", ["local i k", "run", "stop", "halt", "break", "return", "module lib.pro", "set x = 1"])
+def test_a_comment_may_stand_behind_commands_whose_words_never_begin_so(line: str) -> None:
+    assert texts(f"{line} # why; and how") == [line]

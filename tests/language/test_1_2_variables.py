@@ -183,3 +183,36 @@ def test_getargs_takes_options_out_of_the_arguments() -> None:
         "macro m\ngetargs -v bool -var loud\ngetargs -n value\necho $loud $n $0 $1\nend\nm -n 5 -v file\n$n = 7\nm file"
     )
     assert Script(text).out == ["1 5 2 file", "0 7 2 file"]
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ('$h = n1\necho "host $h: down"', r"the name goes on over the colon; write $h\: to end it"),
+        ('macro m\necho "page $1: x"\nend\nm a', r"the name goes on over the colon; write $1\: to end it"),
+        ("$l:n = 2\necho $l:2", "list l has 2 elements, counted from 0"),
+        ("$NETWORK = 1\nif ($NETWROK) echo never", "did you mean $NETWORK?"),
+        ("$i = 1\n$x = a\necho $i$x", r"write $a\$b for both"),
+    ],
+)
+def test_a_missing_variable_comes_with_a_way_out(text: str, hint: str) -> None:
+    script = Script(text)
+    assert script.out == []
+    assert len(script.errors) == 1 and hint in script.errors[0]
+
+
+def test_a_backslash_ends_a_name_before_a_colon() -> None:
+    assert Script("$h = n1\necho host $h\\: down").out == ["host n1: down"]
+
+
+def test_words_behind_the_colon_are_flat_names_and_asked_for_by_argument() -> None:
+    text = "$map:north = 3\nmacro f\necho $?map:$1 $?map:$2 $map:$1\nend\nf north south"
+    assert Script(text).out == ["1 0 3"]
+
+
+def test_elements_of_a_list_whose_name_is_an_argument_are_read_and_set() -> None:
+    text = (
+        "macro q\n$k = 1\necho $$1 $$1:n $$1:$k\n$$1:$k = new\n$$1:n = 9\nend\n"
+        "$l = list\n$l:0 = a\n$l:1 = b\n$l:n = 2\nq l\necho $l:1 $l:n"
+    )
+    assert Script(text).out == ["list 2 b", "new 9"]

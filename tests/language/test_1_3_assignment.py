@@ -143,3 +143,38 @@ def test_what_is_no_mathematics_in_braces_fails_the_line(text: str) -> None:
     assert not script.ok
     assert script.out == []
     assert len(script.errors) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("- 5", "-5"),
+        ("- $y", "-7"),
+        ("-$y", "-7"),
+        ("3 -$z", "6"),
+        ("-all", "-all"),
+        ("1.", "1."),
+        (".5", ".5"),
+        ("1e3", "1e3"),
+        ("1. * 2", "2"),
+        ("10:30", "10:30"),
+        ("$y $y", "7 7"),
+        ("5 min", "5 min"),
+        ("a|b", "a|b"),
+    ],
+)
+def test_what_looks_like_a_number_or_nearly_so(text: str, value: str) -> None:
+    assert str(Script(f"$y = 7\n$z = -3\n$x = {text}").variables["x"]) == value
+
+
+@pytest.mark.parametrize("text", ["x = 5", "x=5", "x += 5", "x ++"])
+def test_an_assignment_without_its_dollar_says_so(text: str) -> None:
+    assert "a variable is set by $x" in Script(text).errors[0]
+
+
+def test_a_backtick_that_nothing_closes_is_no_text() -> None:
+    assert "the backtick of the shell line is not closed" in Script("$x = `date").errors[0]
+
+
+def test_adding_nothing_is_refused_in_words() -> None:
+    assert Script("$x +=").errors == ["test.pro:1:1: there is nothing to add to $x ($x ++ adds 1)"]

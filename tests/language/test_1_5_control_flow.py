@@ -150,3 +150,22 @@ def test_a_task_macro_without_end_spends_its_statements(text: str) -> None:
 
 def test_a_session_may_run_as_long_as_it_likes() -> None:
     assert Script(f"for i 0 {TASK_STATEMENTS}\nend").ok
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ('$e =\nif ($e == "") break', "put quotes round what may be a text or empty, on both sides"),
+        ("$e =\nif ($e > 1) break", "a variable in it is empty, or no number"),
+        ("$y = 3\nif ($y = 3) break", "write == to compare"),
+        ("$y = 3\nif (!$y) break", "write not(…)"),
+        ('$x = "a"\nif ("$x" == "a") break', "a value with quotes of its own needs none around it"),
+        ("if $a == 1\nbreak\nend", "put all of it in parentheses"),
+        ('if ("a" == "a) break', "a quote is not closed"),
+        ("IF (1)", "write if: case counts"),
+    ],
+)
+def test_a_condition_that_is_none_fails_with_a_way_out(text: str, hint: str) -> None:
+    script = Script(text)
+    assert not script.ok
+    assert len(script.errors) == 1 and hint in script.errors[0]

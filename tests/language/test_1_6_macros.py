@@ -6,7 +6,7 @@ Method: small scripts on the dictionary world, files in a dictionary.
 from __future__ import annotations
 
 from shell.language.runs import MACROS_DEEP
-from tests.language.world import HOME, Script
+from tests.language.world import Script
 
 
 def test_a_macro_is_a_command_with_arguments() -> None:
@@ -47,6 +47,12 @@ def test_macros_may_be_abbreviated_while_that_is_clear() -> None:
 
 def test_the_name_of_a_command_cannot_be_taken() -> None:
     assert "there is a command of this name" in Script("macro echo\nend").errors[0]
+
+
+def test_a_macro_may_have_the_name_of_a_command_that_the_historical_scheduler_lacked() -> None:
+    script = Script("macro check\n  echo mine $0\nend\ncheck a\nchec a\nmacro delete check\ncheck a b")
+    assert script.out == ["mine 2", "mine 2"]
+    assert script.errors
 
 
 def test_a_macro_has_a_help_text() -> None:
@@ -95,13 +101,13 @@ def test_a_file_is_run_where_it_is_named() -> None:
 
 def test_a_missing_file_fails() -> None:
     assert Script("input nosuch.pro\necho never").errors == [
-        "test.pro:1:1: cannot read nosuch.pro: No such file or directory"
+        "test.pro:1:1: cannot read /home/user/nosuch.pro: No such file or directory"
     ]
 
 
 def test_a_failure_in_a_file_ends_the_file_and_whoever_loads_it() -> None:
     script = Script("input lib.pro\necho never", files={"lib.pro": "$x = 5\n\n  nosuch\n$x = 6"})
-    assert script.errors == [f"{HOME}/lib.pro:3:3: nosuch: Command not found."]
+    assert script.errors == ["lib.pro:3:3: nosuch: Command not found. (`?` lists the commands and macros)"]
     assert (script["x"], script.out) == ("5", [])
 
 
@@ -111,7 +117,7 @@ def test_a_return_in_a_file_ends_the_file_quietly() -> None:
 
 def test_positions_in_macros_name_their_own_file() -> None:
     script = Script("input lib.pro\n\nm", files={"lib.pro": "macro m\n\n\n   nosuch\nend"})
-    assert script.errors == [f"{HOME}/lib.pro:4:4: nosuch: Command not found."]
+    assert script.errors == ["lib.pro:4:4: nosuch: Command not found. (`?` lists the commands and macros)"]
 
 
 def test_modules_are_looked_for_in_their_folders() -> None:

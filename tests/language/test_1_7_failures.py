@@ -18,7 +18,7 @@ def test_the_first_failure_ends_line_block_macro_and_file() -> None:
     )
     script = Script(text)
     assert (script.ok, script.out) == (False, [])
-    assert script.errors == ["test.pro:4:1: nosuch: Command not found."]
+    assert script.errors == ["test.pro:4:1: nosuch: Command not found. (`?` lists the commands and macros)"]
 
 
 def test_break_does_the_same_without_a_word() -> None:
@@ -29,12 +29,14 @@ def test_break_does_the_same_without_a_word() -> None:
 
 def test_the_place_of_the_first_failure_is_kept() -> None:
     script = Script("macro m\n  if (1) nosuch\nend\nm", kind=RunKind.TASK)
-    assert script.run.failure == FirstFailure(Position(NAME, 2, 10), "nosuch: Command not found.")
+    assert script.run.failure == FirstFailure(
+        Position(NAME, 2, 10), "nosuch: Command not found. (`?` lists the commands and macros)"
+    )
 
 
 def test_the_place_of_a_command_that_fails_after_it_waited_is_its_own() -> None:
     script = Script("if (1) input nosuch")
-    assert script.errors == ["test.pro:1:8: cannot read nosuch: No such file or directory"]
+    assert script.errors == ["test.pro:1:8: cannot read /home/user/nosuch: No such file or directory"]
 
 
 def test_auto_break_off_lets_everything_go_on() -> None:
@@ -101,3 +103,29 @@ def test_control_commands_refuse_what_they_do_not_know(text: str) -> None:
     script = Script(text)
     assert not script.ok
     assert len(script.errors) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("nosuch", "`?` lists the commands and macros"),
+        ("queuepush", "a word is missing; a variable that is empty leaves none behind"),
+        ("queuepush q a b", "there are too many words; put quotes round a text with blanks"),
+        ("queuesize q -vra n", "there is no option -vra, did you mean -var?"),
+        ("queuepush jobs a\nqueuesize job", "did you mean jobs? (queueinit job makes it)"),
+        ("book init work\nbook npages wrok", "did you mean work? (book create wrok makes it)"),
+        ("book init b\nbook newpage b p\nbook setword b p w two words", "put quotes round a text with blanks"),
+        ("queueload q 5", "the shell line stands behind -x, in quotes"),
+    ],
+)
+def test_a_command_with_wrong_words_says_what_is_wrong(text: str, hint: str) -> None:
+    script = Script(text)
+    assert not script.ok
+    assert len(script.errors) == 1 and hint in script.errors[0]
+    assert script.errors[0].startswith(f"{NAME}:{text.count(chr(10)) + 1}:1: ")
+
+
+def test_a_break_that_ended_only_its_macro_is_not_the_failure_of_the_file() -> None:
+    script = Script("break -auto off\nmacro m\nbreak\nend\nm\nbreak -auto on\nnosuch")
+    assert script.run.failure is not None
+    assert script.run.failure.at == Position(NAME, 7, 1)

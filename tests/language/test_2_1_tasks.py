@@ -409,7 +409,7 @@ run
     run = world(text)
     run.run(2.5)
     assert run.specs == []
-    assert dict(run.task("t").skipped) == {"declined (break at /home/user/pipeline.pro:3)": 3}
+    assert dict(run.task("t").skipped) == {"declined (break at pipeline.pro:3)": 3}
     assert run.errors == ""
     run.say("$go = 1\n")
     run.run(1)

@@ -120,11 +120,25 @@ def test_a_task_that_declines_says_where_and_how_often() -> None:
     assert "declined (break at" in line
 
 
+def test_a_task_at_its_limits_says_so_in_the_words_of_the_script() -> None:
+    tasks = "task a\n  command x\n  nmax 1\nend\ntask b\n  command x\n  npending 2\nend\nrun\n"
+    world = ScriptWorld(tasks, job=lambda _: 0.9)
+    world.run(2.5)
+    world.say("status -taskstatsreset a")
+    world.run(2)
+    world.say("task b\nnpending 1\nend\nstatus -tasks")
+    world.run(0.5)
+    world.say("status -tasks")
+    lines = {line.split()[1]: line for line in world.lines if line.startswith(" ++")}
+    assert lines["a"].endswith("(nmax 1 reached)")
+    assert lines["b"].endswith("(npending 1 reached)")
+
+
 def test_a_task_whose_macro_fails_says_what_failed() -> None:
     world = ScriptWorld("task t\n  task.exec\n    command $missing\n  end\nend\nrun\n")
     world.run(1.5)
     world.say("status -tasks")
-    assert world.lines[-1].endswith("failed at /home/user/pipeline.pro:3: variable missing not found)")
+    assert world.lines[-1].endswith("failed at pipeline.pro:3: variable missing not found)")
 
 
 def test_the_job_list_says_why_a_job_waits() -> None:
@@ -236,7 +250,7 @@ def test_showtask_tells_which_lines_failed() -> None:
     world = ScriptWorld("task t\n  task.exec\n    command $missing\n  end\nend\nrun\n")
     world.run(2.5)
     world.say("showtask t")
-    assert "  # failed 3 times at /home/user/pipeline.pro:3: variable missing not found" in world.out
+    assert "  # failed 3 times at pipeline.pro:3: variable missing not found" in world.out
 
 
 # ending jobs
@@ -293,6 +307,18 @@ def test_flush_jobs_removes_all() -> None:
     world.say("flush jobs")
     world.run(1)
     assert world.lines == ["3 jobs removed"]
+    assert world.scheduler.jobs == {}
+
+
+def test_flush_while_halted_says_that_the_ends_wait() -> None:
+    world = ScriptWorld("task t\n  command w\n  periods -timeout 99\n  nmax 3\nend\nrun\n", job=lambda _: 60)
+    world.run(5)
+    world.say("halt\nflush jobs")
+    world.run(1)
+    assert world.lines == ["3 jobs removed; their ends count after `run` (the scheduler is halted)"]
+    assert len(world.scheduler.jobs) == 3
+    world.say("run")
+    world.run(1)
     assert world.scheduler.jobs == {}
 
 

@@ -230,6 +230,26 @@ def test_an_ended_job_can_be_forgotten() -> None:
     assert run.lines[1:] == ["job 1 removed", "job not found"]
 
 
+def test_reset_ends_and_forgets_all_jobs_without_a_task() -> None:
+    text = (
+        "controller host add alpha\nreset\njob sleep 100\njob sleep 1\nsleep 2\nreset\nreset\ncontroller jobstack all\n"
+    )
+    world = ScriptWorld(text, hosts={"alpha": 2}, job=lambda spec: float(spec.command[1]))
+    world.run(5)
+    assert [line for line in world.lines if "RESET" in line] == [f"RESET_RESULT: {code}" for code in (2, 1, 2)]
+    assert world.lines[-1] == "Njobs: 0"
+    assert not world.errors
+
+
+def test_case_does_not_matter_in_a_hosts_name() -> None:
+    task = "task t\n  host ALPHA -required\n  npending 1\n  command x\nend\nrun\njob +host Alpha ls\n"
+    world = ScriptWorld(f"controller host add alpha\n{task}controller host check ALPHA\n", hosts={"alpha": 2})
+    world.run(2)
+    assert {spec.host.name for spec in world.specs} == {"alpha"}
+    assert "host alpha is BUSY" in world.out
+    assert not world.errors
+
+
 def test_stacks_list_jobs_and_hosts_by_state() -> None:
     run = world("job +host alpha a\njob +host beta b\njob +host beta c\n", job=lambda _: 30)
     run.run(1)

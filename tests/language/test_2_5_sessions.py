@@ -81,3 +81,11 @@ def test_answers_go_to_the_prompt_that_asked(world: ScriptWorld) -> None:
     world.say("status", session=4)
     assert shown(world, 4).startswith("Scheduler is")
     assert world.out == "ready\n"
+
+
+def test_a_break_that_ends_a_file_names_its_place_and_at_a_prompt_says_nothing() -> None:
+    world = ScriptWorld("macro guard\n  break\nend\nguard\necho never")
+    assert (world.out, world.errors) == ("", "pipeline.pro:2:3: `break` ended the script\n")
+    world.open(5)
+    world.say("guard", session=5)
+    assert world.shown.get((5, Stream.ERROR), "") == ""

@@ -118,10 +118,23 @@ def test_a_failing_line_in_an_exit_macro_ends_that_macro_only() -> None:
     run = ScriptWorld(text)
     run.run(5)
     assert run.lines == ["one", "one"]
-    assert run.errors.count("pipeline.pro:6:5: variable nothing not found") == 2
-    line = run.language.tasks.get("t").failed_lines["/home/user/pipeline.pro:6"]
+    assert run.errors == "pipeline.pro:6:5: variable nothing not found\n"
+    line = run.language.tasks.get("t").failed_lines["pipeline.pro:6"]
     assert (line.count, line.text) == (2, "variable nothing not found")
     assert run.task("t").done == 2
+
+
+def test_the_same_failure_of_a_line_is_told_of_once_a_minute_and_another_one_at_once() -> None:
+    macro = "    $n ++\n    if ($n % 100 == 0) book setword work p$n state x\n    book setword work p state x\n"
+    begin = "book create work\n$n = 0\ntask t\n  periods -exec 0.1\n  task.exec\n"
+    run = ScriptWorld(f"{begin}{macro}    command x\n  end\nend\nrun\n")
+    run.run(59)
+    ours = [line for line in run.errors.splitlines() if line.startswith("pipeline.pro:8:5")]
+    others = [line for line in run.errors.splitlines() if line.startswith("pipeline.pro:7:")]
+    assert len(ours) == 1
+    assert len(others) == len(set(others)) == 5
+    run.run(2)
+    assert run.errors.count(ours[0]) == 2
     assert not run.task("t").faulted
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from model.scripting import MAIN_SESSION, CloseSession, Interrupt, Stream
 from shell.language.calls import Command
-from tests.language.script_world import SCRIPT, STATEMENT_NS, ScriptWorld
+from tests.language.script_world import SHOWN, STATEMENT_NS, ScriptWorld
 
 STEADY = "task steady\n  periods -exec 0.2\n  task.exec\n    command work\n  end\nend\n"
 TURN_SECONDS = 100_000 * STATEMENT_NS / 1e9
@@ -33,7 +33,7 @@ def test_an_exec_macro_without_end_stops_its_own_task_only() -> None:
     run = ScriptWorld(text)
     run.run(10.1)
     assert "100000 statements" in run.task("bad").faulted
-    assert f"{SCRIPT}:" in run.task("bad").faulted
+    assert f"{SHOWN}:" in run.task("bad").faulted
     assert starts(run, "bad") == []
     assert len(starts(run)) >= 50
     assert late(run) <= TURN_SECONDS + 0.05
@@ -134,7 +134,7 @@ def test_a_macro_that_waits_too_long_is_ended_with_what_it_waits_for() -> None:
     run.run(65)
     faulted = run.task("bad").faulted
     assert "did not end in time (waited for a shell line)" in faulted
-    assert f"{SCRIPT}:10" in faulted
+    assert f"{SHOWN}:10" in faulted
     assert len(run.abandoned) == 1
     assert late(run) <= 0.05
 
@@ -185,14 +185,14 @@ def test_a_line_that_fails_declines_the_turn_counted_with_its_place() -> None:
     run = ScriptWorld(text)
     run.run(100)
     (reason,) = run.task("bad").skipped
-    assert reason == f"failed at {SCRIPT}:10"
+    assert reason == f"failed at {SHOWN}:10"
     assert run.task("bad").skipped[reason] == 101
     assert not run.task("bad").faulted
-    line = run.language.tasks.get("bad").failed_lines[f"{SCRIPT}:10"]
+    line = run.language.tasks.get("bad").failed_lines[f"{SHOWN}:10"]
     assert line.count == 101
     told = [notice for notice in run.notices if notice.about == "task bad"]
     assert len(told) == 2
-    assert f"{SCRIPT}:10" in told[0].text
+    assert f"{SHOWN}:10" in told[0].text
     assert len(starts(run)) > 490
 
 

@@ -136,6 +136,20 @@ def test_a_task_needs_a_command_somewhere() -> None:
     assert found(nothing + "input gone.pro", {"gone.pro": "task t\n command ls\nend"}) == []
 
 
+def test_a_command_behind_the_call_of_a_macro_that_switches_tasks_is_a_plain_one() -> None:
+    macro = "macro off\n  task t\n    active false\n  end\nend\n"
+    assert found(f"{macro}task t\n  task.exec\n    if ($?done) off\n    off\n    command ls\n  end\nend\n") == []
+
+
+def test_a_macro_that_hides_a_command_has_its_own_words() -> None:
+    assert found("macro check\n  echo $1\nend\ncheck a b c d\n") == []
+    assert "takes at most" in only("check job 1 -save a b")
+
+
+def test_what_check_saves_is_set() -> None:
+    assert found("check job 1 -save\necho $JOB_EXITST $JOB_STDOUT_SIZE $JOB_REALHOST\n") == []
+
+
 def test_files_that_are_loaded_are_looked_at_too() -> None:
     files = {"more.pro": "macro go\n  eccho a\nend\ninput more.pro\n", "site.pro": "$POLL = 1\n"}
     script = "input more.pro\nmodule site.pro\ngo\necho $POLL\n"

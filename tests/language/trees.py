@@ -1,4 +1,4 @@
-"""Trees without their positions, for tests: two texts mean the same when their shapes are equal.
+"""Trees without their positions and hints, for tests: two texts mean the same when their shapes are equal.
 
 A shape is plain nested lists, made and compared without recursion on Python's stack, since trees may be 200 levels
 deep.
@@ -23,7 +23,8 @@ def shape(script: Script) -> list[Any]:
             left.extend([")", *reversed(item), "("])
         elif is_dataclass(item):
             found.append(type(item).__name__)
-            left.extend(getattr(item, field.name) for field in reversed(fields(item)) if field.name != "at")
+            names = [field.name for field in reversed(fields(item)) if field.name not in {"at", "hint"}]
+            left.extend(getattr(item, name) for name in names)
         else:
             found.append(item)
     return found

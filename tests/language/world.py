@@ -140,7 +140,7 @@ class Script:
         elif asked.verb in (FileVerb.READ, FileVerb.STAT):
             text = self.files.get(asked.path)
             if text is None:
-                return FileUsed(asked.run, ok=False, error="No such file or directory")
+                return FileUsed(asked.run, ok=False, error=f"{asked.path}: No such file or directory")
             return FileUsed(asked.run, ok=True, text=text, facts=(("size", str(len(text))), ("kind", "file")))
         elif asked.verb is FileVerb.GLOB:
             return FileUsed(asked.run, ok=True, paths=tuple(sorted(self.files)))

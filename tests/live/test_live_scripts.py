@@ -371,6 +371,20 @@ def test_each_verb_of_files_does_what_it_says(tmp_path: Path) -> None:
     in_world(tmp_path, test)
 
 
+def test_a_file_of_2005_in_latin_1_is_read(tmp_path: Path) -> None:
+    (tmp_path / "old").write_bytes(b"echo caf\xe9\n")
+    (tmp_path / "new").write_bytes("echo café\n".encode())
+
+    async def test(world: World) -> None:
+        for run, name in enumerate(("old", "new"), 1):
+            world.do(UseFile(run, FileVerb.READ, str(tmp_path / name)))
+            answer = await world.answer(run)
+            assert isinstance(answer, FileUsed)
+            assert answer.text == "echo café\n"
+
+    in_world(tmp_path, test)
+
+
 def test_nobody_gets_the_answer_of_an_abandoned_run(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
 

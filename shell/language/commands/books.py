@@ -5,11 +5,14 @@ With `-var` what is not there gives `NULL` and success, except for `npages` and 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from shell.language.books import NULL, Page
-from shell.language.calls import Call, Command, Failure
+from shell.language.calls import Call, Command, Failure, misused
+from shell.language.mathematics import number_of
 from shell.language.metadata import Block, Trouble, page_blocks, raw_blocks
 from shell.wording import clean, nearest
 
@@ -179,10 +182,13 @@ def _getpage(call: Call) -> bool:
 
 
 def _rank(text: str) -> int:
-    try:
+    """A fraction, which a computed number may have, is cut off."""
+    with suppress(ValueError):
         return int(text)
-    except ValueError:
-        raise Failure(f"not a number: {text}", hint="pages are counted from 0, and from the end with -1") from None
+    number = number_of(text)
+    if number is None or not math.isfinite(number):
+        raise Failure(f"not a number: {text}", hint="pages are counted from 0, and from the end with -1")
+    return int(number)
 
 
 # words
@@ -196,7 +202,7 @@ def _setword(call: Call) -> bool:
     elif len(words) == 6:
         value = str(words[5])
     else:
-        raise Failure(f"USAGE: {PARTS['setword'].usage}")
+        raise misused(PARTS["setword"].usage, words[2:], 4)
     book_of = call.language.books.find(words[2])
     book_of.set_word(book_of.find(words[3]), str(words[4]), value)
     return True

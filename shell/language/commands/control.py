@@ -98,8 +98,7 @@ def macro(call: Call) -> bool:
 def load_file(call: Call) -> Waiting:
     """`input FILE`: from the session's folder, or else the one of the file that loads it."""
     (name,) = call.arguments(1, 1, "input FILE")
-    paths = [call.path(name), str(PurePosixPath(call.at.file).parent / name)]
-    return (yield from _load(call, paths if call.at.file.startswith("/") else paths[:1], name))
+    return (yield from _load(call, [call.path(name), call.language.beside(call.at.file, name)], name))
 
 
 def load_module(call: Call) -> Waiting:
@@ -110,9 +109,7 @@ def load_module(call: Call) -> Waiting:
     count = str(call.get("MODULES:n") or 0)
     folders = [call.get(f"MODULES:{place}") or "." for place in range(int(count) if count.isdecimal() else 0)]
     paths = [call.path(str(PurePosixPath(folder) / name)) for folder in folders]
-    paths.append(call.path(name))
-    if call.at.file.startswith("/"):
-        paths.append(str(PurePosixPath(call.at.file).parent / name))
+    paths += [call.path(name), call.language.beside(call.at.file, name)]
     if any(path in call.run.loading for path in paths):
         return True
     return (yield from _load(call, paths, name))
@@ -123,11 +120,13 @@ def _load(call: Call, paths: list[str], name: str) -> Waiting:
     check_depth(run, "files that load one another, nested")
     answer = yield from _read_first(call, paths)
     if not answer.ok:
-        raise Failure(f"cannot read {name}: {answer.error}")
+        looked = [str(PurePosixPath(path).parent) for path in dict.fromkeys(paths)]
+        hint = f"{name} was looked for in {', '.join(looked)}" if len(looked) > 1 else ""
+        raise Failure(f"cannot read {answer.error}", hint=hint)
     path, text = answer.paths[0], answer.text
     run.depth += 1
     run.loading.append(path)
-    signal = yield from run_body(call.language, run, compile_text(text, path))
+    signal = yield from run_body(call.language, run, compile_text(text, call.language.shown_path(path)))
     run.depth -= 1
     run.loading.pop()
     return signal is not Signal.FAILED

@@ -13,13 +13,14 @@ from collections.abc import Generator
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from model.events import DefineTask, HostVerb, IntakeVerb, OrderHost, OrderIntake, Submit
+from model.events import DefineTask, HostVerb, IntakeVerb, JobVerb, OrderHost, OrderIntake, Submit
 from model.host import HostOrder
 from model.job import LOCAL, SECOND, HostPolicy, HostWish, JobId, JobSpec, Wait
 from model.view_rows import Machines
 from shell.language.calls import Call, Command, Failure, Waiting
 from shell.language.commands.scheduling import (
     choose,
+    end_job,
     is_script,
     job_number,
     machines_of,
@@ -68,8 +69,8 @@ def _number(word: str | None, what: str, most: float) -> float:
 def _host(call: Call, machines: Machines, word: str) -> str:
     """The name of a host that is there, by name or number. Raises `Failure`."""
     hosts = list(machines.controller.hosts)
-    if word in machines.controller.hosts:
-        return word
+    if (known := call.language.known_host(word)) is not None:
+        return known
     if word.isascii() and word.isdigit() and 1 <= int(word[:9]) <= len(hosts):
         return hosts[int(word[:9]) - 1]
     raise Failure(f"{call.words[0]}: there is no host {word}{nearest(word, hosts)}")
@@ -228,7 +229,7 @@ def _specification(call: Call) -> JobSpec:
         elif option == "-nice":
             nice = int(_number(value, "job -nice", NICE_MOST))
         elif option != "-xhost":
-            wish = host_wish(value, tasks.wanted_wait_ns, required=option == "+host")
+            wish = host_wish(call.language.known_host(value) or value, tasks.wanted_wait_ns, required=option == "+host")
     if not words:
         raise Failure(f"USAGE: {JOB}")
     if wish.name != LOCAL and tasks.controller_timeout_ignored:
@@ -248,6 +249,20 @@ def host_wish(name: str, wanted_wait_ns: int, *, required: bool) -> HostWish:
     if required:
         return HostWish(name, True, when_unknown=HostPolicy(Wait.WAIT))
     return HostWish(name, False, wanted_wait_ns, when_unknown=HostPolicy(Wait.ELSEWHERE))
+
+
+def reset(call: Call) -> Waiting:
+    """`reset`: ends and forgets all jobs of the command `job`. (The historical client had one job at a time.)"""
+    call.arguments(0, 0, "reset")
+    direct, machines = direct_jobs(call.language), machines_of(call)
+    living = [int(number) for number, job in machines.scheduler.jobs.items() if job.spec.task == DIRECT]
+    known = bool(living) or bool(direct.ends())
+    for number in living:
+        yield from end_job(call, JobVerb.DELETE, number)
+    for end in direct.ends():
+        direct.drop(end.number)
+    call.say(f"RESET_RESULT: {1 if known else 2}")
+    return True
 
 
 def jobstack(call: Call) -> bool:
@@ -409,11 +424,11 @@ PARAMETER = "parameters [NAME [= VALUE]]"
 HOST_STACK = "hoststack all|idle|busy|down|off"
 JOB_STACK = "jobstack all|pending|busy|done|kill|exit|crash"
 STATUS = "status [-cmd TEXT] [-host TEXT] [-state S] [-age S] [-nohost|+jobs] [-nojobs|+host]"
-_CHECK = Command("check", check, CHECK, "the state of a job or host", least=2, most=3)
-_HOST_STACK = Command("hoststack", hoststack, HOST_STACK, "the hosts' slots in one state", most=1)
-_JOB_STACK = Command("jobstack", jobstack, JOB_STACK, "the controller's jobs in one state", most=1)
-_MACHINES = Command("machines", machines, "machines", "hosts, their slots and jobs", most=0)
-_PARAMETERS = Command("parameters", parameters, PARAMETER, "show or set the historical parameters", most=3)
+_CHECK = Command("check", check, CHECK, "the state of a job or host", least=2, most=3, yields=True)
+_HOST_STACK = Command("hoststack", hoststack, HOST_STACK, "the hosts' slots in one state", most=1, yields=True)
+_JOB_STACK = Command("jobstack", jobstack, JOB_STACK, "the controller's jobs in one state", most=1, yields=True)
+_MACHINES = Command("machines", machines, "machines", "hosts, their slots and jobs", most=0, yields=True)
+_PARAMETERS = Command("parameters", parameters, PARAMETER, "show or set the historical parameters", most=3, yields=True)
 VERBS: dict[str, Command] = {
     verb.name: verb
     for verb in (
@@ -439,11 +454,12 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "controller", controller, "controller VERB …", "about hosts; `controller help` lists the verbs", waits=True
     ),
-    Command("job", job, JOB, "run a job without a task, on the controller's hosts", waits=True, least=1),
+    Command("job", job, JOB, "run a job without a task, on the controller's hosts", waits=True, least=1, yields=True),
     _CHECK,
     _HOST_STACK,
     _JOB_STACK,
     _MACHINES,
     _PARAMETERS,
+    Command("reset", reset, "reset", "end and forget all jobs of the command job", waits=True, most=0, yields=True),
 )
 """What `table.py` joins to the language's commands."""

@@ -71,7 +71,7 @@ def drop(call: Call) -> bool:
     keys = call.options("-key", 2)
     (name,) = call.arguments(1, 1, DROP)
     if not keys:
-        raise Failure(f"USAGE: {DROP}")
+        raise Failure(f"USAGE: {DROP}", hint="-key says what to drop; queueinit empties the queue")
     queue = call.language.queues.find(name)
     for columns, value in keys:
         queue.drop_key(key_columns(columns), value)
@@ -82,9 +82,9 @@ def load(call: Call) -> Waiting:
     """Adds the command's lines that are not empty. A bad end warns, and with `-trap` fails: then nothing is added."""
     command = call.option("-x", "-exec")
     trap = call.flag("-trap")
-    (name,) = call.arguments(1, 1, LOAD)
     if command is None:
-        raise Failure(f"USAGE: {LOAD}")
+        raise Failure(f"USAGE: {LOAD}", hint="the shell line stands behind -x, in quotes")
+    (name,) = call.arguments(1, 1, LOAD)
     answer = yield from call.execute(command, capture=True)
     if answer.error:
         raise Failure(f"queueload: {command}: {answer.error}")
@@ -107,7 +107,7 @@ def save(call: Call) -> Waiting:
     lines = "".join([f"{line}\n" for line in call.language.queues.find(name)])
     answer = yield from call.use_file(FileVerb.APPEND, path, lines)
     if not answer.ok:
-        raise Failure(f"queuesave: {path}: {answer.error}")
+        raise Failure(f"queuesave: {answer.error}")
     return True
 
 

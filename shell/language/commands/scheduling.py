@@ -181,10 +181,16 @@ def flush(call: Call) -> bool:
     (what,) = call.arguments(1, 1, FLUSH)
     choose(call, what, ("jobs",))
     reason = f"flush at {call.at}"
-    numbers = list(machines_of(call).scheduler.jobs)
+    machines = machines_of(call)
+    numbers = list(machines.scheduler.jobs)
     for number in numbers:
         unwaited(call, "scheduler", lambda request, job=number: OrderJob(request, JobVerb.DELETE, job, reason))  # type: ignore[misc]
-    call.say(f"{len(numbers)} job{'s' if len(numbers) != 1 else ''} removed")
+    removed = (
+        "removed; their ends count after `run` (the scheduler is halted)"
+        if machines.scheduler.orders.halted
+        else "removed"
+    )
+    call.say(f"{len(numbers)} job{'s' if len(numbers) != 1 else ''} {removed}")
     return True
 
 
@@ -318,10 +324,12 @@ COMMANDS: tuple[Command, ...] = (
     Command("flush", flush, FLUSH, "end all jobs without a macro", least=1, most=1),
     Command("quit", leave, "quit [STATUS]", "end the program; at a prompt: end the prompt", most=1),
     Command("exit", leave, "exit [STATUS]", "the same as quit", most=1),
-    Command("shutdown", shutdown, SHUTDOWN, "end the program from anywhere; -kill: running jobs too", most=2),
-    Command("server", server, SERVER, "the same commands, said to the server", waits=True, least=1),
-    Command("connect", not_here, "connect", "not needed: a prompt finds its server by itself"),
-    Command("disconnect", not_here, "disconnect", "not needed: leave a prompt with quit"),
+    Command(
+        "shutdown", shutdown, SHUTDOWN, "end the program from anywhere; -kill: running jobs too", most=2, yields=True
+    ),
+    Command("server", server, SERVER, "the same commands, said to the server", waits=True, least=1, yields=True),
+    Command("connect", not_here, "connect", "not needed: a prompt finds its server by itself", yields=True),
+    Command("disconnect", not_here, "disconnect", "not needed: leave a prompt with quit", yields=True),
     Command("verbose", verbose, VERBOSE, "say more, or less", most=1),
     Command("version", show_version, "version", "the version of the program"),
 )

@@ -33,7 +33,8 @@ SWITCH = dict.fromkeys(("true", "t", "on", "yes", "1"), True) | dict.fromkeys(("
 def _task(call: Call) -> ScriptTask:
     task = call.run.task
     if task is None:
-        raise Failure("ERROR: not defining or running a task")
+        hint = f"{call.words[0]} belongs into task NAME … end, or into its task.exec"
+        raise Failure("ERROR: not defining or running a task", hint=hint)
     return task
 
 
@@ -232,6 +233,6 @@ COMMANDS: tuple[Command, ...] = (
     Command("nice", nice, "nice N", "0 to 20", least=1, most=1, where="task"),
     Command("active", active, "active true|false", "whether the task makes jobs", least=1, most=1, where="task"),
     Command("trange", trange, _RANGE, "when the task may make jobs", least=1, most=5, where="task"),
-    Command("block", block, _BLOCK, "files that a job waits for", least=1, where="task"),
+    Command("block", block, _BLOCK, "files that a job waits for", least=1, where="task", yields=True),
 )
 """What `table.py` joins to the language's commands."""
