@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Any
 
 from msgspec import structs
@@ -26,7 +25,7 @@ from live.script_files import use_file
 from live.shell_lines import ShellLines
 from live.shell_lines import Show as ShowText
 from live.spool import Stream as OutputStream
-from live.spool import output_path
+from live.spool import output_name
 from live.state_directory import StateDirectory
 from live.texts import Texts
 from model.effects import Answer, Notice, Prepare, React
@@ -188,18 +187,17 @@ class ScriptDriver:
 
     async def _output_fetched(self, effect: FetchOutput) -> OutputFetched:
         spool = self._state.local_spool if effect.host in (LOCAL, "") else self._state.host_spool(effect.host)
-        texts, notes = [], []
-        for stream in _OUTPUTS:
-            path = output_path(spool, effect.job, effect.attempt, stream)
-            try:
-                text, left_out = await self._errands.run(partial(_output, str(path)), FILE_SECONDS)
-            except (OSError, ErrandError) as error:
-                text, left_out = "", 0
-                notes.append(f"its {stream} cannot be read: {error}")
-            texts.append(text)
-            if left_out:
-                notes.append(f"{left_out} bytes of its {stream} are left out, {OUTPUT_MAX >> 20} MiB are given")
-        return OutputFetched(effect.run, texts[0], texts[1], "; ".join(notes))
+        paths = [f"{spool}/{output_name(effect.job, effect.attempt, stream)}" for stream in _OUTPUTS]
+        try:
+            outputs = await self._errands.run(lambda: [_output(path) for path in paths], FILE_SECONDS)
+        except (OSError, ErrandError) as error:
+            return OutputFetched(effect.run, "", "", f"its output cannot be read: {error}")
+        notes = [
+            f"{left_out} bytes of its {stream} are left out, {OUTPUT_MAX >> 20} MiB are given"
+            for stream, (_, left_out) in zip(_OUTPUTS, outputs, strict=True)
+            if left_out
+        ]
+        return OutputFetched(effect.run, outputs[0][0], outputs[1][0], "; ".join(notes))
 
     def _start(self, run: int, work: Awaitable[object | None]) -> None:
         """Do the work beside the loop; its result is the run's answer."""

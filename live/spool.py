@@ -69,7 +69,13 @@ class SpoolBusyError(SpoolError):
 def output_path(spool: Path, job: int, attempt: int, stream: Stream) -> Path:
     """Where the output of an attempt is once it has a name: soon after the start of a long job, at the end of a short
     one, never if it wrote nothing."""
-    return spool / "output" / f"{job // SHARD:06d}" / f"{job}.{attempt}.{stream}"
+    return spool / output_name(job, attempt, stream)
+
+
+def output_name(job: int, attempt: int, stream: Stream) -> str:
+    """The same from the spool's folder. (For whoever asks about each job: the parts of a `Path` are interned, and a
+    million different ones stay in memory.)"""
+    return f"output/{job // SHARD:06d}/{job}.{attempt}.{stream}"
 
 
 def lock_file(path: Path) -> int:

@@ -17,9 +17,10 @@ from model.task import Handler, Retry, TaskDefinition
 
 
 class Skip(Struct, frozen=True):
-    """No job this time, and why; counted and shown."""
+    """No job this time, and why; counted by `reason`, and shown with the `detail` of the last time."""
 
     reason: str
+    detail: str = ""
 
 
 class Later(Enum):

@@ -80,6 +80,8 @@ class LanguageSettings(Struct, frozen=True):
     """hosts that the scripts are known to add, so that a rehearsal has their machines and may let them fail"""
     tasks: tuple[str, ...] = ()
     """tasks that the scripts are known to define"""
+    complete: bool = True
+    """False: the scripts may add and define more, under names that only running them tells"""
     controller_timeout_ignored: bool = False
     """a script's `periods -timeout` limits nothing for jobs of the controller"""
     jitter: float = 0.0

@@ -22,6 +22,8 @@ from model.windows import counted, is_open, may_make, next_make, opens_at, why_c
 
 MISSED_MAX = 1000
 """Most starts that `missed: all` makes up for at once."""
+CATCH_UP_NS = SECOND // 4
+"""How late an elastic task may be and still make up for each start."""
 ASK_LIMIT_NS = 60 * SECOND
 """How long a source or a slow behaviour may take to answer."""
 
@@ -152,6 +154,8 @@ class Spawning:
             self._ask(task)
             self._give_items(task, now)
             return
+        if passed > 1 and task.definition.missed is Missed.ELASTIC:
+            self._catch_up(task, due, passed, now)
         starts = self._starts(task, passed)
         for _ in range(starts):
             if self._block(task, due, now):
@@ -166,9 +170,22 @@ class Spawning:
         missed = task.definition.missed
         if missed is Missed.ALL:
             return min(passed, MISSED_MAX)
-        starts = 0 if missed is Missed.SKIP else 1
+        if missed is Missed.ELASTIC:
+            return 1
+        starts = 1 if missed is Missed.ONCE else 0
         task.skipped["missed"] += passed - starts
         return starts
+
+    @staticmethod
+    def _catch_up(task: TaskState, due_ns: int, passed: int, now: int) -> None:
+        """An elastic task is late: a short stall is made up for, one start after the other, so that a rate holds;
+        after a long one its grid begins anew."""
+        period = task.definition.periods.exec_ns
+        if now - due_ns <= CATCH_UP_NS:
+            task.due_ns = due_ns + period
+        else:
+            task.due_ns = now + period
+            task.skipped["missed"] += passed - 1
 
     # blocked or not
 
@@ -246,7 +263,8 @@ class Spawning:
             return
         period = task.definition.periods.exec_ns
         if task.definition.missed is Missed.ELASTIC:
-            task.due_ns = max(now, task.blocked_due_ns)
+            stalled = reason is Reason.BEHAVIOUR and now - task.blocked_due_ns <= CATCH_UP_NS
+            task.due_ns = task.blocked_due_ns if stalled else max(now, task.blocked_due_ns)
             return
         if reason is Reason.INTAKE_STOPPED:
             task.due_ns = min(task.due_ns, task.blocked_due_ns)  # missed starts: the policy decides
@@ -350,7 +368,7 @@ class Spawning:
         answer = task.behaviour.prepare(task.definition, job, item)
         if isinstance(answer, Later):
             self._number += 1
-            task.asked, task.preparing = self._number, item or ""
+            task.asked, task.preparing, task.preparing_due_ns = self._number, item or "", due_ns
             name = task.definition.name
             self._effects.append(Prepare(name, task.asked, job, item, ASK_LIMIT_NS))
             self._answers.set(name, now + ASK_LIMIT_NS)
@@ -360,7 +378,7 @@ class Spawning:
     def _take_answer(self, task: TaskState, answer: JobSpec | Skip, item: str | None, due_ns: int, now: int) -> bool:
         if isinstance(answer, Skip):
             task.skipped[answer.reason] += 1
-            task.last_skip = answer.reason
+            task.last_skip = f"{answer.reason}, {answer.detail}" if answer.detail else answer.reason
             if item is not None:
                 task.items.appendleft(item)
             return False
@@ -383,7 +401,7 @@ class Spawning:
             if item is not None:
                 task.items.appendleft(item)
         else:
-            self._take_answer(task, event.answer, item, now, now)
+            self._take_answer(task, event.answer, item, task.preparing_due_ns, now)
         self.wake(task, now)
 
     def _no_answer(self, task: TaskState, now: int) -> None:
@@ -452,7 +470,7 @@ class Spawning:
         if task.sourced:
             return Explanation(Reason.NO_ITEM, "its source showed nothing new", task.since_ns, task.due_ns)
         if task.last_skip:
-            text = f"made no job when it was asked last: {task.last_skip}"
+            text = f"{task.last_skip}: no job when it was asked last"
             return Explanation(Reason.SKIPPED, text, task.since_ns, task.due_ns)
         return Explanation(Reason.PERIOD, "waits for its next due time", task.since_ns, task.due_ns)
 

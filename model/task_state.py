@@ -38,6 +38,7 @@ class TaskState:
         "made",
         "openings",
         "preparing",
+        "preparing_due_ns",
         "running",
         "settled",
         "since_ns",
@@ -65,6 +66,8 @@ class TaskState:
         """number of the question to the source that is open; 0: none"""
         self.preparing: str | None = None
         """item (or empty) for which a slow behaviour prepares a job"""
+        self.preparing_due_ns = 0
+        """the due time for which it does"""
         self.settled = 0
         """answers of the source in a row that brought nothing new"""
         self.last_made_ns: int | None = None

@@ -91,6 +91,7 @@ class Weather:
         if weather.exits_in_order and exit_code is not None:
             order = weather.exits_in_order
             exit_code = order[min(self._numbers.get(job, 1), len(order)) - 1]
+        texts = self.texts(task, job)
         return Fate(
             run_ns=None if hang < weather.never_ends else weather.run.sample(run),
             exit_code=exit_code,
@@ -98,8 +99,8 @@ class Weather:
             core=signal is not None and not oom,
             oom=oom,
             ignores_term=deaf < weather.ignores_term,
-            stdout_bytes=weather.stdout_bytes.sample(stdout),
-            stderr_bytes=weather.stderr_bytes.sample(stderr),
+            stdout_bytes=len(texts[0].encode()) or weather.stdout_bytes.sample(stdout),
+            stderr_bytes=len(texts[1].encode()) or weather.stderr_bytes.sample(stderr),
         )
 
     @staticmethod

@@ -59,6 +59,9 @@ from sim.weather import ItemStream, Weather
 KEEPERS = 1
 """Keepers of each host. More of them use more cores; here they would only cost time."""
 
+BEGIN_NS = 10_000_000
+"""How long after its start a server begins to read its scripts: the links inside of it are up then."""
+
 
 class Scripting(Struct, frozen=True):
     """How a simulation runs task scripts: who makes their machine, who is shown what they print, which files are there
@@ -276,7 +279,13 @@ class World:
         node = self.nodes[SCRIPTS]
         node.start(PacedScripts(machine))
         self._tell_wall_clock(node)
-        for number, path in enumerate(settings.scripts, 1):
+        life = node.epoch
+        self.calendar.call_after(BEGIN_NS, REPLY, lambda: self._run_files(node, life))
+
+    def _run_files(self, node: Node, life: int) -> None:
+        if node.epoch != life:
+            return
+        for number, path in enumerate(self.configuration.language.scripts, 1):
             node.receive(RunFile(MAIN_SESSION, number, path))
 
     def _machines(self) -> Machines | None:

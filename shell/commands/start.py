@@ -126,7 +126,8 @@ def _contents(configuration: Configuration) -> str:
 
 
 def convert(session: Session, *, file: str, rest: str | None) -> int:
-    """Write a script's tasks as YAML to stdout, what else it says to the file `rest`."""
+    """Write a script's tasks as YAML to stdout, what else it says to the file `rest`. Returns 1 when a statement
+    failed, so that something may be missing."""
     from shell.config.script_file import read_script  # noqa: PLC0415 - the language, for scripts only
     from shell.language.converting import convert as converted  # noqa: PLC0415
 
@@ -141,7 +142,7 @@ def convert(session: Session, *, file: str, rest: str | None) -> int:
     elif made.rest:
         session.note("what stands outside of its tasks is not in it: --rest FILE writes that to a script of its own")
     session.say(made.tasks.rstrip("\n"))
-    return 0
+    return 1 if made.failed else 0
 
 
 def sim(

@@ -243,6 +243,7 @@ class _Maker:
         self._sections = sections
         self._configuration = configuration
         self._tasks = [*(task.name for task in configuration.tasks), *configuration.language.tasks]
+        self._complete = configuration.language.complete
         self._hosts = [*(host.name for host in configuration.cluster.hosts), *configuration.language.hosts]
 
     def make(self) -> Scenario:
@@ -296,7 +297,7 @@ class _Maker:
                 self._wrong(("hosts", text), str(error), key=True)
                 continue
             for name in names:
-                if name not in known:
+                if name not in known and self._complete:
                     self._wrong(("hosts", text), f"the pipeline has no host {name}{nearest(name, known)}", key=True)
                 made[name] = Host(
                     section.latency, section.jitter, round(section.drift * 1000), section.processes, section.speed
@@ -306,7 +307,7 @@ class _Maker:
     def _make_tasks(self) -> dict[str, TaskWeather]:
         made: dict[str, TaskWeather] = {}
         for name, section in self._sections.tasks.items():
-            if name not in self._tasks:
+            if name not in self._tasks and self._complete:
                 self._wrong(("tasks", name), f"the pipeline has no task {name}{nearest(name, self._tasks)}", key=True)
             made[name] = self._weather(("tasks", name), section)
         return made
@@ -369,7 +370,7 @@ class _Maker:
     def _make_expectations(self) -> tuple[Expectation, ...]:
         expectations: list[Expectation] = []
         for task, counts in self._sections.expect.items():
-            if task not in ("*", *self._tasks):
+            if task not in ("*", *self._tasks) and self._complete:
                 guess = nearest(task, self._tasks)
                 self._wrong(("expect", task), f"the pipeline has no task {task}{guess}", key=True)
             for outcome, text in counts.items():

@@ -38,8 +38,13 @@ def parse_fault(text: str, start: datetime, configuration: Configuration) -> lis
     hosts = [*(host.name for host in configuration.cluster.hosts), *configuration.language.hosts]
     return [
         Fault(kind, nodes, at_ns, for_ns, **settings)  # type: ignore[arg-type]
-        for nodes in _places(names, kind, hosts)
+        for nodes in _places(names, kind, hosts if configuration.language.complete else [*hosts, *_named(names)])
     ]
+
+
+def _named(names: list[str]) -> list[str]:
+    """The hosts that a fault names, where nobody can know which there will be."""
+    return [one for name in names if name not in (CONTROLLER, SCHEDULER) for one in _expanded(name)]
 
 
 def _head(words: list[str]) -> tuple[list[str], Kind, list[str]]:

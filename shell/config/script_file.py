@@ -59,31 +59,52 @@ def with_what_is_known(language: LanguageSettings, directory: Path) -> LanguageS
     too."""
     hosts: dict[str, None] = {}
     tasks: dict[str, None] = {}
+    complete = True
     seen: set[Path] = set()
     waiting = [directory / name for name in language.scripts]
-    while waiting and len(seen) < FILES_MAX:
+    while waiting:
         path = waiting.pop().resolve()
-        if path in seen or not path.is_file():
+        if path in seen:
             continue
+        if len(seen) >= FILES_MAX:
+            complete = False
+            break
         seen.add(path)
         for statement in _all_statements(parse(read_script(path), str(path)).body):
             words = _words(statement)
-            if isinstance(statement, TaskBlock):
+            if words is None:
+                complete = False
+            elif isinstance(statement, TaskBlock):
                 tasks.update(dict.fromkeys(words[1:2]))
             elif words[:3] == ["controller", "host", "add"] or words[:2] == ["host", "add"]:
                 hosts.update(dict.fromkeys(words[words.index("add") + 1 :][:1]))
             elif words[:1] in (["input"], ["module"]) and len(words) == 2:
-                waiting += [directory / words[1], path.parent / words[1]]
-    return structs.replace(language, hosts=tuple(hosts), tasks=tuple(tasks))
+                found = next((place for place in _places(words, directory, path) if place.is_file()), None)
+                complete = complete and found is not None
+                waiting += [] if found is None else [found]
+    return structs.replace(language, hosts=tuple(hosts), tasks=tuple(tasks), complete=complete)
 
 
-def _words(statement: Statement) -> list[str]:
-    """The words of a line without variables; else none."""
+def _places(words: list[str], directory: Path, loader: Path) -> list[Path]:
+    """Where `input FILE` or `module FILE` looks for its file."""
+    folders = [Path(word) for word in os.environ.get("MODULES", "").split(":") if word] if words[0] == "module" else []
+    return [folder / words[1] for folder in (*folders, directory, loader.parent)]
+
+
+def _words(statement: Statement) -> list[str] | None:
+    """The words of a line that matters here; none of another one. None: it matters, and holds a variable."""
     if isinstance(statement, TaskBlock):
-        return [] if "$" in statement.arguments else ["task", *statement.arguments.split()]
-    if isinstance(statement, Line) and "$" not in statement.text:
-        return statement.text.replace('"', "").split()
-    return []
+        text = f"task {statement.arguments}"
+    elif isinstance(statement, Line):
+        text = statement.text.replace('"', "")
+    else:
+        return []
+    words = text.split()
+    if words[:1] not in (["task"], ["controller"], ["host"], ["input"], ["module"]) and "$" not in words[0]:
+        return []
+    if words[0] in ("controller", "host") and "add" not in words:
+        return []
+    return None if "$" in text else words
 
 
 def _all_statements(body: Body) -> Iterator[Statement]:

@@ -56,11 +56,13 @@ TURN_STATEMENTS = 100_000
 class Session:
     """Somebody who gives lines. `texts` wait for their turn; `work` runs."""
 
-    __slots__ = ("name", "number", "texts", "work")
+    __slots__ = ("line", "name", "number", "texts", "work")
 
     def __init__(self, number: int, name: str) -> None:
         self.number = number
         self.name = name
+        self.line = 1
+        """the number of the next line, for positions"""
         self.texts: deque[SessionText | RunFile] = deque()
         self.work: Work | None = None
 
@@ -189,7 +191,9 @@ class Scripts:
 
     def _next_text(self, session: Session) -> None:
         if session.work is None and session.texts:
-            session.work = SessionRun(self.language, self._number(), session.name, session.texts.popleft())
+            text = session.texts.popleft()
+            session.work = SessionRun(self.language, self._number(), session.name, text, session.line)
+            session.line += text.text.rstrip("\n").count("\n") + 1 if isinstance(text, SessionText) else 0
             self._begin(session.work)
 
     def _interrupt(self, event: Interrupt) -> None:

@@ -113,7 +113,7 @@ def _behind(view: TaskView) -> str:
     skipped = _skipped(view)
     notes = [f"Nskip {skipped}"] if skipped else []
     if view.why:
-        notes.append(clean(_in_its_words(view) + _sentence(view)))
+        notes.append(clean(_in_its_words(view)))
     return f"   ({'; '.join(notes)})" if notes else ""
 
 
@@ -127,14 +127,10 @@ def _in_its_words(view: TaskView) -> str:
     return view.why
 
 
-def _sentence(view: TaskView) -> str:
-    """What was said when the line failed that keeps the task from making jobs."""
-    lines = {} if view.script is None else view.script.failed_lines
-    return next((f": {line.text}" for place, line in lines.items() if view.why.endswith(f" failed at {place}")), "")
-
-
 def _skipped(view: TaskView) -> int:
-    return 0 if view.state is None else sum(view.state.skipped.values())
+    """How often task.exec said no, or failed; due times that passed for another reason are not meant."""
+    skipped = {} if view.state is None else view.state.skipped
+    return sum(count for reason, count in skipped.items() if reason.startswith(("declined", "failed at")))
 
 
 # the long form

@@ -100,7 +100,9 @@ class SessionRun(Work):
 
     undone_when_stopped = False
 
-    def __init__(self, language: Language, number: int, name: str, text: SessionText | RunFile) -> None:
+    def __init__(self, language: Language, number: int, name: str, text: SessionText | RunFile, line: int) -> None:
+        """`line`: which line of the session the text begins with."""
+        self._line = line
         run = Run(language, number, text.session, RunKind.SESSION)
         self._text = text
         self._name = name
@@ -119,7 +121,7 @@ class SessionRun(Work):
                 return False
             body = compile_text(answer.text, self.language.shown_path(text.path))
         else:
-            script = parse(text.text, self._name, prompt=text.session != MAIN_SESSION)
+            script = parse(text.text, self._name, first_line=self._line, prompt=text.session != MAIN_SESSION)
             if any(problem.unfinished for problem in script.problems):
                 self._more = True
                 return False
@@ -240,8 +242,9 @@ class Preparation(TaskRun):
         if value in FAILING:
             place = self._count_failure("its task.exec")
             failure = self.run.failure
-            said = failure is not None and bool(failure.text)
-            return Skip(f"failed at {place}" if said else f"declined (break at {place})")
+            if failure is not None and failure.text:
+                return Skip(f"failed at {place}", failure.text)
+            return Skip(f"declined (break at {place})")
         if task.declared is None:
             return static_job(self.language.tasks, task, self._event.item)
         spec = declared_job(task.declared, self._event.job, self._event.item, self.language.variables)
@@ -273,7 +276,7 @@ class ReactionRun(TaskRun):
         if body is None:
             return Signal.OK
         event = self._event
-        if event.report.started:
+        if event.report.stdout_bytes or event.report.stderr_bytes:
             asked = FetchOutput(self.number, event.job, event.attempt, event.report.host, event.task)
             fetched = yield asked
             assert isinstance(fetched, OutputFetched)

@@ -299,6 +299,7 @@ class ScriptWorld(SmallWorld):
         self.specs.append(effect.spec)
         self.starts.append((self.seconds, effect.spec.task))
         self._outputs[key] = (stdout, stderr)
+        self.printed[key] = (len(stdout.encode()), len(stderr.encode()))
         host.ran[key] += 1
         end = self.now + int(seconds * SECOND)
         host.processes[key] = (end, None, -code) if code < 0 else (end, code, None)

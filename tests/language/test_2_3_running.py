@@ -138,7 +138,9 @@ def test_a_task_whose_macro_fails_says_what_failed() -> None:
     world = ScriptWorld("task t\n  task.exec\n    command $missing\n  end\nend\nrun\n")
     world.run(1.5)
     world.say("status -tasks")
-    assert world.lines[-1].endswith("failed at pipeline.pro:3: variable missing not found)")
+    assert world.lines[-1].endswith(
+        "failed at pipeline.pro:3, variable missing not found: no job when it was asked last)"
+    )
 
 
 def test_the_job_list_says_why_a_job_waits() -> None:

@@ -81,6 +81,14 @@ def test_shell_lines_are_not_run_and_are_named(tmp_path: Path) -> None:
     assert not (tmp_path / "made").exists()
 
 
-def test_a_script_that_fails_is_not_half_converted(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="variable nowhere not found"):
-        converted(tmp_path, "task t\n  command true\nend\necho $nowhere\n")
+def test_a_statement_that_fails_is_told_and_hides_no_later_task(tmp_path: Path) -> None:
+    made = converted(tmp_path, "task t\n  command true\nend\necho $nowhere\ntask u\n  command true\nend\n")
+    assert "  u:\n" in made.tasks
+    assert made.failed
+    assert "x.pro:4:" in made.notes[0]
+    assert "variable nowhere not found" in made.notes[0]
+
+
+def test_a_script_without_an_end_is_not_converted(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="does not come to its end"):
+        converted(tmp_path, "while (1)\n  sleep 1\nend\n")

@@ -97,6 +97,8 @@ class SmallWorld:
         self.answers: list[Answer] = []
         self.asked: list[Prepare | React] = []
         """what slow behaviours were asked; a test answers"""
+        self.printed: dict[tuple[int, int], tuple[int, int]] = {}
+        """how many bytes an attempt writes to its output and its errors"""
         self.looks = 0
         self.idle = 0
         self.items: dict[str, tuple[str, ...]] = {}
@@ -156,7 +158,8 @@ class SmallWorld:
             for key, (end, code, signal) in list(host.processes.items()):
                 if end <= self.now:
                     del host.processes[key]
-                    host.keeper.receive(Died(*key, code, signal), self.now)
+                    printed = self.printed.get(key, (0, 0))
+                    host.keeper.receive(Died(*key, code, signal, False, False, *printed), self.now)
 
     # effects
 
@@ -269,7 +272,8 @@ class SmallWorld:
         key = (effect.job, effect.attempt)
         if key in host.processes and (effect.number == 9 or key not in self._deaf):
             del host.processes[key]
-            host.keeper.receive(Died(*key, None, effect.number), self.now)
+            printed = self.printed.get(key, (0, 0))
+            host.keeper.receive(Died(*key, None, effect.number, False, False, *printed), self.now)
 
     def _note(self, effect: Effect) -> None:
         if isinstance(effect, Commit):

@@ -4,11 +4,13 @@ defined after the start, a halt that is forgotten. Method: the small world.
 
 from __future__ import annotations
 
+from msgspec import structs
+
 from model.events import DefineTask, HostVerb, IntakeVerb, OrderHost, OrderIntake
 from model.host import HostState
 from model.job import SECOND, HostWish, JobSpec
 from model.messages import Assign
-from model.task import Limits, Missed
+from model.task import Limits, Missed, Periods
 from tests.model.small_world import SmallHost, SmallWorld, cluster, task
 
 ADD = HostVerb.ADD
@@ -148,3 +150,19 @@ def test_an_elastic_task_starts_when_the_intake_is_resumed() -> None:
     world.give(OrderIntake(2, IntakeVerb.RESUME))
     world.run(120)
     assert starts(world, "t") == [0, 250, 350]
+
+
+def test_a_short_stall_costs_an_elastic_task_no_start_and_a_long_one_begins_its_grid_anew() -> None:
+    for stall, made_up in ((0.2, True), (20, False)):
+        definition = structs.replace(
+            task("t", "run", "1", "0", missed=Missed.ELASTIC), periods=Periods(exec_ns=SECOND // 20, timeout_ns=0)
+        )
+        world = SmallWorld((definition,))
+        world.run(1)
+        world.now += int(stall * SECOND)  # nobody could act meanwhile
+        world.run(1)
+        dues = starts(world, "t")
+        if made_up:
+            assert dues == [round(0.05 * number, 2) for number in range(45)], "each point of the grid has its start"
+        else:
+            assert len(dues) == 21 + 21
