@@ -11,6 +11,7 @@ import fcntl
 import io
 import os
 import pty
+import re
 import select
 import signal
 import struct
@@ -155,6 +156,9 @@ def test_a_file_and_no_file_are_not_both_meant(state: Path, laulima: Laulima) ->
 # at a terminal
 
 
+_STROKES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
 class Terminal:
     """`laulima shell` behind a pseudo-terminal."""
 
@@ -176,13 +180,15 @@ class Terminal:
         self.said = ""
 
     def until(self, text: str) -> None:
-        """Read until it says so, after what was waited for before."""
+        """Read until it says so, after what was waited for before; as it reads on the screen, however many strokes it
+        was drawn in."""
         deadline = time.monotonic() + DEADLINE
-        while text not in self.said:
+        while text not in self.said and text not in _STROKES.sub("", self.said):
             ready, _, _ = select.select([self._own], [], [], deadline - time.monotonic())
             assert ready, f"not said: {text!r}; it said {self.said!r}"
             self.said += os.read(self._own, 4096).decode(errors="replace")
-        self.said = self.said.partition(text)[2]
+        before, found, behind = self.said.partition(text)
+        self.said = behind if found else _STROKES.sub("", before).partition(text)[2]
 
     def type(self, letters: str) -> None:
         os.write(self._own, letters.encode())
