@@ -7,6 +7,7 @@ event with the same content. The scheduler cannot tell the two apart otherwise.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
 from typing import Protocol
 
@@ -119,31 +120,37 @@ def choose_handler(handlers: tuple[Handler, ...], report: Report) -> Handler | N
     return best
 
 
+def declared_job(task: TaskDefinition, job: int, item: str | None, variables: Mapping[str, str]) -> JobSpec:
+    """Job number `job` of a task as its definition says: in its words `$item`, `$job`, `$task` and the names of
+    `variables` are replaced. Each word stays one word, and no value is expanded again."""
+    values = {**variables, "item": item or "", "job": str(job), "task": task.name}
+    block = task.block
+    return JobSpec(
+        task=task.name,
+        command=tuple([expand(word, values) for word in task.command]),
+        call=task.call,
+        arguments=tuple([expand(word, values) for word in task.arguments]),
+        environment=tuple([(name, expand(value, values)) for name, value in task.environment]),
+        directory=task.directory,
+        item=item,
+        slots=task.slots,
+        nice=task.nice,
+        host=task.host,
+        timeout_ns=task.periods.timeout_ns,
+        pending_ns=task.periods.pending_ns,
+        grace_ns=task.grace_ns,
+        block=None if block is None else _expand_block(block, values),
+        stdout=None if task.stdout is None else expand(task.stdout, values),
+        stderr=None if task.stderr is None else expand(task.stderr, values),
+        poll_ns=task.periods.poll_ns,
+    )
+
+
 class DeclaredBehaviour:
     """A task whose configuration says everything: `$item` in the command, retries and handlers by table."""
 
     def prepare(self, task: TaskDefinition, job: int, item: str | None) -> JobSpec | Skip | Later:
-        values = {"item": item or "", "job": str(job), "task": task.name}
-        block = task.block
-        return JobSpec(
-            task=task.name,
-            command=tuple([expand(word, values) for word in task.command]),
-            call=task.call,
-            arguments=tuple([expand(word, values) for word in task.arguments]),
-            environment=tuple([(name, expand(value, values)) for name, value in task.environment]),
-            directory=task.directory,
-            item=item,
-            slots=task.slots,
-            nice=task.nice,
-            host=task.host,
-            timeout_ns=task.periods.timeout_ns,
-            pending_ns=task.periods.pending_ns,
-            grace_ns=task.grace_ns,
-            block=None if block is None else _expand_block(block, values),
-            stdout=None if task.stdout is None else expand(task.stdout, values),
-            stderr=None if task.stderr is None else expand(task.stderr, values),
-            poll_ns=task.periods.poll_ns,
-        )
+        return declared_job(task, job, item, {})
 
     def react(self, task: TaskDefinition, spec: JobSpec, report: Report, retries: int) -> Reaction | Later:
         handler = choose_handler(task.handlers, report)

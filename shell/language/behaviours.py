@@ -7,15 +7,13 @@ macros (`machine.py`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from msgspec.structs import replace
-
-from model.behaviour import DECLARED, NO_REACTION, Later, Reaction, Skip, choose_handler, expand
+from model.behaviour import DECLARED, NO_REACTION, Later, Reaction, Skip, choose_handler, declared_job
 from model.job import Block, JobSpec, Report
 from model.task import Handler, TaskDefinition
-from shell.language.calls import Data, Failure
+from shell.language.calls import Failure
 
 if TYPE_CHECKING:
     from shell.language.script_tasks import ScriptTasks
@@ -77,25 +75,11 @@ def handler_to_run(task: TaskDefinition, report: Report, reaction: Reaction | La
     return handler if handler is not None and handler.script else None
 
 
-def declared_job(task: TaskDefinition, job: int, item: str | None, variables: Mapping[str, str | int]) -> JobSpec:
-    """A job of a declared task after its `prepare` statements ran: `$item`, `$job`, `$task` as without them, and any
-    other `$name` from the language's variables. Each word stays one word, and no value is expanded again."""
-    names = _names_in(task)
-    values = {name: _unquoted(variables[name]) for name in names if name in variables}
-    values |= {"item": item or "", "job": str(job), "task": task.name}
-    wordless = replace(task, command=(), arguments=(), environment=(), block=None, stdout=None, stderr=None)
-    plain = DECLARED.prepare(wordless, job, item)
-    assert isinstance(plain, JobSpec)
-    block = task.block
-    return replace(
-        plain,
-        command=_each(task.command, values),
-        arguments=_each(task.arguments, values),
-        environment=tuple([(name, expand(value, values)) for name, value in task.environment]),
-        block=None if block is None else Block(_each(block.before, values), _each(block.after, values), block.limit_ns),
-        stdout=None if task.stdout is None else expand(task.stdout, values),
-        stderr=None if task.stderr is None else expand(task.stderr, values),
-    )
+def prepared_job(task: TaskDefinition, job: int, item: str | None, variables: Mapping[str, str | int]) -> JobSpec:
+    """A job of a declared task after its `prepare` statements ran: any `$name` of its words may be a variable of the
+    language."""
+    known = {name: _unquoted(variables[name]) for name in _names_in(task) if name in variables}
+    return declared_job(task, job, item, known)
 
 
 def _unquoted(value: str | int) -> str:
@@ -103,10 +87,6 @@ def _unquoted(value: str | int) -> str:
     text = str(value)
     quoted = len(text) > 1 and text[0] == text[-1] == '"' and '"' not in text[1:-1]
     return text[1:-1] if quoted and not isinstance(value, Data) else text
-
-
-def _each(words: Sequence[str], values: dict[str, str]) -> tuple[str, ...]:
-    return tuple([expand(word, values) for word in words])
 
 
 def _names_in(task: TaskDefinition) -> set[str]:

@@ -28,7 +28,7 @@ from model.scripting import (
     SessionText,
     UseFile,
 )
-from shell.language.behaviours import declared_job, handler_to_run, static_job
+from shell.language.behaviours import handler_to_run, prepared_job, static_job
 from shell.language.calls import SessionEnds
 from shell.language.compiling import compile_body, compile_text
 from shell.language.defining import announce
@@ -247,7 +247,7 @@ class Preparation(TaskRun):
             return Skip(f"declined (break at {place})")
         if task.declared is None:
             return static_job(self.language.tasks, task, self._event.item)
-        spec = declared_job(task.declared, self._event.job, self._event.item, self.language.variables)
+        spec = prepared_job(task.declared, self._event.job, self._event.item, self.language.variables)
         return replace(spec, **task.overrides(self.language.tasks.wanted_wait_ns))
 
     def stopped(self, reason: str) -> None:
