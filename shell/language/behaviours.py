@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from model.behaviour import DECLARED, NO_REACTION, Later, Reaction, Skip, choose_handler, declared_job
 from model.job import Block, JobSpec, Report
 from model.task import Handler, TaskDefinition
-from shell.language.calls import Failure
+from shell.language.calls import Data, Failure
 
 if TYPE_CHECKING:
     from shell.language.script_tasks import ScriptTasks
