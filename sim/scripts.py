@@ -163,6 +163,7 @@ class ScriptDriver:
             self._unknown[line] = None
             text = f"no command of the scenario matches `{line}`: it succeeds and prints nothing"
             self._world.notice(SCRIPTS, Notice("warning", "", text))
+            self._show(Stream.ERROR, f"warning: {text}\n")
         return 0, Executed(effect.run, 0)
 
     def _stubbed(self, place: int, stub: ShellStub, effect: Execute) -> tuple[int, Executed]:

@@ -51,7 +51,8 @@ def _as_script(configuration: Configuration) -> Script:
     top = Position(name, 1, 1)
     body: list[Statement] = [Line(top, f'input "{path}"') for path in configuration.language.scripts]
     for task in configuration.tasks:
-        parts: list[Statement] = [Line(top, "command true")] if task.command or task.call else []
+        parts: list[Statement] = [Line(top, "periods -timeout 600")]
+        parts += [Line(top, "command true")] if task.command or task.call else []
         if task.prepare:
             parts.append(TaskExec(top, parse(task.prepare, name, first_line=task.prepare_line).body))
         for handler in task.handlers:
@@ -59,7 +60,7 @@ def _as_script(configuration: Configuration) -> Script:
                 end = handler.match.partition("-")[0] if handler.match[0].isdigit() else handler.match
                 statements = parse(handler.script, name, first_line=handler.script_line).body
                 parts.append(TaskExit(top, end, statements))
-        if task.prepare or len(parts) > 1:
+        if task.prepare or any(isinstance(part, TaskExit) for part in parts):
             body.append(TaskBlock(top, task.name, tuple(parts)))
     return Script(name, tuple(body))
 

@@ -137,6 +137,8 @@ class TaskChecks:
         self._macros = macros
         self._full_name = full_name
         self._blocks: dict[str, list[TaskBlock]] = {}
+        self.periods_outside = False
+        """`periods` outside of tasks sets what tasks start with"""
 
     def add(self, block: TaskBlock) -> None:
         words = words_of(block.arguments)
@@ -236,11 +238,20 @@ class TaskChecks:
                     found.append(Finding(at, Severity.WARNING, text, hint))
         return found
 
+    def _unsaid_timeout(self, name: str, blocks: list[TaskBlock]) -> list[Finding]:
+        """A local task that says nothing of a timeout has the historical one."""
+        if self.periods_outside or any(
+            word.text == "-timeout" or word.dynamic for _, words in self._settings(blocks, "periods") for word in words
+        ):
+            return []
+        text = f"local jobs of {name} are ended after 1 s: no periods -timeout is said"
+        return [Finding(blocks[0].at, Severity.NOTE, text, "say periods -timeout SECONDS, here or outside of tasks")]
+
     def _check_timeout(self, name: str, blocks: list[TaskBlock]) -> list[Finding]:
         hosts = [words[0].text for _, words in self._settings(blocks, "host") if words]
         away = [host for host in hosts if host.lower() not in LOCAL_HOST]
         if not away:
-            return []
+            return self._unsaid_timeout(name, blocks)
         for line, words in self._settings(blocks, "periods"):
             for word in words:
                 if word.text == "-timeout":

@@ -215,6 +215,8 @@ class _Validation:
             return
         self._check_count(line.at, command, words)
         self.found += check_setting(line.at, name, words[1:])
+        if name == "periods" and where.kind in ("file", "macro"):
+            self.tasks.periods_outside = True
         if command.where == "task" and where.kind in {"file", "exit"}:
             self._say(line.at, f"{name}: not defining or running a task here")
         if name == "book":

@@ -17,18 +17,20 @@ from shell.language.parsing import parse
 from shell.language.tree import Script
 from shell.language.validation import check
 
+UNSAID = "are ended after 1 s: no periods -timeout is said"
 TABLE = {command.name: command for command in COMMANDS}
 WHOLE = sorted((Path(__file__).parent / "scripts").glob("*.pro"))
 
 
 def found(text: str, files: dict[str, str] | None = None, known: tuple[str, ...] = ()) -> list[str]:
-    """`line:column severity: text (hint)` of everything that is found."""
+    """`line:column severity: text (hint)` of everything that is found, but that a task says nothing of a timeout."""
 
     def load(_: str, name: str) -> Script | None:
         return None if files is None or name not in files else parse(textwrap.dedent(files[name]), name)
 
     script = parse(textwrap.dedent(text), "x.pro")
-    return [str(each).removeprefix("x.pro:") for each in check(script, TABLE, load=load, known=known)]
+    texts = [str(each).removeprefix("x.pro:") for each in check(script, TABLE, load=load, known=known)]
+    return [text for text in texts if UNSAID not in text]
 
 
 def only(text: str) -> str:
@@ -234,3 +236,20 @@ def test_anything_at_all_can_be_checked(path: Path) -> None:
     script = parse(path.read_bytes().decode("utf-8", errors="surrogateescape"), "x.pro")
     findings = check(script, TABLE)
     assert bool([each for each in findings if each.severity is Severity.ERROR]) or not path.name.startswith("bad-")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("task t\n  command ls\nend", True),
+        ("task t\n  host local\n  command ls\n  periods -exec 5\nend", True),
+        ("task t\n  command ls\n  periods -exec 5 -timeout 30\nend", False),
+        ("task t\n  command ls\n  periods $all\nend", False),
+        ("task t\n  command ls\n  task.exec\n    periods -timeout 30\n  end\nend", False),
+        ("periods -timeout 30\ntask t\n  command ls\nend", False),
+        ("task t\n  host anyhost\n  command ls\nend", False),
+    ],
+)
+def test_a_local_task_without_a_timeout_is_told_of_the_historical_one(text: str, told: bool) -> None:
+    findings = check(parse(text, "x.pro"), TABLE, known=("all",))
+    assert [UNSAID in str(each) for each in findings] == ([True] if told else [])

@@ -77,6 +77,7 @@ def test_shell_lines_are_answered_by_the_scenario_one_after_the_other(tmp_path: 
 def test_a_shell_line_that_nobody_answers_succeeds_and_is_named_once(tmp_path: Path) -> None:
     done = Rehearsed(tmp_path, "exec unheard of\nexec unheard of\necho status $STATUS\nquit")
     assert done.lines == ["status 1"]
+    assert done.errors.count("no command of the scenario matches `unheard of`") == 1
     assert done.result.script_status == 0
 
 
