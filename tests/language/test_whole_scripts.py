@@ -65,6 +65,7 @@ WANTED: dict[str, list[str]] = {
 }
 """What each script must print, in any order where ends of jobs decide it."""
 ANY_ORDER = {"exits"}
+MEASURES_TIME = {"rate"}
 STATUS = {"once": 7}
 ECHOED = {"queue_pipeline": ["item-000 ok", "item-007 ok", "finished"], "hosts": ["alpha", "beta"]}
 """Other texts that must be among what it prints."""
@@ -114,7 +115,11 @@ def test_a_script_means_what_its_author_meant_when_it_is_run(name: str, tmp_path
         timeout=LIMIT_SECONDS,
         check=False,
     )
-    assert results(name, done.stdout) == WANTED[name], done.stdout + done.stderr
+    found = results(name, done.stdout)
+    if name in MEASURES_TIME:  # on a busy machine it says what it measured; the benchmarks ask for the figure
+        assert [line.split()[0] for line in found] == [line.split()[0] for line in WANTED[name]], done.stdout
+    else:
+        assert found == WANTED[name], done.stdout + done.stderr
     assert done.returncode == STATUS.get(name, 0), done.stderr
     for text in ECHOED.get(name, ()):
         assert text in done.stdout
