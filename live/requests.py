@@ -21,6 +21,7 @@ from live.history import History, HistoryQuestion
 from live.host_names import refuse_host
 from live.loop import Turns
 from live.outward import CONTROLLER, SCHEDULER, Outward
+from live.reloading import ByFile
 from live.selection import Selection, live_jobs, wants_final
 from live.spool import output_path
 from live.state_directory import StateDirectory
@@ -110,8 +111,10 @@ class Requests:
         status: Callable[[], Status],
         define_host: Callable[[str, int], None],
         leave: Callable[[bool], Awaitable[str]],
+        reload: Callable[[ByFile], Awaitable[dict[str, Any]]],
     ) -> None:
-        """`machines` gives them with the time of now. `leave(kill)` ends the server, and returns what was left."""
+        """`reload`: see `live/reloading.py`. `machines` gives them with the time of now. `leave(kill)` ends the
+        server, and returns what was left."""
         self._outward = outward
         self._machines = machines
         self._state = state
@@ -120,6 +123,7 @@ class Requests:
         self._status = status
         self._define_host = define_host
         self._leave = leave
+        self._reload = reload
         self._history = History(state.journal)
 
     def verbs(self) -> dict[str, Verb]:
@@ -145,6 +149,7 @@ class Requests:
             "resume": typed(ByReason, lambda given: self._do_intake(IntakeVerb.RESUME, given.reason)),
             "halt": typed(ByReason, lambda given: self._do_intake(IntakeVerb.HALT, given.reason)),
             "shutdown": typed(ByEnd, self._do_shutdown),
+            "reload": typed(ByFile, self._reload),
         }
 
     # reads

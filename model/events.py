@@ -173,6 +173,8 @@ class HostVerb(Enum):
     DELETE = "delete"
     RETRY = "retry"
     """try to connect now"""
+    SLOTS = "slots"
+    """it has so many slots from now on; what runs goes on"""
 
 
 class OrderHost(Struct, frozen=True):
@@ -180,11 +182,12 @@ class OrderHost(Struct, frozen=True):
     verb: HostVerb
     host: str
     slots: int = 1
-    """ADD only"""
+    """ADD and SLOTS only"""
     reason: str = ""
+    lasting: bool = True
+    """also for later lives; False: whoever orders it says it again in each life"""
     more: bool = False
-    """ADD by a script: a host that is there gets so many slots more; it is not recorded, the script says it again in
-    each life"""
+    """ADD by a script: a host that is there gets so many slots more; never for later lives"""
     threads: int = 0
     """ADD only: what `job.THREADS_WORD` stands for on this host; 0: 1, or what was said before"""
 

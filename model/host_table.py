@@ -171,7 +171,7 @@ class HostTable:
         if problem:
             self._effects.append(Answer(order.request, False, problem))
             return
-        if not order.more:
+        if order.lasting and not order.more:
             self._effects.append(Commit(HostChanged(order.host, order.verb.value, order.slots, order.reason)))
         self._effects.append(Answer(order.request, True, f"host {order.host}: {order.verb.value}"))
 
@@ -185,18 +185,24 @@ class HostTable:
             host.resize(order.slots, now)
             self._switch(host, HostOrder.ON, order.reason, now)
         elif order.more:
-            host.resize(host.slots + order.slots, now)
-            self.talking[host.name] = None
-            self.sync(host, now)
+            self._resize(host, host.slots + order.slots, now)
         else:
             return f"host {order.host} is there already"
         host.threads = order.threads or host.threads
         return ""
 
+    def _resize(self, host: Host, slots: int, now: int) -> None:
+        host.resize(slots, now)
+        self.talking[host.name] = None
+        self.sync(host, now)
+
     def _order_change(self, host: Host, order: OrderHost, now: int) -> str:
         verb = order.verb
         if verb is HostVerb.DELETE:
             return self._order_delete(host, now)
+        if verb is HostVerb.SLOTS:
+            self._resize(host, order.slots, now)
+            return ""
         if verb is HostVerb.RETRY:
             if host.state is not HostState.DOWN:
                 return f"host {host.name} is {host.state.value}, only a host that is down can be tried again"
@@ -247,6 +253,8 @@ class HostTable:
         if change.verb == HostVerb.DELETE.value:
             del self.hosts[change.host]
             self._effects.remove(Connect(change.host))
+        elif change.verb == HostVerb.SLOTS.value:
+            host.resize(change.slots, now)
         else:
             host.order = HostOrder(change.verb)
             host.order_reason = change.reason

@@ -101,6 +101,13 @@ class Interrupt(Struct, frozen=True):
     session: int
 
 
+class DeclareTasks(Struct, frozen=True):
+    """The configuration has changed: these of its tasks are new or different, those are gone."""
+
+    defined: tuple[TaskDefinition, ...]
+    gone: tuple[str, ...] = ()
+
+
 class Executed(Struct, frozen=True):
     """A shell line has ended. `status`: exit code, negative: the signal; `error`: it could not be run, or was not ended
     within its limit (`timed_out`)."""

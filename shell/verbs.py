@@ -95,7 +95,7 @@ CONTROLLER_TIMEOUT = option(
     form=Form.CHOICE, choices=("ignore", "limit"),
 )  # fmt: skip
 
-HOST_VERBS = ("add", "delete", "drain", "off", "on", "retry")
+HOST_VERBS = ("add", "delete", "drain", "off", "on", "retry", "slots")
 """The values of `model.events.HostVerb`; not imported, so that a read starts quickly (a test compares them)."""
 
 START, LOOK, CHANGE, LEARN = "Start and rehearse", "Look", "Change", "Learn"
@@ -259,7 +259,7 @@ VERBS: tuple[Verb, ...] = (
         (
             Parameter("verb", form=Form.CHOICE, choices=HOST_VERBS, required=True),
             Parameter("names", "host names or sets: node[01-16]", many=True, required=True),
-            option("slots", "for add: how many slots", form=Form.INTEGER, default=1, at_least=1),
+            option("slots", "for add and slots: how many slots", form=Form.INTEGER, default=1, at_least=1),
             REASON,
             WAIT,
         ),
@@ -281,6 +281,14 @@ VERBS: tuple[Verb, ...] = (
             option("wait_at_most", "with --wait: give up waiting after so long", form=Form.DURATION),
         ),
         "submit", "laulima submit --host node3 --wait -- uname -a",
+    ),
+    Verb(
+        "diff", LOOK, Kind.READ, "What another pipeline file would change.", "shell.commands.reload:diff",
+        (FILE,), "reload", "laulima diff pipeline.yaml",
+    ),
+    Verb(
+        "reload", CHANGE, Kind.CHANGE, "Take another pipeline file, or the same one anew: all of it, or nothing.",
+        "shell.commands.reload:reload", (FILE, WAIT), "reload",
     ),
     Verb("stop", CHANGE, Kind.CHANGE, "No new jobs; what runs goes on and is harvested.",
          "shell.commands.changes:intake", (REASON, WAIT), "stop"),

@@ -59,6 +59,7 @@ def run(
         scripts=Scripts,
         arguments=tuple(arguments),
         leave_after_scripts=leave,
+        load=_configuration_in,
     )
 
 
@@ -76,6 +77,13 @@ def _load(session: Session, file: str) -> LoadedConfiguration:
     for warning in loaded.warnings:
         session.note(warning)
     return loaded
+
+
+def _configuration_in(path: Path) -> Configuration:
+    """For a server that reads another file."""
+    from shell.config import load  # noqa: PLC0415
+
+    return load(path).configuration
 
 
 def _existing(file: str) -> Path:

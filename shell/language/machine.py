@@ -26,6 +26,7 @@ from model.scripting import (
     MAIN_SESSION,
     Abandon,
     CloseSession,
+    DeclareTasks,
     Execute,
     Executed,
     FetchOutput,
@@ -95,9 +96,7 @@ class Scripts:
         self.language.set_start_variables(environment)
         self._configuration = self.language.shown_path(configuration)
         self._jitter = settings.jitter
-        for definition in tasks:
-            if definition.prepare or any(handler.script for handler in definition.handlers):
-                self.language.tasks.declare(definition)
+        self._declare(DeclareTasks(tuple(tasks)))
         self._sessions: dict[int, Session] = {MAIN_SESSION: Session(MAIN_SESSION, "script")}
         self._runs = 0
         self._ready: deque[Work] = deque()
@@ -122,6 +121,7 @@ class Scripts:
             OutputFetched: self._answered,
             Answer: self._order_answered,
             WallClock: self._wall_clock,
+            DeclareTasks: self._declare,
         }
 
     # the machine
@@ -177,6 +177,16 @@ class Scripts:
         }
 
     # events
+
+    def _declare(self, event: DeclareTasks) -> None:
+        tasks = self.language.tasks
+        for definition in event.defined:
+            if definition.prepare or any(handler.script for handler in definition.handlers):
+                tasks.declare(definition)
+            else:
+                tasks.undeclare(definition.name)
+        for name in event.gone:
+            tasks.delete(name)
 
     def _open(self, event: OpenSession) -> None:
         self._sessions[event.session] = Session(event.session, event.name)

@@ -113,6 +113,13 @@ class ScriptTasks:
         self.add(task)
         return task
 
+    def undeclare(self, name: str) -> None:
+        """The configuration's task of this name has no statements (any more)."""
+        task = self._tasks.get(name)
+        if task is not None and task.declared is not None:
+            del self._tasks[name]
+            del self._behaviours[name]
+
     def define(self, call: Call, block: TaskBlock) -> Generator[Any, Any, bool]:
         """Carry out a block `task NAME … end`; a command that waits (see `calls.py`), for the interpreter."""
         return define(self, call, block)

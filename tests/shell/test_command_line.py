@@ -222,6 +222,7 @@ def test_every_verb_has_a_page_of_help(laulima: Laulima, verb: str) -> None:
 
 # --json
 
+QUICKSTART = str(Path(__file__).parents[2] / "configs" / "quickstart.yaml")
 READS: dict[str, tuple[list[str], Any, Any]] = {
     "status": (["status"], status_of([task_row("copy")], [host_row("node1")]), Status),
     "tasks": (["tasks"], [task_row("copy")], list[TaskRow]),
@@ -230,6 +231,7 @@ READS: dict[str, tuple[list[str], Any, Any]] = {
     "explain": (["explain", "1"], explanation(), ExplanationView),
     "history": (["history"], [history_row(1, signal=11)], list[HistoryRow]),
     "logs": (["logs", "1"], {"path": "/x", "bytes": 3, "running": True}, None),
+    "diff": (["diff", QUICKSTART], {"changes": [], "applied": False}, None),
 }
 
 FIELDS_1 = {
@@ -251,7 +253,7 @@ def test_every_read_verb_has_json() -> None:
 @pytest.mark.parametrize("verb", READS)
 def test_json_has_a_schema_number_and_holds_what_the_server_said(server: Stub, laulima: Laulima, verb: str) -> None:
     words, data, kind = READS[verb]
-    server.answers[verb] = data
+    server.answers[BY_NAME[verb].server] = data
     ran = laulima(*words, "--json")
     assert (ran.code, ran.err, ran.out.count("\n")) == (0, "", 1)
     assert ran.json["schema"] == SCHEMA

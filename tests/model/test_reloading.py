@@ -1,0 +1,126 @@
+"""Goal: another configuration is taken whole, and what runs is not hurt by it. Method: differences of small configurations;
+their orders given to the small world.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec.structs import replace
+
+from model.configuration import ClusterDefinition, Configuration, HostDefinition, OnExit
+from model.events import HostVerb, OrderHost
+from model.host import HostState
+from model.job import HostWish
+from model.reloading import difference, host_orders, task_orders
+from model.task import Limits, TaskDefinition
+from tests.model.small_world import SmallHost, SmallWorld, task
+
+
+def configured(*tasks: TaskDefinition, hosts: dict[str, int] | None = None, **more: Any) -> Configuration:
+    definitions = tuple(HostDefinition(name, slots) for name, slots in (hosts or {"node1": 1}).items())
+    return Configuration("x.yaml", "/", tasks=tasks, cluster=ClusterDefinition(hosts=definitions), **more)
+
+
+def world_of(configuration: Configuration, *machines: str) -> SmallWorld:
+    """A world that runs it, with computers for hosts that come later."""
+    world = SmallWorld(configuration.tasks, configuration.cluster)
+    for name in machines:
+        world.hosts[name] = SmallHost(name, 1, world.cluster, world.now)
+    world.run(1)
+    return world
+
+
+def reload(world: SmallWorld, old: Configuration, new: Configuration) -> None:
+    found = difference(old, new)
+    for order in task_orders(found):
+        world.give(order)
+    for host_order in host_orders(old, found, frozenset(world.controller.hosts)):
+        world.order_host(host_order)
+
+
+def test_the_same_configuration_differs_in_nothing() -> None:
+    found = difference(configured(task("a")), configured(task("a"), digest="of another file"))
+    assert (found.changes, task_orders(found)) == ((), [])
+
+
+def test_every_setting_that_differs_is_named_with_its_two_values() -> None:
+    old = configured(task("a", every=5, limits=Limits(in_flight=3)), task("b"))
+    new = configured(task("a", every=9, limits=Limits(in_flight=4)), task("c"), hosts={"node1": 2, "node9": 1})
+    told = [(change.about, change.setting, change.before, change.after) for change in difference(old, new).changes]
+    assert told == [
+        ("task b", "", "defined", ""),
+        ("task a", "periods.exec_ns", "5000000000", "9000000000"),
+        ("task a", "limits.in_flight", "3", "4"),
+        ("task c", "", "", "defined"),
+        ("host node1", "slots", "1", "2"),
+        ("host node9", "", "", "defined"),
+    ]
+
+
+def test_what_waits_for_the_next_start_is_told_so() -> None:
+    old = configured(on_exit=OnExit.KEEP)
+    new = replace(old, cluster=replace(old.cluster, local_slots=9), on_exit=OnExit.KILL)
+    found = {change.setting: change.at_once for change in difference(old, new).changes}
+    assert found == {"cluster.local_slots": False, "on_exit": True}
+
+
+def test_a_task_that_is_gone_makes_nothing_more_and_its_jobs_end() -> None:
+    old = configured(task("a", "run", "50", "0", every=1000), task("b", "run", "1", "0", every=1))
+    world = world_of(old)
+    reload(world, old, configured(task("b", "run", "1", "0", every=1)))
+    assert "a" in world.scheduler.spawning.tasks, "its last job runs"
+    world.run(60)
+    assert "a" not in world.scheduler.spawning.tasks
+    assert world.outcomes().count("EXITED") == len(world.outcomes())
+
+
+def test_a_reload_never_makes_up_for_starts_and_keeps_the_grid() -> None:
+    old = configured(task("a", "run", "1", "0", every=100))
+    world = world_of(old)
+    world.run(30)
+    reload(world, old, configured(task("a", "run", "1", "0", every=100, limits=Limits(in_flight=7))))
+    world.run(60)
+    assert len(world.made) == 1
+    world.run(15)
+    assert len(world.made) == 2
+
+
+def test_hosts_come_grow_and_go_while_their_jobs_run() -> None:
+    wish = HostWish("node1", required=True)
+    definition = task("a", "run", "20", "0", every=1, host=wish)
+    old = configured(definition, hosts={"node1": 1, "node2": 1})
+    world = world_of(old, "node3")
+    new = configured(definition, hosts={"node1": 3, "node3": 2})
+    reload(world, old, new)
+    world.run(5)
+    assert world.controller.hosts["node1"].slots == 3
+    assert len(world.hosts["node1"].processes) == 3
+    assert world.controller.hosts["node2"].state is HostState.DRAINING
+    assert world.controller.hosts["node3"].state is HostState.UP
+    reload(world, new, old)
+    world.run(1)
+    assert world.controller.hosts["node2"].state is HostState.UP, "it is back in the file"
+    assert world.controller.hosts["node3"].state is HostState.DRAINING
+    world.run(60)
+    assert set(world.outcomes()) == {"EXITED"}
+    assert len(world.hosts["node1"].processes) <= 1
+
+
+def test_nothing_of_a_reload_is_kept_for_later_lives_which_read_the_file() -> None:
+    old = configured(hosts={"node1": 1, "node2": 1})
+    world = world_of(old)
+    reload(world, old, configured(hosts={"node1": 2}))
+    world.restart_server()
+    world.run(30)
+    assert world.controller.hosts["node1"].slots == 1
+    assert world.controller.hosts["node2"].state is HostState.UP
+
+
+def test_slots_that_a_person_gave_are_there_in_later_lives() -> None:
+    world = world_of(configured())
+    world.order_host(OrderHost(1, HostVerb.SLOTS, "node1", slots=5))
+    assert world.answers[-1].ok
+    world.restart_server()
+    world.run(30)
+    assert (world.controller.hosts["node1"].slots, world.hosts["node1"].agent.slots) == (5, 5)
