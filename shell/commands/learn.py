@@ -40,6 +40,21 @@ named by --state DIR or LAULIMA_STATE. It holds the journal (journal.sqlite), th
 socket that commands speak to (control.sock, for this user only), the output of jobs,
 and server.log. One server at a time may own it."""
 
+LANGUAGE = """\
+task NAME            a recipe that is asked for jobs again and again; `end` closes it
+  command WORD...    what a job runs; also options, host, periods, npending, nmax,
+  task.exec          trange, active, nice, stdout, stderr. task.exec runs before each
+    ...              job (`break` declines it), task.exit when one has ended:
+  end                a number, timeout, crash, lost, ..., default
+  task.exit 0
+    ...              $stdout $stderr $EXIT $JOBID $JOB_HOSTNAME $options:0 $taskarg:0
+  end
+end
+run                  jobs start; before that a script starts nothing
+Also if/else, for, foreach, while, macro, list, $x = mathematics, queues, books, exec.
+laulima run x.pro, laulima sim x.pro, laulima validate x.pro, laulima shell;
+every command: laulima docs language.commands, or `help NAME` at a prompt."""
+
 OUTCOME_TEXTS = {
     Outcome.EXITED: "the process exited, with a code",
     Outcome.CRASHED: "ended by a signal that laulima did not send",
@@ -79,7 +94,7 @@ def topics() -> dict[str, tuple[str, str]]:
 def docs(session: Session, *, topic: str | None) -> int:
     from shell.config.topics import config_topics  # noqa: PLC0415 - made from the schema, which is slow to import
 
-    known = {**topics(), **config_topics()}
+    known = {**topics(), **_language_topics(), **config_topics()}
     known.pop("config.$schema", None)
     if topic is None:
         session.say("\n".join(f"{name:<18} {title}" for name, (title, _) in known.items()))
@@ -89,6 +104,17 @@ def docs(session: Session, *, topic: str | None) -> int:
         raise OperatorError(f"no text about {topic}{nearest(topic, list(known))}", f"topics: {', '.join(known)}")
     session.say(known[topic][1])
     return 0
+
+
+def _language_topics() -> dict[str, tuple[str, str]]:
+    """Texts on the task language, made from its table of commands."""
+    from shell.language.commands.table import COMMANDS  # noqa: PLC0415 - the language, for those who ask about it
+
+    usages = "\n".join(f"{command.usage}\n    {command.summary}" for command in COMMANDS)
+    return {
+        "language": ("scripts of the task language", LANGUAGE),
+        "language.commands": ("every command of the task language", usages),
+    }
 
 
 def completion(session: Session, *, shell: str) -> int:
