@@ -38,8 +38,8 @@ from live.journal import Journal, JournalFullError
 from live.loop import Turns
 from live.outward import CONTROLLER, LOCAL, SCHEDULER, Outward
 from live.recovery import recover
-from live.requests import Requests
 from live.reloading import Load, Reloading
+from live.requests import Requests
 from live.scripts import SCRIPTS, ScriptDriver
 from live.sources import Notifiers, Sources
 from live.state_directory import StateDirectory, listen
@@ -86,13 +86,13 @@ class Server:
         loop: asyncio.AbstractEventLoop,
         tell: Callable[[str], None],
         scripting: Scripting | None = None,
-        load: Load | None = None,
         mask: int = 0o077,
+        load: Load | None = None,
     ) -> None:
         """`tell` shows a line to people. `mask`: the user's umask, for the files of scripts. `load` reads another
         configuration."""
-        self._load = load
         self._configuration = configuration
+        self._load = load
         self._state = state
         self._journal = journal
         self._loop = loop
@@ -233,7 +233,6 @@ class Server:
             status=self.status,
             define_host=self._hosts.define,
             leave=self._leave_by_request,
-        )
             reload=Reloading(
                 self._errands,
                 turns,
@@ -244,15 +243,16 @@ class Server:
                 define_host=self._hosts.define,
                 has_scripts=self.script_machine is not None,
             ).do,
+        )
         self._control = ControlServer(requests.verbs(), self._tell, self._scripts.converse)
         await self._control.start(listen(self._state.control))
         self._scripts.begin()
 
-    def fail(self, error: BaseException) -> None:
     def _take_configuration(self, configuration: Configuration) -> None:
         self._configuration = configuration
         self.say(Notice("info", "", f"{configuration.path} was loaded again"))
 
+    def fail(self, error: BaseException) -> None:
         """A bug of ours beside the turns: the server leaves with it."""
         if not self._turns.failed.done():
             self._turns.failed.set_exception(error)
@@ -449,15 +449,15 @@ def serve(
     scripts: ScriptFactory | None = None,
     arguments: tuple[str, ...] = (),
     leave_after_scripts: bool = False,
-) -> int:
     load: Load | None = None,
+) -> int:
     """Run a pipeline in this process until a signal, `shutdown`, `for_ns` ns, or (with `until_idle`) until nothing is
     left to do. Returns the exit status. `on_turn` is told the status twice a second.
 
     `scripts` makes the machine that runs task scripts; without it the server runs none, and has no prompts. With it,
     `arguments` are the script files' `argv`, and with `leave_after_scripts` the server ends with the last of them.
-
     `load` reads a configuration, for `laulima reload`.
+
     Raises AlreadyRunningError when another server has the state directory, other LaulimaErrors when it cannot start.
     """
     scripting = None if scripts is None else Scripting(scripts, tuple(map(text_of, arguments)), leave_after_scripts)
@@ -481,8 +481,8 @@ class _How(Struct, frozen=True):
     for_ns: int | None = None
     on_turn: Callable[[Status], None] | None = None
     scripting: Scripting | None = None
-    kill_now: bool = False
     load: Load | None = None
+    kill_now: bool = False
 
 
 def _run(configuration: Configuration, state: Path, how: _How) -> int:
