@@ -130,12 +130,9 @@ class Agent:
 
     def next_due(self) -> int | None:
         """When `advance` wants to be called (ns)."""
-        uplink = self.uplink
-        earliest = uplink.lease_end_ns if self.attempts and not uplink.vouched else None
-        for due in (self._timers.next_due(), uplink.next_due(), self._lanes_due_ns):
-            if due is not None and (earliest is None or due < earliest):
-                earliest = due
-        return earliest
+        lease = self.uplink.lease_end_ns if self.attempts and not self.uplink.vouched else None
+        dues = (lease, self._timers.next_due(), self.uplink.next_due(), self._lanes_due_ns)
+        return min((due for due in dues if due is not None), default=None)
 
     def drain(self) -> list[Effect]:
         """What the driver is to do, in order."""
@@ -151,9 +148,7 @@ class Agent:
         uplink = self.uplink
         lease_before = uplink.lease_end_ns
         messages = uplink.receive(event.batch, now)
-        lease_end = uplink.lease_end_ns
-        if lease_end is not None and lease_end != lease_before and lease_end > now:
-            self._renew_keepers(lease_end - now)
+        self._pass_lease_on(lease_before, now)
         for message in messages:
             kind = type(message)
             if kind is Assign:
@@ -171,16 +166,23 @@ class Agent:
                     self._fill(now)
                 self._answer_inquiry(now)
 
+    def _pass_lease_on(self, before_ns: int | None, now: int) -> None:
+        """A lease that is new, the first one of a host as well, holds at its keepers before anything runs there."""
+        end_ns = self.uplink.lease_end_ns
+        if end_ns is not None and end_ns != before_ns and end_ns > now:
+            self._renew_keepers(end_ns - now)
+
     def _renew_keepers(self, lease_ns: int) -> None:
-        for keeper in self._load:
-            self._effects.append(ToKeeper(keeper, Renew(lease_ns)))
+        self._effects += [ToKeeper(keeper, Renew(lease_ns)) for keeper in self._load]
 
     def _answer_inquiry(self, now: int) -> None:
         if self._inquiry is None or self._unheard:
             return
         entries = tuple(entry_of(attempt, self.name) for attempt in self.attempts.values())
+        lease_before = self.uplink.lease_end_ns
         self.uplink.inventory(self._inquiry, entries, self.remembers, self.slots, now)
         self._inquiry = None
+        self._pass_lease_on(lease_before, now)
 
     def _assign(self, message: Assign, now: int) -> None:
         key = (message.job, message.attempt)
@@ -274,8 +276,8 @@ class Agent:
         self.uplink.vouch(event.vouched, event.age_ns, now)
         if event.vouched:
             self._renew_keepers(FOREVER_NS)
-        elif self.uplink.lease_end_ns is not None:
-            self._renew_keepers(self.uplink.lease_end_ns - now)
+        elif (end_ns := self.uplink.lease_end_ns) is not None:
+            self._renew_keepers(end_ns - now)
 
     def _link_down(self, event: LinkDown, now: int) -> None:
         self.uplink.closed()
@@ -545,6 +547,4 @@ class Agent:
     def explain(self, key: AttemptKey) -> Explanation | None:
         """Why an attempt that this host holds does not run, or what it does; None: it is not here."""
         attempt = self.attempts.get(key)
-        if attempt is None:
-            return None
-        return explain(attempt, self.name, self.busy, self.slots)
+        return None if attempt is None else explain(attempt, self.name, self.busy, self.slots)

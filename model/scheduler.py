@@ -317,6 +317,8 @@ class Scheduler:
 
     def _started(self, job: ScheduledJob, host: str, now: int) -> None:
         if job.state is _S.CANCELLING or job.state is _S.RUNNING:
+            if not job.host and job.task is not None:
+                job.task.running += 1  # its end counts it off
             job.host = host
             return
         job.host = host
@@ -445,7 +447,8 @@ class Scheduler:
         self.orders.restore(restored.intake, restored.intake_reason)
         for number, old in restored.jobs.items():
             job = ScheduledJob(number, old.spec, now, old.parent, old.plain)
-            job.attempt, job.executor, job.host = old.attempt, old.executor, old.host
+            job.attempt, job.executor = old.attempt, old.executor
+            job.host = old.host if old.running else ""  # an earlier attempt's host is not where this one runs
             job.retries, job.reruns, job.rooms, job.held = old.retries, old.reruns, old.rooms, old.held
             self.jobs[number] = job
             job.task = None if old.plain else self.spawning.tasks.get(old.spec.task)

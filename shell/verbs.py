@@ -163,6 +163,21 @@ VERBS: tuple[Verb, ...] = (
         ),
     ),
     Verb(
+        "torture", START, Kind.LOCAL, "Search small simulated worlds with faults and crashes for broken promises.",
+        "shell.commands.torture:torture_command",
+        (
+            Parameter("files", "replay worlds that were saved", Form.PATH, many=True),
+            option("seeds", "how many worlds", form=Form.INTEGER, default=200, at_least=1),
+            option("first", "the first seed", form=Form.INTEGER, default=0, at_least=0),
+            option("jobs", "worker processes", "--jobs", form=Form.INTEGER, default=1, at_least=1),
+            flag("points", "crash at each boundary of what each process does, instead", "--crash-points"),
+            option("every", "with --crash-points: only each so-many-th", form=Form.INTEGER, default=1, at_least=1),
+            option("save", "make failing worlds small and keep them in this folder", form=Form.PATH),
+            option("write", "write the counters into this page", form=Form.PATH),
+        ),
+        example="laulima torture --seeds 1000 --jobs 2",
+    ),
+    Verb(
         "status", LOOK, Kind.READ, "One screen: tasks, hosts, alarms, and why what is not running is not.",
         "shell.commands.reads:status",
         (

@@ -12,11 +12,14 @@ from typing import Protocol
 from model.errors import ConfigurationError
 from model.events import HostDirty
 from sim.calendar import FAULT, Calendar
+from sim.crashes import Crashes
+from sim.disk import Disk
 from sim.log import EventLog, FaultChanged
 from sim.network import Link, Network
 from sim.node import Node
+from sim.processes import Processes
 from sim.scenario import Fault, Kind
-from sim.system import System
+from sim.system import System, keeper_process
 
 LOCAL = "local"
 CONTROLLER = "controller"
@@ -26,11 +29,15 @@ RESTART_NS = 1_000_000_000
 
 HOST_KINDS = frozenset(
     {Kind.DOWN, Kind.SILENT, Kind.SUSPENDED, Kind.FLAPPING, Kind.REBOOT, Kind.AGENT_RESTART, Kind.FULL, Kind.SLOW,
-     Kind.OVERLOADED}
+     Kind.OVERLOADED, Kind.KEEPER_CRASHED}
 )  # fmt: skip
-SERVER_KINDS = frozenset({Kind.FROZEN, Kind.RESTARTED})
+SERVER_KINDS = frozenset({Kind.FROZEN, Kind.RESTARTED, Kind.DISK_FULL, Kind.DISK_BROKEN, Kind.CRASHED})
 LINK_KINDS = frozenset({Kind.LOST, Kind.ONE_WAY, Kind.SLOW, Kind.LOSSY, Kind.DOUBLED, Kind.REORDERED, Kind.BROKEN})
-RESTARTS = frozenset({Kind.RESTARTED})
+RESTARTS = frozenset({Kind.RESTARTED, Kind.CRASHED, Kind.DISK_BROKEN})
+"""Faults after which a server process reads its journal."""
+CRASHES = frozenset({Kind.CRASHED, Kind.KEEPER_CRASHED})
+"""Faults that wait for their boundary."""
+DISK_KINDS = frozenset({Kind.DISK_FULL, Kind.DISK_BROKEN})
 
 
 class Place(Protocol):
@@ -41,6 +48,8 @@ class Place(Protocol):
     network: Network
     nodes: dict[str, Node]
     systems: dict[str, System]
+    processes: Processes
+    crashes: Crashes
 
     def stop_node(self, name: str, reason: str) -> None: ...
 
@@ -74,6 +83,10 @@ class Faults:
             Kind.REORDERED: self._weather_on,
             Kind.BROKEN: self._break,
             Kind.WALL_STEP: self._step,
+            Kind.DISK_FULL: self._fill_journal,
+            Kind.DISK_BROKEN: self._break_journal,
+            Kind.CRASHED: self._await_crash,
+            Kind.KEEPER_CRASHED: self._await_crash,
         }
         self._end: dict[Kind, Callable[[Fault], None]] = {
             Kind.DOWN: self._power_on,
@@ -91,6 +104,8 @@ class Faults:
             Kind.LOSSY: self._weather_off,
             Kind.DOUBLED: self._weather_off,
             Kind.REORDERED: self._weather_off,
+            Kind.DISK_FULL: self._empty_journal,
+            Kind.DISK_BROKEN: self._mend_journal,
         }
         self._agents_away: dict[str, int] = {}
 
@@ -102,7 +117,7 @@ class Faults:
                 episode = Fault(kind, fault.nodes, at_ns, for_ns, fault.factor, fault.chance, fault.delay_ns,
                                 fault.every_ns, fault.limit, fault.spool_lost)  # fmt: skip
                 self._at(at_ns, episode, True)
-                if for_ns:
+                if for_ns and kind not in CRASHES:
                     self._at(at_ns + for_ns, episode, False)
 
     def _episodes(self, fault: Fault) -> list[tuple[int, int, Kind]]:
@@ -120,7 +135,8 @@ class Faults:
         place = self._place
 
         def happen() -> None:
-            place.log.add(FaultChanged(place.calendar.now, fault.kind.value, fault.nodes, on))
+            if fault.kind not in CRASHES:  # which are told when they happen
+                place.log.add(FaultChanged(place.calendar.now, fault.kind.value, fault.nodes, on))
             table = self._begin if on else self._end
             action = table.get(fault.kind)
             if action is not None:
@@ -137,7 +153,9 @@ class Faults:
         if len(names) == 2 and kind in LINK_KINDS:
             self._link(fault)
             return
-        known = self._place.systems if kind in HOST_KINDS else (CONTROLLER, SCHEDULER)
+        known: list[str] = [*self._place.systems] if kind in HOST_KINDS else [CONTROLLER, SCHEDULER]
+        if kind is Kind.CRASHED:
+            known += self._place.systems
         if len(names) != 1 or names[0] not in known:
             raise ConfigurationError(
                 f"fault {kind.value} at {' '.join(names) or 'nothing'}: there is no such thing",
@@ -238,18 +256,70 @@ class Faults:
             self._place.nodes[name].thaw()
 
     def _in_one_process(self, name: str) -> tuple[str, ...]:
-        """The agent of the scheduler's own machine lives in the scheduler's process."""
-        return (SCHEDULER, LOCAL) if name == SCHEDULER else (name,)
+        """The machines that stand still or are gone together."""
+        return self._place.processes.of(name)
 
     def _stop_server(self, fault: Fault) -> None:
-        for name in reversed(self._in_one_process(fault.nodes[0])):
-            if self._place.nodes[name].machine is not None:
-                self._place.stop_node(name, f"connection reset: the {fault.nodes[0]} is gone")
+        self._place.processes.stop(fault.nodes[0], f"connection reset: the {fault.nodes[0]} is gone")
 
     def _start_server(self, fault: Fault) -> None:
-        for name in self._in_one_process(fault.nodes[0]):
-            if self._place.nodes[name].machine is None:
-                self._place.start_node(name)
+        self._place.processes.start(fault.nodes[0])
+
+    # crashes at a boundary
+
+    def _await_crash(self, fault: Fault) -> None:
+        if fault.limit:
+            name = fault.nodes[0]
+            process = keeper_process(name) if fault.kind is Kind.KEEPER_CRASHED else self._in_one_process(name)[0]
+            self._place.crashes.arm(process, fault.limit, lambda: self._crash(fault))
+        else:
+            self._crash(fault)
+
+    def _crash(self, fault: Fault) -> None:
+        """It is gone here and now, and comes back."""
+        place = self._place
+        back = self._crash_keeper(fault) if fault.kind is Kind.KEEPER_CRASHED else self._crash_process(fault)
+        if back is None:
+            return
+        place.log.add(FaultChanged(place.calendar.now, fault.kind.value, fault.nodes, True))
+
+        def come_back() -> None:
+            place.log.add(FaultChanged(place.calendar.now, fault.kind.value, fault.nodes, False))
+            back()
+
+        place.calendar.call_after(fault.for_ns or RESTART_NS, FAULT, come_back)
+
+    def _crash_keeper(self, fault: Fault) -> Callable[[], None] | None:
+        system = self._system(fault)
+        dead = system.kill_keeper()
+        return None if dead is None else lambda: system.replace_keeper(dead)
+
+    def _crash_process(self, fault: Fault) -> Callable[[], None]:
+        if fault.nodes[0] in (SCHEDULER, CONTROLLER, LOCAL):
+            self._stop_server(fault)
+            return lambda: self._start_server(fault)
+        self._stop_agent(fault)
+        return lambda: self._start_agent(fault)
+
+    # the journals' disks
+
+    def _disk(self, fault: Fault) -> Disk:
+        return self._place.processes.disks[fault.nodes[0]]
+
+    def _fill_journal(self, fault: Fault) -> None:
+        self._disk(fault).full += 1
+
+    def _empty_journal(self, fault: Fault) -> None:
+        self._disk(fault).full -= 1
+
+    def _break_journal(self, fault: Fault) -> None:
+        self._disk(fault).broken += 1
+
+    def _mend_journal(self, fault: Fault) -> None:
+        disk = self._disk(fault)
+        disk.broken -= 1
+        if not disk.broken:
+            self._start_server(fault)
 
     # links
 

@@ -32,6 +32,10 @@ class Header(Struct, frozen=True, tag_field="event", tag="header", gc=False):
     slots: dict[str, int]
     """slots of each host, `local` included"""
     schema: int = 1
+    limits: dict[str, tuple[int, int]] = {}
+    """of each task whose definition stays: jobs in flight, jobs in all (0: no limit)"""
+    inside: tuple[tuple[str, str], ...] = ()
+    """(sender, receiver) in one process: their words may pass before the commit, nothing else does"""
 
 
 class Life(Struct, frozen=True, tag_field="event", tag="life", gc=False):
@@ -136,6 +140,13 @@ class Shown(Struct, frozen=True, tag_field="event", tag="show", gc=False):
     text: str
 
 
+class Healed(Struct, frozen=True, tag_field="event", tag="healed", gc=False):
+    """From now on nothing goes wrong; what was accepted is final within `bound_ns`."""
+
+    t: int
+    bound_ns: int
+
+
 class Finished(Struct, frozen=True, tag_field="event", tag="end", gc=False):
     """The last line."""
 
@@ -155,6 +166,7 @@ LINES = (
     Noticed,
     Sized,
     Shown,
+    Healed,
     Finished,
 )
 Line = (
@@ -170,6 +182,7 @@ Line = (
     | Noticed
     | Sized
     | Shown
+    | Healed
     | Finished
 )
 LineReader = Callable[[Any], None]

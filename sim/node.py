@@ -165,6 +165,8 @@ class Node:
                 effects = machine.drain()
                 if effects:
                     self._carry_out(self, effects)
+                if self.machine is not machine:  # what it did was its last
+                    break
         finally:
             self._in_turn = False
         due = machine.next_due()

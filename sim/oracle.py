@@ -8,6 +8,7 @@ asked of a machine.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -20,15 +21,22 @@ from model.records import (
     AttemptEnded,
     AttemptGiven,
     AttemptStarted,
+    HostChanged,
     ItemsGone,
     JobAccepted,
+    TaskChanged,
 )
-from sim.log import Committed, FaultChanged, Finished, Header, Line, ProcessEnded, ProcessStarted, Sent, Sized
+from sim.log import Committed, FaultChanged, Finished, Header, Healed, Line, ProcessEnded, ProcessStarted, Sent, Sized
 
 SCHEDULER = "scheduler"
 CONTROLLER = "controller"
 _ENDS_WITHOUT_ATTEMPT = (Outcome.KILLED, Outcome.PENDING_TIMEOUT, Outcome.CONTROLLER_SILENT, Outcome.HOST_UNKNOWN)
 """How a job can end while it waits for its next attempt; the record then names its last one."""
+_ENDS_A_PROCESS = frozenset({"crashed", "restarted", "disk_broken"})
+_CLOCKS_DIFFER = 0.999
+"""Clocks of two machines differ by less than a thousandth."""
+_SYNCS_NS = 5 * 10**9
+"""From a decision to its record takes less, unless a disk is full."""
 VIOLATIONS_MAX = 100
 """Violations that are kept; the others are counted."""
 
@@ -48,13 +56,22 @@ class Violation(Struct, frozen=True):
 class _Job:
     """An accepted job that is not final."""
 
-    __slots__ = ("attempt", "open", "slots")
+    __slots__ = ("attempt", "counted", "open", "pending_ns", "ready_ns", "retries", "slots", "task", "timeout_ns")
 
-    def __init__(self, slots: int) -> None:
+    def __init__(self, record: JobAccepted, t: int) -> None:
+        spec = record.spec
         self.attempt = 0
+        self.task = spec.task
+        self.counted = bool(record.due_ns)
+        """whether its task made it, so that it counts against the limits that the header tells"""
+        self.ready_ns = t
+        """since when it may wait for a start, at the earliest"""
+        self.pending_ns = spec.pending_ns
+        self.timeout_ns = spec.timeout_ns
+        self.retries = 0
         self.open = False
         """whether `attempt` was assigned and has not ended"""
-        self.slots = slots
+        self.slots = spec.slots
 
 
 class Oracle:
@@ -92,6 +109,21 @@ class Oracle:
         self._items: dict[tuple[str, str], JobId] = {}
         self._stood_still: set[AttemptKey] = set()
         """attempts that lived while their whole machine stood still"""
+        self._inside: frozenset[tuple[str, str]] = frozenset()
+        """(sender, receiver) whose words do not leave their process"""
+        self._limits: dict[str, tuple[int, int]] = {}
+        self._in_flight: Counter[str] = Counter()
+        self._made: Counter[str] = Counter()
+        self._resting: dict[str, str] = {}
+        """tasks that a person holds or has deleted, and which"""
+        self._closed: dict[str, str] = {}
+        """hosts that are to get nothing new, and the order that says so"""
+        self._crashed_ns = -1
+        """when the controller's process was last gone"""
+        self._start_ns: dict[AttemptKey, int] = {}
+        """when the processes of `_begun` were started"""
+        self._disk_was_full = False
+        self._healed: Healed | None = None
         self.table: dict[type, Callable[[Any], None]] = {
             Committed: self._committed,
             Sent: self._sent,
@@ -100,6 +132,7 @@ class Oracle:
             Header: self._header,
             FaultChanged: self._fault_changed,
             Sized: self._sized,
+            Healed: self._heal,
             Finished: self._finished,
         }
         self._records: dict[type, Callable[[Any], None]] = {
@@ -109,6 +142,8 @@ class Oracle:
             AttemptEnded: self._attempt_ended,
             AttemptGiven: self._attempt_given,
             ItemsGone: self._items_gone,
+            TaskChanged: self._task_changed,
+            HostChanged: self._host_changed,
         }
 
     @property
@@ -142,14 +177,33 @@ class Oracle:
     def _finished(self, line: Finished) -> None:
         self._line = line
         self._check_given()
+        healed = self._healed
+        if healed is None or line.t < healed.t + healed.bound_ns:
+            return
+        for number, job in self._jobs.items():
+            self._broken(
+                "P16", f"job {number} of {job.task} is not final {healed.bound_ns // 10**9} s after all faults"
+            )
+        for number, attempts in self._alive.items():
+            if number not in self._jobs:
+                self._broken("P6", f"attempt {min(attempts)} of job {number}, which is final, still runs")
+
+    def _heal(self, line: Healed) -> None:
+        self._healed = line
 
     def _header(self, line: Header) -> None:
         self._slots = dict(line.slots)
+        self._limits = dict(line.limits)
+        self._inside = frozenset(line.inside)
 
     def _sized(self, line: Sized) -> None:
         self._slots[line.node] = line.slots
 
     def _fault_changed(self, line: FaultChanged) -> None:
+        if line.kind in _ENDS_A_PROCESS and line.on:
+            self._crashed_ns = line.t
+        if line.kind == "disk_full":
+            self._disk_was_full = True
         if line.kind == "suspended" and line.on:
             for job, attempts in self._alive.items():
                 for attempt, host in attempts.items():
@@ -172,7 +226,9 @@ class Oracle:
             return
         self._last_job = job
         self.accepted += 1
-        self._jobs[job] = _Job(record.spec.slots)
+        self._jobs[job] = _Job(record, self._line.t)  # type: ignore[union-attr]
+        if record.due_ns and record.spec.task in self._limits:
+            self._check_spawn(record.spec.task, job)
         item = record.spec.item
         if item is not None and not record.parent:
             name = (record.spec.task, item)
@@ -180,6 +236,30 @@ class Oracle:
             if earlier is not None:
                 self._broken("P1", f"item {item} of {record.spec.task} was given out twice: jobs {earlier} and {job}")
             self._items[name] = job
+
+    def _check_spawn(self, task: str, job: JobId) -> None:
+        """A task has made a job: it may, and its limits hold."""
+        in_flight, total = self._limits[task]
+        self._made[task] += 1
+        self._in_flight[task] += 1
+        if task in self._resting:
+            self._broken("orders", f"job {job} of {task}, which a person has {self._resting[task]}")
+        if total and self._made[task] > total:
+            self._broken("limits", f"job {job} is the {self._made[task]}. of {task}, whose total is {total}")
+        if in_flight and self._in_flight[task] > in_flight:
+            self._broken("limits", f"job {job}: {self._in_flight[task]} of {task} are in flight, {in_flight} may be")
+
+    def _task_changed(self, record: TaskChanged) -> None:
+        if record.deleted or record.held:
+            self._resting[record.task] = "deleted" if record.deleted else "held"
+        else:
+            self._resting.pop(record.task, None)
+
+    def _host_changed(self, record: HostChanged) -> None:
+        if record.verb in ("drain", "off"):
+            self._closed[record.host] = record.verb
+        elif record.verb == "on":
+            self._closed.pop(record.host, None)
 
     def _items_gone(self, record: ItemsGone) -> None:
         for item in record.items:
@@ -212,23 +292,42 @@ class Oracle:
             if record.attempt != job.attempt:
                 self._broken("P2", f"end of attempt {record.attempt} recorded while attempt {job.attempt} is open")
             job.open = False
-            self._compare(key, record.report)
+            self._compare(key, record.report, job)
         elif record.attempt and not (record.final and record.attempt == job.attempt and self._waits_again(record)):
             self._broken("P2", f"end of attempt {record.attempt} of job {record.job} recorded twice")
+        if record.retries < job.retries:
+            self._broken("P1", f"job {record.job} has used {record.retries} retries, before it was {job.retries}")
+        now: int = self._line.t  # type: ignore[union-attr]
+        waited_ns = now - job.ready_ns + _SYNCS_NS
+        if (
+            record.report.outcome is Outcome.PENDING_TIMEOUT
+            and waited_ns < job.pending_ns * _CLOCKS_DIFFER
+            and not self._disk_was_full
+        ):
+            waited = (now - job.ready_ns) / 1e9
+            self._broken("P9", f"job {record.job} is said to have waited too long, after {waited} s")
+        job.retries, job.ready_ns = record.retries, now
         if record.final:
             del self._jobs[record.job]
             self.finished += 1
+            if job.counted and job.task in self._limits:
+                self._in_flight[job.task] -= 1
 
     @staticmethod
     def _waits_again(record: AttemptEnded) -> bool:
         """A job that waited for its next attempt may be ended by a person, or by its time."""
         return record.report.outcome in _ENDS_WITHOUT_ATTEMPT
 
-    def _compare(self, key: AttemptKey, report: Report) -> None:
+    def _compare(self, key: AttemptKey, report: Report, job: _Job) -> None:
         """What was recorded against what was true."""
         self._given.pop(key, None)
         truth = self._truth.pop(key, None)
         begun = self._begun.pop(key, None)
+        started_ns = self._start_ns.pop(key, 0)
+        if report.outcome is Outcome.TIMED_OUT and truth is not None and truth.exit_code is not None:
+            ran_ns = truth.t - started_ns
+            if ran_ns < job.timeout_ns * _CLOCKS_DIFFER or (begun == LOCAL and ran_ns <= job.timeout_ns):
+                self._broken("P2", f"attempt {key} is recorded as timed out, in truth it ended in time: {_told(truth)}")
         if report.outcome is Outcome.EXITED and (truth is None or truth.exit_code != report.exit_code):
             self._broken("P2", f"attempt {key} is recorded with exit {report.exit_code}, in truth: {_told(truth)}")
         elif report.outcome is Outcome.CRASHED and (truth is None or truth.signal != report.signal):
@@ -249,12 +348,18 @@ class Oracle:
             if self._filled:
                 self._check_given()
             self._filled_ns = now
+        if record.host in self._closed:
+            self._broken(
+                "orders", f"attempt {key} was given to {record.host}, which has the order {self._closed[record.host]}"
+            )
         held = self._at_host.setdefault(record.host, {})
         held[key] = record.spec.slots
         self._filled[record.host] = None
 
     def _check_given(self) -> None:
         """At the end of an instant: in one turn of the controller what it gives is recorded before what it frees."""
+        if self._crashed_ns == self._filled_ns:  # its last word on what is free was not said
+            self._filled.clear()
         for host in self._filled:
             used = sum(self._at_host[host].values())
             if used > self._slots.get(host, used):
@@ -267,6 +372,8 @@ class Oracle:
         if self._filled and line.t != self._filled_ns:
             self._check_given()
         if line.node == SCHEDULER:
+            if (SCHEDULER, line.to) in self._inside:
+                return
             self._said_by_scheduler(batch.messages)
         elif line.to == SCHEDULER:
             if line.node == CONTROLLER:
@@ -325,6 +432,8 @@ class Oracle:
         self._line = line
         job, key, host = JobId(line.job), (JobId(line.job), line.attempt), line.node
         alive = self._alive.get(job)
+        if job > self._last_job:
+            self._broken("P1", f"attempt {key} was started before its job was recorded")
         if alive:
             for attempt, other in alive.items():
                 if (job, attempt) in self._stood_still:
@@ -337,10 +446,13 @@ class Oracle:
         if self._given.get(key) != host:
             given = self._given.get(key, "nobody")
             unknown = self._jobs.get(job)
-            if unknown is not None and unknown.open and unknown.attempt == line.attempt:
+            if unknown is not None and line.attempt > unknown.attempt:
+                self._broken("P1", f"attempt {key} was started before it was recorded")
+            elif unknown is not None and unknown.open and unknown.attempt == line.attempt:
                 self._broken("P3", f"attempt {key} starts on {host}, it was given to {given}")
         else:
             self._begun[key] = host
+            self._start_ns[key] = line.t
         self._alive.setdefault(job, {})[line.attempt] = host
         running = self._running.get(host, 0) + line.slots
         self._running[host] = running

@@ -9,6 +9,7 @@ from enum import Enum
 
 from msgspec import Struct, field
 
+from model.events import OrderHost, OrderIntake, OrderJob, OrderTask
 from model.job import SECOND
 from sim.distributions import Constant, Distribution
 
@@ -122,6 +123,15 @@ class Kind(Enum):
     # the scheduler or the controller
     FROZEN = "frozen"
     RESTARTED = "restarted"
+    DISK_FULL = "disk_full"
+    """the disk of its journal has no room"""
+    DISK_BROKEN = "disk_broken"
+    """the disk of its journal fails: the process leaves at its next commit, and is started again when the fault ends"""
+    # any process
+    CRASHED = "crashed"
+    """it is gone at the `limit`-th boundary of what it does from then on (0: at once), and comes back after `for_ns`"""
+    KEEPER_CRASHED = "keeper_crashed"
+    """the same of a host's keeper; the next one ends what the dead one left"""
     # a link
     LOST = "lost"
     """nothing passes, and nobody is told"""
@@ -197,6 +207,26 @@ class Expectation(Struct, frozen=True):
         return f"{self.task}: {self.outcome} {self.comparison.value} {self.count}"
 
 
+class DiskModel(Struct, frozen=True):
+    """The disk under the journals. A commit is durable after `sync_ns` plus up to `jitter_ns`.
+
+    `one_process`: scheduler and controller are one process with one disk, as live; otherwise each is its own."""
+
+    sync_ns: int = 5_000_000
+    jitter_ns: int = 0
+    one_process: bool = True
+
+
+class Ordered(Struct, frozen=True):
+    """What a person orders, and when: one of the four. Nobody hears it when its machine is gone."""
+
+    at_ns: int
+    host: OrderHost | None = None
+    job: OrderJob | None = None
+    task: OrderTask | None = None
+    intake: OrderIntake | None = None
+
+
 class Scenario(Struct, frozen=True):
     """A world. `start_wall_ns`: wall time of the start, ns since 1970, for windows."""
 
@@ -213,6 +243,12 @@ class Scenario(Struct, frozen=True):
     files: dict[str, str] = field(default_factory=dict)
     """texts of files that scripts read, by path (relative: to the configuration's directory)"""
     faults: tuple[Fault, ...] = ()
+    disk: DiskModel | None = None
+    """None: a commit is durable at once, unless a fault is at a disk"""
+    orders: tuple[Ordered, ...] = ()
+    healed_ns: int = 0
+    """from then on nothing goes wrong any more, and everything is final within `bound_ns`; 0: nobody says so"""
+    bound_ns: int = 0
     expect: tuple[Expectation, ...] = ()
     title: str = ""
     digest: str = ""

@@ -1,7 +1,7 @@
 """Swarm: a seed draws a whole small world, its shape, its times (shrunk), its tasks and a random set of its faults.
 
-Phases: a short warm-up, chaos, then every fault is healed, and time enough for every job to become
-final: `LIVENESS_NS` after the last fault. A run whose jobs are not all final by then is stuck.
+Phases: a short warm-up; chaos; then everything is healed (`HEALED_NS`: links, disks, hosts; what crashed last comes
+back a little later); then time enough for every job to become final, `LIVENESS_NS`. The oracle names what is not.
 Used by the tests and by whoever looks for a bug; each seed is its own reproduction.
 """
 
@@ -11,10 +11,11 @@ from random import Random
 
 from model.channel import ChannelTimes
 from model.configuration import ClusterDefinition, Configuration, HostDefinition, Order
+from model.events import HostVerb, JobVerb, OrderHost, OrderJob, OrderTask, TaskVerb
 from model.job import SECOND, Block, HostPolicy, HostWish, Wait
 from model.task import FilesSource, Handler, Limits, Periods, Retry, TaskDefinition
 from sim.distributions import Constant, Lognormal, Uniform
-from sim.scenario import Fault, Host, Items, Kind, Network, Scenario, TaskWeather
+from sim.scenario import DiskModel, Fault, Host, Items, Kind, Network, Ordered, Scenario, TaskWeather
 
 WARM_UP_NS = 10 * SECOND
 CHAOS_NS = 150 * SECOND
@@ -23,7 +24,13 @@ LIVENESS_NS = 4000 * SECOND
 """More than: pending + lease + margin + largest back-off + the longest job, for each of the attempts of a job."""
 MARGIN_NS = 7 * SECOND
 """Must be longer than the grace (5 s) of jobs that ignore TERM: at the end of the lease they still get it."""
+HEALED_NS = WARM_UP_NS + CHAOS_NS + FAULT_MAX_NS
+KEEPER_AWAY_MAX_NS = 5 * SECOND
+"""A keeper holds the end of the lease: whoever replaces it must do so within the margin (docs/reliability.md)."""
 FAULTS_MAX = 10
+ORDERS_MAX = 6
+CRASH_STEPS_MAX = 120
+"""A crash comes at most so many boundaries after its time."""
 JOBS_OF_TASK = 12
 
 _HOST_FAULTS = (
@@ -36,8 +43,10 @@ _HOST_FAULTS = (
     Kind.FULL,
     Kind.SLOW,
     Kind.OVERLOADED,
+    Kind.KEEPER_CRASHED,
 )
-_SERVER_FAULTS = (Kind.FROZEN, Kind.RESTARTED)
+_SERVER_FAULTS = (Kind.FROZEN, Kind.RESTARTED, Kind.DISK_FULL, Kind.DISK_BROKEN)
+_OTHER_FAULTS = (Kind.CRASHED, Kind.WALL_STEP)
 _LINK_FAULTS = (Kind.LOST, Kind.ONE_WAY, Kind.SLOW, Kind.LOSSY, Kind.DOUBLED, Kind.REORDERED, Kind.BROKEN)
 
 
@@ -104,23 +113,73 @@ def _scenario(
 ) -> Scenario:
     weather = {task.name: _weather(shape) for task in tasks}
     faults = Random(f"{seed}/faults")  # noqa: S311 - chance of a simulation
-    kinds = [kind for kind in (*_HOST_FAULTS, *_SERVER_FAULTS, *_LINK_FAULTS) if faults.random() < 0.4]
+    kinds = [kind for kind in (*_HOST_FAULTS, *_SERVER_FAULTS, *_LINK_FAULTS, *_OTHER_FAULTS) if faults.random() < 0.4]
     plan = tuple(_fault(faults, faults.choice(kinds), hosts) for _ in range(faults.randint(1, FAULTS_MAX)) if kinds)
     return Scenario(
         seed=seed,
-        for_ns=WARM_UP_NS + CHAOS_NS + FAULT_MAX_NS + LIVENESS_NS,
+        for_ns=HEALED_NS + LIVENESS_NS + SECOND,
         network=Network(jitter_ns=shape.choice((0, 100_000, 20_000_000))),
         hosts={host.name: Host(drift_ppb=shape.randint(-50_000, 50_000)) for host in hosts},
         tasks=weather,
         faults=plan,
+        disk=_disk(shape, plan),
+        orders=_orders(faults, hosts, tasks),
+        healed_ns=HEALED_NS,
+        bound_ns=LIVENESS_NS,
         title=f"swarm {seed}",
     )
+
+
+def _disk(shape: Random, plan: tuple[Fault, ...]) -> DiskModel | None:
+    """None, where no fault needs one: a commit is durable at once."""
+    model = shape.choice(
+        (
+            None,
+            DiskModel(5_000_000, 20_000_000, one_process=True),
+            DiskModel(100_000, 1_000_000, one_process=False),
+            DiskModel(300_000_000, 2 * SECOND, one_process=True),
+        )
+    )
+    if model is None and any(fault.kind in (Kind.DISK_FULL, Kind.DISK_BROKEN) for fault in plan):
+        return DiskModel(one_process=False)
+    return model
+
+
+def _orders(
+    chance: Random, hosts: tuple[HostDefinition, ...], tasks: tuple[TaskDefinition, ...]
+) -> tuple[Ordered, ...]:
+    """What people do meanwhile. What they closed for a while they open again."""
+    orders: list[Ordered] = []
+    for _ in range(chance.choice((0, 0, chance.randint(1, ORDERS_MAX)))):
+        at_ns = WARM_UP_NS + chance.randrange(CHAOS_NS)
+        until_ns = at_ns + chance.randrange(SECOND, FAULT_MAX_NS)
+        what, host, task = chance.randrange(6), chance.choice(hosts).name, chance.choice(tasks).name
+        if what == 0:
+            orders.append(Ordered(at_ns, host=OrderHost(1, HostVerb.DRAIN, host)))
+            orders.append(Ordered(HEALED_NS + until_ns, host=OrderHost(2, HostVerb.ON, host)))
+        elif what == 1:
+            orders.append(Ordered(at_ns, task=OrderTask(3, TaskVerb.HOLD, task, "a look at it")))
+            orders.append(Ordered(HEALED_NS + until_ns, task=OrderTask(4, TaskVerb.RELEASE, task)))
+        elif what == 2 and chance.random() < 0.3:
+            orders.append(Ordered(at_ns, task=OrderTask(5, TaskVerb.DELETE, task)))
+        elif what == 3:
+            orders.append(Ordered(at_ns, task=OrderTask(6, TaskVerb.FLUSH, task)))
+        else:
+            verb = chance.choice((JobVerb.KILL, JobVerb.DELETE, JobVerb.RETRY))
+            orders.append(Ordered(at_ns, job=OrderJob(7, verb, chance.randint(1, 4 * JOBS_OF_TASK))))
+    return tuple(orders)
 
 
 def _weather(shape: Random) -> TaskWeather:
     return TaskWeather(
         run=shape.choice(
-            (Constant(SECOND), Lognormal(5 * SECOND, 1.0), Uniform(10 * SECOND, 70 * SECOND), Uniform(0, 3 * SECOND))
+            (
+                Constant(SECOND),
+                Constant(30 * SECOND),  # as long as the timeout of one task
+                Lognormal(5 * SECOND, 1.0),
+                Uniform(10 * SECOND, 70 * SECOND),
+                Uniform(0, 3 * SECOND),
+            )
         ),
         exits=shape.choice((((0, 1.0),), ((0, 0.7), (1, 0.1), (3, 0.2)))),
         crashes=shape.choice(((), ((11, 0.1),))),
@@ -137,8 +196,20 @@ def _fault(faults: Random, kind: Kind, hosts: tuple[HostDefinition, ...]) -> Fau
     for_ns = faults.choice((faults.randrange(1, SECOND), faults.randrange(SECOND, FAULT_MAX_NS)))
     host = faults.choice(hosts).name
     on_link = kind in _LINK_FAULTS and (kind is not Kind.SLOW or faults.random() < 0.5)
-    if kind in _SERVER_FAULTS:
-        nodes: tuple[str, ...] = (faults.choice(("controller", "scheduler")),)
+    limit = faults.randint(0, 1)
+    if kind in (Kind.CRASHED, Kind.KEEPER_CRASHED):
+        limit = faults.randint(0, CRASH_STEPS_MAX)
+    delay_ns = faults.randrange(SECOND // 100, 10 * SECOND)
+    if kind is Kind.WALL_STEP:
+        delay_ns = faults.choice((-1, 1)) * faults.randrange(10 * 365 * 86400 * SECOND)
+        nodes: tuple[str, ...] = ()
+    elif kind is Kind.CRASHED:
+        nodes = (faults.choice(("controller", "scheduler", host)),)
+    elif kind is Kind.KEEPER_CRASHED:
+        nodes = (faults.choice((host, "local")),)
+        for_ns = min(for_ns, KEEPER_AWAY_MAX_NS)
+    elif kind in _SERVER_FAULTS:
+        nodes = (faults.choice(("controller", "scheduler")),)
     elif on_link:
         pairs = [("scheduler", "controller"), ("controller", host), ("controller", host), ("scheduler", "local")]
         nodes = faults.choice(pairs)
@@ -153,8 +224,8 @@ def _fault(faults: Random, kind: Kind, hosts: tuple[HostDefinition, ...]) -> Fau
         for_ns,
         factor=3.0,
         chance=faults.choice((0.1, 0.5)),
-        delay_ns=faults.randrange(SECOND // 100, 10 * SECOND),
+        delay_ns=delay_ns,
         every_ns=faults.randrange(SECOND, 5 * SECOND),
-        limit=faults.randint(0, 1),
+        limit=limit,
         spool_lost=faults.random() < 0.3,
     )

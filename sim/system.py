@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from model.effects import Look
-from model.events import FilesSeen, KeeperSaid
+from model.events import FilesSeen, KeeperDown, KeeperSaid, KeeperUp
 from model.job import AttemptKey, JobId, JobSpec, Outcome, Report
 from model.keeper import (
     Died,
@@ -29,6 +29,7 @@ from model.keeper import (
 )
 from model.messages import Entry, Held
 from sim.calendar import END, REPLY, TURN, Alarm, Calendar, Happening
+from sim.crashes import Crashes
 from sim.log import EventLog, ProcessEnded, ProcessStarted
 from sim.node import Node
 from sim.weather import Fate, Weather
@@ -69,10 +70,11 @@ class _End(Happening):
 class ModelledKeeper:
     """One keeper machine on its host."""
 
-    __slots__ = ("_actions", "_alarm", "_calendar", "_events", "_machine", "_system", "index")
+    __slots__ = ("_actions", "_alarm", "_calendar", "_events", "_machine", "_system", "dead", "index")
 
     def __init__(self, index: int, system: System, calendar: Calendar, lease_ns: int) -> None:
         self.index = index
+        self.dead = False
         self._system = system
         self._calendar = calendar
         self._machine = Keeper(system.node.clock.read(calendar.now), lease_ns)
@@ -87,10 +89,16 @@ class ModelledKeeper:
 
     def receive(self, event: KeeperEvent) -> None:
         """An order of the agent, or a word of the operating system; all that follows at once is done."""
+        if self.dead:
+            return
         events = self._events
         events.append(event)
         if len(events) == 1 and not self._system.suspended:
             self.work()
+
+    def restore(self, ended: list[Entry]) -> None:
+        """Hold what its predecessor's log tells."""
+        self._machine.restore(ended)
 
     def work(self) -> None:
         """Take what has come and do what follows."""
@@ -98,23 +106,23 @@ class ModelledKeeper:
         now = clock.read(self._calendar.now)
         while events:
             machine.receive(events[0], now)
-            for effect in machine.drain():
-                self._actions[type(effect)](effect)
+            if not self._carry_out():
+                return
             events.popleft()  # only now: what it led to has queued up behind it
         due = machine.next_due()
         if due is not None:
             self._alarm.want(clock.when(due))
 
     def _rings(self) -> None:
-        if self._system.suspended or self not in self._system.keepers:
+        if self.dead or self._system.suspended or self not in self._system.keepers:
             return
         machine = self._machine
         now = self._system.node.clock.read(self._calendar.now)
         due = machine.next_due()
         if due is not None and due <= now:
             machine.advance(now)
-            for effect in machine.drain():
-                self._actions[type(effect)](effect)
+            if not self._carry_out():
+                return
         if self._events:
             self.work()
         else:
@@ -122,9 +130,25 @@ class ModelledKeeper:
             if due is not None:
                 self._alarm.want(self._system.node.clock.when(due))
 
+    def _carry_out(self) -> bool:
+        """Do what the machine asks for; False: the keeper died over it."""
+        crashes = self._system.crashes
+        effects = self._machine.drain()
+        if crashes is None:
+            for effect in effects:
+                self._actions[type(effect)](effect)
+            return not self.dead
+        name = keeper_process(self._system.node.name)
+        for effect in effects:
+            if crashes.ends(name) or self.dead:
+                return False
+            self._actions[type(effect)](effect)
+        return not (self.dead or (effects and crashes.ends(name)))
+
     def wake(self) -> None:
         """The machine was suspended and goes on."""
-        self.work()
+        if not self.dead:
+            self.work()
         self._rings()
 
     def _tell(self, effect: Tell) -> None:
@@ -135,6 +159,11 @@ class ModelledKeeper:
 
     def _spawn(self, effect: Spawn) -> None:
         self._system.spawn(self, effect)
+
+
+def keeper_process(host: str) -> str:
+    """What a host's keeper is called where boundaries are counted."""
+    return f"{host}/keeper"
 
 
 class System:
@@ -158,8 +187,10 @@ class System:
         """how many faults fill its disk"""
         self.remembers = 0
         """the earliest life of the agent whose attempts the spool covers; 0: there is none yet"""
+        self.crashes: Crashes | None = None
+        """counts the boundaries of its keepers; None: nobody wants to know"""
         self.end_callbacks = [self._ends]
-        self._spool: dict[AttemptKey, tuple[int, JobSpec, Report | None, int]] = {}
+        self.spool: dict[AttemptKey, tuple[int, JobSpec, Report | None, int]] = {}
         """the keepers' logs: (keeper, spec, report of the end, when it ended in true ns)"""
         self._left: dict[AttemptKey, None] = {}
         """what is in logs of keepers of earlier boots"""
@@ -178,16 +209,16 @@ class System:
         self.keepers = [
             ModelledKeeper(index, self, self._calendar, self._lease_ns) for index in range(self._keeper_count)
         ]
-        for key, (keeper, spec, report, ended_ns) in self._spool.items():
+        for key, (keeper, spec, report, ended_ns) in self.spool.items():
             ended = report or Report(Outcome.LOST, reason="its host was booted anew", started=True)
-            self._spool[key] = (keeper, spec, ended, ended_ns)
+            self.spool[key] = (keeper, spec, ended, ended_ns)
             self._left[key] = None
 
     def left(self) -> list[tuple[int, Holding]]:
         """(keeper, what its logs of earlier boots hold): every new agent reads them."""
         found: list[list[Entry]] = [[] for _ in self.keepers]
         for job, attempt in self._left:
-            keeper, spec, report, _ = self._spool[job, attempt]
+            keeper, spec, report, _ = self.spool[job, attempt]
             found[keeper].append(Entry(job, attempt, Held.ENDED, spec, self.node.name, report))
         return [(keeper, Holding(tuple(entries))) for keeper, entries in enumerate(found) if entries]
 
@@ -199,9 +230,36 @@ class System:
 
     def lose_spool(self) -> None:
         """The disk is empty: nothing is known of what ran here before."""
-        self._spool.clear()
+        self.spool.clear()
         self._left.clear()
         self.remembers = 0
+
+    def kill_keeper(self) -> ModelledKeeper | None:
+        """A keeper is gone, its processes go on. None: there is none to kill."""
+        if not self.keepers or self.keepers[0].dead:
+            return None
+        dead = self.keepers[0]
+        dead.dead = True
+        self.node.receive(KeeperDown(dead.index))
+        return dead
+
+    def replace_keeper(self, dead: ModelledKeeper) -> None:
+        """A new one ends what the dead one left, and holds what the log says, before it listens to anybody."""
+        if not self.keepers or self.keepers[dead.index] is not dead:
+            return  # the host was booted meanwhile
+        for process in [one for one in self.processes.values() if one.keeper is dead]:
+            self._gone(process, None, KILL)
+        ended: list[Entry] = []
+        for key, (index, spec, report, ended_ns) in self.spool.items():
+            if index != dead.index:
+                continue
+            told = report or Report(Outcome.LOST, reason="its keeper died", started=True)
+            self.spool[key] = (index, spec, told, ended_ns)
+            self._left.pop(key, None)
+            ended.append(Entry(*key, Held.ENDED, spec, "", told))
+        self.keepers[dead.index] = keeper = ModelledKeeper(dead.index, self, self._calendar, self._lease_ns)
+        keeper.restore(ended)
+        self.node.receive(KeeperUp(dead.index))
 
     def suspend(self) -> None:
         """The whole machine stands still."""
@@ -227,7 +285,7 @@ class System:
     def order(self, keeper: int, order: Order) -> None:
         """An order of the agent to a keeper."""
         if type(order) is Forget:
-            self._spool.pop((order.job, order.attempt), None)
+            self.spool.pop((order.job, order.attempt), None)
             if self._left:
                 self._left.pop((order.job, order.attempt), None)
         if keeper < len(self.keepers):
@@ -238,9 +296,9 @@ class System:
         key = (entry.job, entry.attempt)
         if entry.report is None:
             assert entry.spec is not None
-            self._spool[key] = (keeper, entry.spec, None, 0)
-        elif key in self._spool:
-            self._spool[key] = (keeper, self._spool[key][1], entry.report, self._calendar.now)
+            self.spool[key] = (keeper, entry.spec, None, 0)
+        elif key in self.spool:
+            self.spool[key] = (keeper, self.spool[key][1], entry.report, self._calendar.now)
 
     def spawn(self, keeper: ModelledKeeper, effect: Spawn) -> None:
         """Start a process, or say why not."""
@@ -307,7 +365,7 @@ class System:
         self._calendar.call_after(LOOK_NS, REPLY, lambda: self._seen(effect))
 
     def _seen(self, effect: Look) -> None:
-        logged = self._spool.get((JobId(effect.job), effect.attempt))
+        logged = self.spool.get((JobId(effect.job), effect.attempt))
         ended_ns = None if logged is None or logged[2] is None else logged[3]
         now = self._calendar.now
         for path in effect.paths:

@@ -40,18 +40,21 @@ from model.events import (
     SourceAnswered,
     WallClock,
 )
-from model.records import AttemptEnded, JobAccepted
+from model.keeper import Renew
+from model.records import AttemptEnded, JobAccepted, Record
 from model.restored import fold
 from model.scheduler import Scheduler
 from model.scripting import MAIN_SESSION, RunFile, ScriptFactory, ScriptMachine, Stream
 from model.view_rows import Machines
-from sim.calendar import MATCH, REPLY, TURN, Calendar
+from sim.calendar import FAULT, MATCH, REPLY, TURN, Calendar
 from sim.clocks import BOOTED_BEFORE, Clock
-from sim.faults import CONTROLLER, LOCAL, SCHEDULER, Faults
-from sim.log import Committed, EventLog, Finished, Header, Life, Noticed, Sized
+from sim.crashes import Crashes
+from sim.faults import CONTROLLER, CRASHES, DISK_KINDS, LOCAL, RESTARTS, SCHEDULER, Faults
+from sim.log import Committed, EventLog, Finished, Header, Healed, Life, Noticed, Sized
 from sim.network import Link, Network
 from sim.node import Machine, Node
-from sim.scenario import Host, Items, Kind, Scenario
+from sim.processes import Processes
+from sim.scenario import DiskModel, Host, Items, Ordered, Scenario
 from sim.scripts import SCRIPTS, PacedScripts, ReadFile, ScriptDriver
 from sim.system import System
 from sim.weather import ItemStream, Weather
@@ -98,9 +101,12 @@ class World:
         self._slots: dict[str, int] = {}
         self._wall_step_ns = 0
         self._streams: dict[str, ItemStream] = {}
-        self._restarted = frozenset(
-            name for fault in scenario.faults if fault.kind is Kind.RESTARTED for name in fault.nodes
-        )
+        kinds = {fault.kind for fault in scenario.faults}
+        model = DiskModel(one_process=False) if scenario.disk is None and kinds & DISK_KINDS else scenario.disk
+        self.processes = Processes(self, model)
+        self._keeps_journals = model is not None or bool(kinds & RESTARTS)
+        self._counts = bool(kinds & CRASHES)
+        self.crashes = Crashes()
         self._behaviours: dict[str, Behaviour] = {}
         self._scripting = scripting
         self.scripts = None if scripting is None else ScriptDriver(self, scripting.show, scripting.read_file)
@@ -123,6 +129,10 @@ class World:
         self._build()
         self.faults = Faults(self)
         self.faults.plan(scenario.faults)
+        for ordered in scenario.orders:
+            self._plan_order(ordered)
+        if scenario.healed_ns:
+            self.calendar.call_after(scenario.healed_ns, FAULT, self._heal)
 
     # putting together
 
@@ -130,8 +140,7 @@ class World:
         cluster = self.configuration.cluster
         slots = {host.name: host.slots for host in cluster.hosts}
         self._slots = {LOCAL: cluster.local_slots, **slots}
-        header = Header(self.scenario.seed, self.configuration.digest, self.scenario.digest, self._slots)
-        self.log.add(header)
+        self._write_header()
         scheduler = self._add_node(SCHEDULER, TURN)
         controller = self._add_node(CONTROLLER, MATCH)
         self._add_machine(LOCAL)
@@ -140,6 +149,16 @@ class World:
         for name in (*slots, *self.configuration.language.hosts):
             if name not in self.systems:
                 self._add_host(name)
+        self.processes.add_disks(self.scenario.seed, self._durable, self._carry_out_now)
+
+    def _write_header(self) -> None:
+        scenario = self.scenario
+        fixed = () if self._scripting is not None else self.configuration.tasks
+        limits = {task.name: (task.limits.in_flight, task.limits.total) for task in fixed}
+        header = Header(
+            scenario.seed, self.configuration.digest, scenario.digest, self._slots, 1, limits, self.processes.inside
+        )
+        self.log.add(header)
 
     def _add_machine(self, name: str) -> None:
         """A host's computer: its node and its operating system."""
@@ -150,6 +169,7 @@ class World:
         host = self.scenario.hosts.get(name, Host())
         system.slowness = 1.0 / host.speed
         system.processes_max = host.processes_max
+        system.crashes = self.crashes if self._counts else None
         self.systems[name] = system
 
     def _add_host(self, name: str) -> None:
@@ -182,7 +202,9 @@ class World:
     def _add_node(self, name: str, priority: int) -> Node:
         host = self.scenario.hosts.get(name, Host())
         clock = Clock(-BOOTED_BEFORE, host.drift_ppb)
-        node = Node(name, self.calendar, clock, priority, self._carry_out, name in self._restarted)
+        careful = self._counts or self.processes.model is not None
+        carry_out = self._carry_out if careful and name != SCRIPTS else self._carry_out_now
+        node = Node(name, self.calendar, clock, priority, carry_out, self._keeps_journals)
         self.nodes[name] = node
         return node
 
@@ -312,10 +334,11 @@ class World:
         node.start(Agent(name, node.epoch, now, slots, times, keepers, system.remembers or node.epoch))
         system.remembers = system.remembers or node.epoch
         self._tell_wall_clock(node)
-        for keeper, holding in system.left():
-            node.receive(KeeperSaid(keeper, holding))
-        for keeper in keepers:
-            node.receive(KeeperUp(keeper))
+        for index, holding in system.left():
+            node.receive(KeeperSaid(index, holding))
+        for keeper in system.keepers:
+            if not keeper.dead:
+                node.receive(KeeperUp(keeper.index))
         if system.full:
             node.receive(HostDirty("its disk is full"))
         if name == LOCAL:
@@ -326,11 +349,24 @@ class World:
         node = self.nodes[name]
         for link in self.network.of_node.get(name, ()):
             self.network.unvouch(link)
+        if name in self.systems and node.machine is not None:
+            self._grant_last(node)
         node.stop()
         if name == SCHEDULER and SCRIPTS in self.nodes:
             self.nodes[SCRIPTS].stop()
         for link in self.network.of_node.get(name, ()):
             self.network.disconnect(link, reason, tell_superior=True)
+
+    def _grant_last(self, node: Node) -> None:
+        """What the heartbeats of a vouched link, which are no events, have granted its keepers until now: a process
+        that dies in the middle of its turn has granted it all the same."""
+        disk = self.processes.disks.get(node.name)
+        waits = [] if disk is None else disk.waiting(node)
+        machine = node.machine
+        assert machine is not None
+        for effect in (*waits, *machine.drain()):
+            if type(effect) is ToKeeper and type(effect.order) is Renew:
+                self._to_keeper(node, effect)
 
     # clocks
 
@@ -348,18 +384,50 @@ class World:
         for node in self.nodes.values():
             self._tell_wall_clock(node)
 
+    # a person, and the end of all faults
+
+    def _plan_order(self, ordered: Ordered) -> None:
+        node = self.nodes[SCHEDULER if ordered.host is None else CONTROLLER]
+        order = ordered.host or ordered.job or ordered.task or ordered.intake
+        self.calendar.call_after(ordered.at_ns, REPLY, lambda: node.receive(order))
+
+    def _heal(self) -> None:
+        self.crashes.disarm()
+        self.log.add(Healed(self.calendar.now, self.scenario.bound_ns))
+
     # effects
 
     def _carry_out(self, node: Node, effects: Sequence[Any]) -> None:
+        """Where disks or crashes are modelled: what leaves a server process waits for its disk, and anything may be
+        the last thing that its process does."""
+        disk = self.processes.disks.get(node.name)
+        if disk is not None:
+            disk.take(node, effects)
+            return
+        machine, name, table = node.machine, self.processes.of(node.name)[0], self._effects
+        for effect in effects:
+            if self._counts and self.crashes.ends(name):
+                return
+            table[type(effect)](node, effect)
+            if node.machine is not machine:
+                return
+        if self._counts:
+            self.crashes.ends(name)
+
+    def _carry_out_now(self, node: Node, effects: Sequence[Any]) -> None:
         table = self._effects
         for effect in effects:
             table[type(effect)](node, effect)
 
     def _commit(self, node: Node, effect: Commit) -> None:
-        record = effect.record
-        self.log.add(Committed(self.calendar.now, node.name, record))
-        if node.journal is not None:
-            node.journal.append(record)
+        self._durable(node.name, effect.record)
+
+    def _durable(self, name: str, record: Record) -> None:
+        """The record of a machine is on the disk."""
+        self.log.add(Committed(self.calendar.now, name, record))
+        journal = self.nodes[name].journal
+        if journal is not None:
+            journal.append(record)
         kind = type(record)
         if kind is JobAccepted:
             self.weather.accepted(record, self.calendar.now)  # type: ignore[arg-type]

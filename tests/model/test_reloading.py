@@ -1,5 +1,5 @@
-"""Goal: another configuration is taken whole, and what runs is not hurt by it. Method: differences of small configurations;
-their orders given to the small world.
+"""Goal: another configuration is taken whole, and what runs is not hurt by it. Method: differences of small
+configurations; their orders given to the small world.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ def test_diff_tells_and_reload_does_it_while_jobs_go_on(server: Path, laulima: L
     job = laulima("jobs", "task=long", "--json").json["jobs"][0]["job"]
 
     assert laulima("reload", "after.yaml").out == told.out
-    until(lambda: (server / "made-3").exists(), lambda: laulima("status"))
+    until((server / "made-3").exists, lambda: laulima("status"))
     assert {path.name for path in server.glob("made-*")} == {"made-1", "made-2", "made-3"}
     names = [task["name"] for task in laulima("tasks", "--json").json["tasks"]]
     assert sorted(names) == ["long", "scripted"]

@@ -7,8 +7,16 @@ from __future__ import annotations
 
 from model.job import HostWish, JobId, JobSpec, Outcome, Report
 from model.messages import Acknowledge, Assign, Batch, Ended, Message
-from model.records import AttemptAssigned, AttemptEnded, AttemptGiven, AttemptStarted, JobAccepted
-from sim.log import Committed, FaultChanged, Finished, Header, Line, ProcessEnded, ProcessStarted, Sent
+from model.records import (
+    AttemptAssigned,
+    AttemptEnded,
+    AttemptGiven,
+    AttemptStarted,
+    HostChanged,
+    JobAccepted,
+    TaskChanged,
+)
+from sim.log import Committed, FaultChanged, Finished, Header, Healed, Line, ProcessEnded, ProcessStarted, Sent
 from sim.oracle import Oracle
 
 SPEC = JobSpec(task="warp", command=("true",), host=HostWish("node1"))
@@ -156,3 +164,59 @@ def test_no_more_runs_on_a_host_than_it_has_slots() -> None:
     log = Log().accept().accept(JobId(2)).give().start("node1")
     log.commit("controller", AttemptGiven(JobId(2), 1, "node1", 1, SPEC)).start("node1", JobId(2))
     assert "capacity" in log.verdict()
+
+
+# after all faults, and what people and limits say
+
+
+def lived(*more: Line, healed: bool = True) -> list[str]:
+    """An accepted, started job that nobody ends, in a world that is healed at 20 s and looked at 100 s later."""
+    log = Log().accept().give().start("node1")
+    log.lines += [*([Healed(20 * 10**9, 100 * 10**9)] if healed else []), *more, Finished(120 * 10**9)]
+    oracle = Oracle()
+    oracle.read(log.lines)
+    return [violation.promise for violation in oracle.violations]
+
+
+def test_what_is_not_final_long_after_all_faults_is_told() -> None:
+    assert lived() == ["P16"]
+    assert lived(healed=False) == []
+
+
+def test_a_process_of_a_final_job_that_still_runs_is_told() -> None:
+    end = Committed(30 * 10**9, "scheduler", AttemptEnded(ONE, 1, Report(Outcome.LOST, started=True), final=True))
+    assert lived(end) == ["P6"]
+
+
+def spawned(count: int, *orders: Committed, limits: tuple[int, int] = (0, 0)) -> list[str]:
+    """A task makes so many jobs, after these orders."""
+    header = Header(1, "", "", {"local": 2}, limits={"warp": limits})
+    jobs = [Committed(10**9, "scheduler", JobAccepted(JobId(number), SPEC, 1)) for number in range(1, count + 1)]
+    oracle = Oracle()
+    oracle.read([header, *orders, *jobs, Finished(2 * 10**9)])
+    return [violation.promise for violation in oracle.violations]
+
+
+def test_limits_of_a_task_hold() -> None:
+    assert spawned(3, limits=(3, 3)) == []
+    assert spawned(3, limits=(2, 0)) == ["limits"]
+    assert spawned(3, limits=(0, 2)) == ["limits"]
+
+
+def test_a_task_that_a_person_holds_or_has_deleted_makes_nothing() -> None:
+    held = Committed(0, "scheduler", TaskChanged("warp", held="wait"))
+    assert spawned(1, held) == ["orders"]
+    assert spawned(1, Committed(0, "scheduler", TaskChanged("warp", deleted=True))) == ["orders"]
+    assert spawned(1, held, Committed(0, "scheduler", TaskChanged("warp"))) == []
+
+
+def test_a_drained_host_is_given_nothing() -> None:
+    drained = Log().commit("controller", HostChanged("node1", "drain"))
+    assert drained.accept().give().verdict() == ["orders"]
+    back = Log().commit("controller", HostChanged("node1", "drain"), HostChanged("node1", "on"))
+    assert back.accept().give().verdict() == []
+
+
+def test_a_process_that_starts_before_its_record_is_told() -> None:
+    assert Log().start("node1").verdict()[0] == "P1"
+    assert "P1" in Log().accept().start("node1").verdict()

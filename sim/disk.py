@@ -1,0 +1,211 @@
+"""The modelled disk under the journals of one server process, and the order in which things leave that process.
+
+A commit is durable after the time of a sync; a crash loses what is not. The rules are those of `live/loop.py`: one
+commit is under way at a time, the next one takes what gathers meanwhile; what a machine wants of the world leaves after
+the commit of what it recorded; words between machines of the process pass before, and so does the start of an attempt
+whose assignment is on the disk. Made by `sim/world.py`; what effects and records mean is told there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from model.effects import Commit, ToKeeper, Transmit
+from model.job import SECOND, AttemptKey
+from model.keeper import Start
+from model.records import AttemptAssigned, Record
+from sim.calendar import REPLY, Calendar
+from sim.crashes import Crashes
+from sim.keyed import Draws
+from sim.node import Node
+from sim.scenario import DiskModel
+
+RETRY_NS = SECOND
+"""How often a commit is tried again when the disk is full, and how often room is looked for."""
+RESERVE_COMMITS = 3
+"""Commits for which the reserve has room, so that what runs can end on a full disk."""
+
+Write = Callable[[str, Record], None]
+"""The record of the named machine is durable."""
+
+
+class Disk:
+    """The disk of the process that is called `name` and holds the machines of `nodes`."""
+
+    def __init__(
+        self,
+        name: str,
+        nodes: tuple[Node, ...],
+        model: DiskModel,
+        draws: Draws,
+        calendar: Calendar,
+        crashes: Crashes,
+        write: Write,
+        carry_out: Callable[[Node, Sequence[Any]], None],
+    ) -> None:
+        self.name = name
+        self.nodes = nodes
+        self.full = 0
+        """how many faults fill it"""
+        self.broken = 0
+        """how many faults break it"""
+        self.stuck = False
+        """a commit waits for room, and the process with it"""
+        self.on_full: Callable[[Disk], None] = lambda _: None
+        """told each time that a commit meets a full disk"""
+        self.on_broken: Callable[[Disk], None] = lambda _: None
+        """the process leaves"""
+        self._names = frozenset(node.name for node in nodes)
+        self._model = model
+        self._draws = draws
+        self._calendar = calendar
+        self._crashes = crashes
+        self._write = write
+        self._carry_out = carry_out
+        self._reserve = RESERVE_COMMITS
+        self._records: list[tuple[str, Record]] = []
+        self._effects: list[tuple[Node, Any]] = []
+        """what waits for the next commit"""
+        self._written: list[tuple[str, Record]] = []
+        self._waiting: list[tuple[Node, Any]] = []
+        """what waits for the commit that is under way"""
+        self._writing = False
+        self._leaving = False
+        self._dead = False
+        self._unassigned: set[AttemptKey] = set()
+        self._life = 0
+        """grows with each end of the process: an answer of the disk to a dead one is nobody's"""
+        self._commits = 0
+
+    def holds(self, sender: str, receiver: str) -> bool:
+        """Whether a word from one to the other stays in the process."""
+        return sender in self._names and receiver in self._names
+
+    def take(self, node: Node, effects: Sequence[Any]) -> None:
+        """A machine of the process was drained."""
+        life = self._life
+        if self._dead:
+            self._effects.extend((node, effect) for effect in effects)
+            return
+        for effect in effects:
+            kind = type(effect)
+            if kind is Commit:
+                record = effect.record
+                self._records.append((node.name, record))
+                if type(record) is AttemptAssigned:
+                    self._unassigned.add((record.job, record.attempt))
+            elif (kind is Transmit and self._is_inside(node, effect)) or (
+                kind is ToKeeper
+                and type(effect.order) is Start
+                and (effect.order.job, effect.order.attempt) not in self._unassigned
+            ):
+                self._carry_out(node, (effect,))
+                if self._life != life:
+                    return
+            else:
+                self._effects.append((node, effect))
+        self._commit()
+
+    def _is_inside(self, node: Node, effect: Transmit) -> bool:
+        if effect.peer != "superior":
+            return self.holds(node.name, effect.peer)
+        return node.name == "local" or (node.name == "controller" and self.holds("controller", "scheduler"))
+
+    def waiting(self, node: Node) -> list[Any]:
+        """What this machine wants of the world and has not got."""
+        return [effect for one, effect in (*self._waiting, *self._effects) if one is node]
+
+    def crash(self) -> None:
+        """The process is gone, and with it all that is not durable. What its machines still say goes nowhere."""
+        self._life += 1
+        self._dead = True
+        self._records.clear()
+        self._written = []
+        if self.stuck:
+            self._stand_still(False)
+
+    def begin(self) -> None:
+        """A new life of the process."""
+        self._dead = self._writing = self._leaving = False
+        for waits in (self._records, self._effects, self._written, self._waiting):
+            waits.clear()
+        self._unassigned.clear()
+
+    # the commit
+
+    def _commit(self) -> None:
+        if self._writing or self._leaving or self._dead:
+            return
+        self._written, self._records = self._records, []
+        self._waiting, self._effects = self._effects, []
+        if self._written:
+            self._writing = True
+            self._sync()
+        elif self._waiting:
+            self._leave()
+
+    def _sync(self) -> None:
+        self._commits += 1
+        model, life = self._model, self._life
+        late = self._draws.one(f"{self.name}/{self._commits}") if model.jitter_ns else 0.0
+        delay_ns = model.sync_ns + int(late * model.jitter_ns)
+        self._calendar.call_after(delay_ns, REPLY, lambda: self._answers(life))
+
+    def _answers(self, life: int) -> None:
+        """The disk has synced, or says why not."""
+        if life != self._life or self._crashes.ends(self.name):
+            return
+        if self.broken:
+            self.on_broken(self)
+            return
+        if self.full and not self._spend_reserve():
+            return
+        if not self.full:
+            self._reserve = RESERVE_COMMITS
+        for name, record in self._written:
+            self._write(name, record)
+            if type(record) is AttemptAssigned:
+                self._unassigned.discard((record.job, record.attempt))
+        self._written = []
+        if self._crashes.ends(self.name):  # durable, and nobody was told
+            return
+        self._writing = False
+        if self.stuck:
+            self._stand_still(False)
+        self._leave()
+
+    def _spend_reserve(self) -> bool:
+        """Whether the commit found room all the same; else everything waits."""
+        self.on_full(self)
+        if self._reserve:
+            self._reserve -= 1
+            return True
+        if not self.stuck:
+            self._stand_still(True)
+        life = self._life
+        self._calendar.call_after(RETRY_NS, REPLY, lambda: self._answers(life))
+        return False
+
+    def _stand_still(self, stuck: bool) -> None:
+        self.stuck = stuck
+        for node in self.nodes:
+            if stuck:
+                node.frozen += 1
+            else:
+                node.thaw()
+
+    def _leave(self) -> None:
+        """Carry out what waited for the commit. What comes of it meanwhile waits its turn."""
+        life = self._life
+        effects, self._waiting = self._waiting, []
+        self._leaving = True
+        for node, effect in effects:
+            if self._crashes.ends(self.name):
+                return
+            self._carry_out(node, (effect,))
+            if self._life != life:
+                return
+        self._leaving = False
+        if not self._crashes.ends(self.name) and (self._records or self._effects):
+            self._commit()
