@@ -4,8 +4,13 @@ Rules: one writer; one transaction for each turn of the loop; a commit that retu
 `synchronous=FULL`). The history row of an attempt is written in the transaction of its
 `AttemptEnded`, so the two never differ. Reading for people is `live/history.py`, over a connection of its own.
 
-Called by `live/loop.py` (append) and `live/server.py` (open, epoch, replay). What the records mean belongs to
-`model/records.py`.
+A start reads from the last complete snapshot on. Older records go in small steps; what stays of them are the
+acceptances of jobs that are unfinished or in the history (`retry` needs them); they go with the job's row there. Pages
+that become free are used again, so the file stays as large as it once had to be. When all this is done is decided by
+`live/compaction.py`.
+
+Called by `live/journal_writer.py` (append), `live/server.py` (open, epoch, replay) and `live/compaction.py`. What the
+records mean belongs to `model/records.py`.
 """
 
 from __future__ import annotations
@@ -14,8 +19,9 @@ import contextlib
 import errno
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 from msgspec import Struct
@@ -25,11 +31,13 @@ from live.file_system import network_file_system
 from live.state_directory import refuse_others
 from model.errors import LaulimaError
 from model.job import JobSpec
-from model.records import AttemptEnded, AttemptStarted, JobAccepted, Record
+from model.records import AttemptEnded, AttemptStarted, JobAccepted, Record, SnapshotEnded
 from model.view_rows import command_text
 
-SCHEMA = 1
+SCHEMA = 2
 """`PRAGMA user_version` of the tables below."""
+WITHOUT_SNAPSHOTS = 1
+"""The same tables; records are all there from the first on. Becomes `SCHEMA` when it is opened."""
 APPLICATION = 0x6C617531
 """`PRAGMA application_id`: "lau1"."""
 WAL_LIMIT_BYTES = 64 << 20
@@ -37,6 +45,8 @@ RESERVE_BYTES = 4 << 20
 """Kept free for the ends of what already runs, for when the disk is full."""
 REMEMBERED_JOBS_MAX = 200_000
 """Unfinished jobs whose particulars are kept in memory for their history rows; beyond it they are read back."""
+STEP_ROWS = 250
+"""Records that one step of forgetting looks at: some 2 ms."""
 
 _TABLES = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
@@ -54,7 +64,21 @@ CREATE TABLE attempt (
 CREATE INDEX attempt_ended ON attempt (ended_at);
 INSERT INTO meta VALUES ('epoch', 0);
 """
+JOURNAL = "journal"
+"""The node of a snapshot's records."""
+_SNAPSHOT, _FORGOTTEN = "snapshot", "forgotten"
+"""Names in `meta`: the sequence of the begin of the last complete snapshot; the sequence up to which records went."""
 _INSERT_RECORD = "INSERT INTO record (node, kind, job, wall, clock, boot, body) VALUES (?, ?, ?, ?, ?, ?, ?)"
+_PUT_META = "INSERT INTO meta VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+_LOOK_AT_RECORDS = """
+SELECT max(sequence), count(*), group_concat(iif(kind IN ('job accepted', 'attempt started'), job, NULL)) FROM
+    (SELECT sequence, kind, job FROM record WHERE sequence > ? AND sequence < ? ORDER BY sequence LIMIT ?)
+"""
+_FORGET_RECORDS = """
+DELETE FROM record WHERE sequence > ? AND sequence <= ?
+    AND NOT (kind IN ('job accepted', 'attempt started') AND job IN ({}))
+    AND NOT (kind = 'job accepted' AND EXISTS (SELECT 1 FROM attempt WHERE attempt.job = record.job))
+"""
 _INSERT_ATTEMPT = """
 INSERT INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (job, attempt) DO UPDATE SET
@@ -75,6 +99,15 @@ class JournalFullError(JournalError):
 
 class JournalBrokenError(JournalError):
     """The disk failed or the file is damaged. Nothing of the transaction was written; the file is left as it is."""
+
+
+class Between(Protocol):
+    """What compacts a journal between its commits, in its thread; see `live/compaction.py`."""
+
+    def committed(self, records: Iterable[tuple[str, Record]]) -> None: ...
+    @property
+    def is_due(self) -> bool: ...
+    def step(self) -> None: ...
 
 
 class Header(Struct, frozen=True):
@@ -101,6 +134,8 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.compaction: Between | None = None
+        """None: nothing is compacted"""
         _refuse_network(path.parent)
         refuse_others(path.parent)
         with contextlib.suppress(FileExistsError):
@@ -125,7 +160,7 @@ class Journal:
     def _prepare(self) -> None:
         execute = self._connection.execute
         version = execute("PRAGMA user_version").fetchone()[0]
-        if version not in (0, SCHEMA):
+        if version not in (0, WITHOUT_SNAPSHOTS, SCHEMA):
             raise JournalError(
                 f"{self.path} was written by another version (schema {version}, this one writes {SCHEMA})",
                 "use the version that wrote it, or another state directory",
@@ -135,11 +170,14 @@ class Journal:
             raise JournalError(f"{self.path}: this file system does not take SQLite's WAL mode", "use a local disk")
         execute("PRAGMA synchronous=FULL")
         execute("PRAGMA temp_store=MEMORY")
+        execute("PRAGMA secure_delete=FAST")  # zeros for what went only where a page is written anyway
         execute(f"PRAGMA journal_size_limit={WAL_LIMIT_BYTES}")
         if version == 0:
             self._connection.executescript(
                 f"BEGIN; {_TABLES} PRAGMA application_id={APPLICATION}; PRAGMA user_version={SCHEMA}; COMMIT;"
             )
+        elif version == WITHOUT_SNAPSHOTS:
+            execute(f"PRAGMA user_version={SCHEMA}")
         execute("INSERT OR IGNORE INTO boot (id) VALUES (?)", (boot_id(),))
         self._boot: int = execute("SELECT number FROM boot WHERE id = ?", (boot_id(),)).fetchone()[0]
 
@@ -158,20 +196,27 @@ class Journal:
 
         Raises JournalFullError or JournalBrokenError, and then nothing was written and the call may be repeated.
         """
-        wall, clock, boot = wall_ns(), monotonic_ns(), self._boot
-        encode, describe = self._encoder.encode, self._kinds
-        rows: list[tuple[str, str, int, int, int, int, bytes]] = []
+        wall = wall_ns()
+        pairs = list(records)
+        rows = self._record_rows(pairs, wall)
         attempts: list[tuple[object, ...]] = []
-        for node, record in records:
-            kind = describe.get(type(record)) or self._describe(type(record))
-            job: int = record.job if kind[1] else 0  # type: ignore[union-attr]
-            rows.append((node, kind[0], job, wall, clock, boot, encode(record)))
-            if node == "scheduler" and kind[1]:
+        for node, record in pairs:
+            if node == "scheduler" and self._kinds[type(record)][1]:
                 self._note(record, wall, attempts)
         with self._transaction():
             self._connection.executemany(_INSERT_RECORD, rows)
             if attempts:
                 self._connection.executemany(_INSERT_ATTEMPT, attempts)
+
+    def _record_rows(self, pairs: Iterable[tuple[str, Record]], wall: int) -> list[tuple[object, ...]]:
+        clock, boot = monotonic_ns(), self._boot
+        encode, describe = self._encoder.encode, self._kinds
+        rows: list[tuple[object, ...]] = []
+        for node, record in pairs:
+            kind = describe.get(type(record)) or self._describe(type(record))
+            job: int = record.job if kind[1] else 0  # type: ignore[union-attr]
+            rows.append((node, kind[0], job, wall, clock, boot, encode(record)))
+        return rows
 
     def _describe(self, kind: type) -> tuple[str, bool]:
         tag = kind.__struct_config__.tag  # type: ignore[attr-defined]
@@ -269,18 +314,70 @@ class Journal:
         query = "SELECT kind, wall, body FROM record WHERE job = ? AND job > 0 AND node = 'scheduler' ORDER BY sequence"
         return self._connection.execute(query, (job,)).fetchall()
 
+    # snapshots, and what goes after them
+
+    @contextlib.contextmanager
+    def _unsynced(self) -> Iterator[None]:
+        """A transaction that may be lost with the power as long as no later one was synced: it waits for no disk."""
+        self._connection.execute("PRAGMA synchronous=NORMAL")
+        try:
+            with self._transaction():
+                yield
+        finally:
+            self._connection.execute("PRAGMA synchronous=FULL")
+
+    def _meta(self, name: str) -> int:
+        row = self._connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return 0 if row is None else int(row[0])
+
+    def snapshot(self) -> int:
+        """The sequence of the begin of the last complete snapshot: a start reads from there on. 0: there is none."""
+        return self._meta(_SNAPSHOT)
+
+    def write_part(self, record: Record) -> int:
+        """Write the begin or a part of a snapshot; its sequence. It need not be durable before the end is."""
+        with self._unsynced():
+            done = self._connection.execute(_INSERT_RECORD, self._record_rows([(JOURNAL, record)], wall_ns())[0])
+        return done.lastrowid or 0
+
+    def end_snapshot(self, record: SnapshotEnded, begun: int) -> None:
+        """Write the end of the snapshot that began at the sequence `begun`. On return it is on the disk with its parts,
+        and is what a start reads from."""
+        with self._transaction():
+            self._connection.execute(_INSERT_RECORD, self._record_rows([(JOURNAL, record)], wall_ns())[0])
+            self._connection.execute(_PUT_META, (_SNAPSHOT, begun))
+
+    def forget_records(self, unfinished: Container[int], keep: int) -> bool:
+        """One step: of the next `STEP_ROWS` records before the last snapshot all go but the acceptances (and the starts
+        of `unfinished` jobs) that the history needs. The last `keep` before it stay, so that the stories of the last
+        jobs are whole. False: there are no more.
+
+        Statements of many rows, for the interpreter's lock is given up and waited for at each row that Python sees.
+        """
+        done, end = self._meta(_FORGOTTEN), self._meta(_SNAPSHOT) - keep
+        last, count, told = self._connection.execute(_LOOK_AT_RECORDS, (done, end, STEP_ROWS)).fetchone()
+        if not count:
+            return False
+        needed = [job for word in (told or "").split(",") if word and (job := int(word)) in unfinished]
+        with self._unsynced():
+            self._connection.execute(_FORGET_RECORDS.format(",".join("?" * len(needed))), (done, last, *needed))
+            self._connection.execute(_PUT_META, (_FORGOTTEN, last))
+        return bool(count == STEP_ROWS)
+
     # reading at the start
 
     def replay(self, node: str | None = None) -> Iterator[tuple[Header, Record]]:
-        """All records (of `node`) in order, each with its header. Raises JournalBrokenError on a damaged file."""
-        boots = dict(self._connection.execute("SELECT number, id FROM boot"))
-        rows = self._connection.execute(
-            "SELECT sequence, boot, wall, clock, body FROM record WHERE ? IN (node, '') ORDER BY sequence",
-            (node or "",),
-        )
+        """All records (of `node`) from the last complete snapshot on, in order, each with its header. Raises
+        JournalBrokenError on a damaged file."""
         decode = self._decoder.decode
         sequence = 0
         try:
+            boots = dict(self._connection.execute("SELECT number, id FROM boot"))
+            rows = self._connection.execute(
+                "SELECT sequence, boot, wall, clock, body FROM record "
+                "WHERE sequence >= ? AND ? IN (node, '') ORDER BY sequence",
+                (self.snapshot(), node or ""),
+            )
             for sequence, boot, wall, clock, body in rows:
                 yield Header(sequence, boots[boot], wall, clock), decode(body)
         except sqlite3.Error as error:
@@ -292,14 +389,22 @@ class Journal:
             ) from error
 
     def prune_history(self, before_ns: int, limit: int = 1000) -> int:
-        """Forget up to `limit` history rows of attempts that ended before `before_ns` (wall time); how many went."""
+        """Forget up to `limit` history rows of attempts that ended before `before_ns` (wall time), and what is left of
+        the records of jobs that have no row any more; how many rows went."""
         with self._transaction():
-            done = self._connection.execute(
-                "DELETE FROM attempt WHERE (job, attempt) IN "
-                "(SELECT job, attempt FROM attempt WHERE ended_at < ? ORDER BY ended_at LIMIT ?)",
+            rows = self._connection.execute(
+                "SELECT job, attempt, final FROM attempt WHERE ended_at < ? ORDER BY ended_at LIMIT ?",
                 (before_ns, limit),
+            ).fetchall()
+            self._connection.executemany(
+                "DELETE FROM attempt WHERE job = ? AND attempt = ?", [(job, attempt) for job, attempt, _ in rows]
             )
-        return done.rowcount
+            forgotten = self._meta(_FORGOTTEN)
+            self._connection.executemany(
+                "DELETE FROM record WHERE job = ? AND job > 0 AND sequence <= ?",
+                [(job, forgotten) for job, _, final in rows if final and forgotten],
+            )
+        return len(rows)
 
 
 def _accepted(spec: JobSpec, wall: int) -> _Accepted:

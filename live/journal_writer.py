@@ -1,7 +1,9 @@
 """One thread that commits: a disk that takes its time to sync holds up nothing but what must wait for it.
 
 Used by `live/loop.py`: one transaction is under way at a time, and the next one takes all that has come meanwhile
-(group commit). The journal's connection belongs to this thread from the first `commit` until `close`.
+(group commit). The journal's connection belongs to this thread from the first `commit` until `close`. Between commits
+it compacts the journal in small steps (`live/compaction.py`): in the time in which no batch waits, and at least as much
+as the last batch has brought, so that a journal that is never idle is compacted, too.
 """
 
 from __future__ import annotations
@@ -11,10 +13,14 @@ import threading
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 
-from live.journal import Journal
+from live.journal import STEP_ROWS, Journal
 from model.records import Record
 
 Batch = Sequence[tuple[str, Record]]
+
+ROWS_OWED = 6
+"""Rows to be compacted for each record of a batch before the next one: entries of snapshots
+(`compaction.ENTRIES_EACH`), one record to forget, and one more, so that no debt grows."""
 
 
 class JournalWriter:
@@ -48,3 +54,19 @@ class JournalWriter:
             except Exception as failure:  # noqa: BLE001 - brought to the loop, which knows what to do
                 error = failure
             self._loop.call_soon_threadsafe(self._done, error)
+            if error is None:
+                self._compact(records)
+
+    def _compact(self, records: Batch) -> None:
+        compaction = self._journal.compaction
+        if compaction is None:
+            return
+        owed = ROWS_OWED * len(records)
+        try:
+            compaction.committed(records)
+            while compaction.is_due and (owed > 0 or self._batches.empty()):
+                compaction.step()
+                owed -= STEP_ROWS
+        except Exception as failure:  # noqa: BLE001 - a broken disk or a bug of ours: the loop leaves with it
+            self._journal.compaction = None
+            self._loop.call_soon_threadsafe(self._done, failure)

@@ -122,7 +122,8 @@ class KeeperProcess:
         """not told yet"""
         self._runs_due_ns = 0
         self._tick_ns = 0
-        self._oom_kills = processes.oom_kills()
+        self._oom = processes.OomKills()
+        self._oom_kills = self._oom.read()
         marks = {"LAULIMA_SPOOL": settings.identity, "LAULIMA_KEEPER": str(number)}
         self._environment = {**settings.environment, **marks}
         path = spool / f"keeper-{number}.log"
@@ -208,7 +209,7 @@ class KeeperProcess:
         self._tick_ns = now + TICK_NS
         if self._trees.has_orphans or self._jobs:
             self._trees.tidy()
-        self._oom_kills = processes.oom_kills()
+        self._oom_kills = self._oom.read()
         self._calls.end_hanging(now)
         self._ledger.tidy()
 
@@ -427,7 +428,7 @@ class KeeperProcess:
         if code == os.CLD_EXITED:
             self._over(job, _died(job, exit_code=status))
             return
-        is_oom = status == signal.SIGKILL and processes.oom_kills() > self._oom_kills
+        is_oom = status == signal.SIGKILL and self._oom.read() > self._oom_kills
         self._over(job, _died(job, signal=status, core=code == os.CLD_DUMPED, oom=is_oom))
 
     def _over(self, job: RunningJob, died: Died) -> None:

@@ -256,9 +256,14 @@ def reap(pid: int) -> os.waitid_result | None:
     return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG)
 
 
-def oom_kills() -> int:
-    """How many processes the kernel has killed for want of memory since the boot; 0 when it does not say."""
-    with open("/proc/vmstat", "rb", buffering=0) as file:
-        text = file.read(1 << 16)
-    _, found, rest = text.partition(b"\noom_kill ")
-    return int(rest.split(None, 1)[0]) if found else 0
+class OomKills:
+    """The kernel's count of processes that it killed for want of memory. Its file stays open, so that it can be read
+    when there is no descriptor left."""
+
+    def __init__(self) -> None:
+        self._file = os.open("/proc/vmstat", os.O_RDONLY | os.O_CLOEXEC)
+
+    def read(self) -> int:
+        """How many since the boot; 0 when the kernel does not say."""
+        _, found, rest = os.pread(self._file, 1 << 16, 0).partition(b"\noom_kill ")
+        return int(rest.split(None, 1)[0]) if found else 0

@@ -30,6 +30,7 @@ from msgspec import Struct
 from live.agent_host import AgentHost
 from live.beginning import WAITING_TO_RUN, Scripting, ScriptSide, text_of
 from live.clock import boottime_ns, monotonic_ns, wall_ns
+from live.compaction import HISTORY_KEPT_NS, Compaction
 from live.control import ControlServer
 from live.errands import Errands
 from live.hosts import Hosts
@@ -37,7 +38,7 @@ from live.idle import endless, is_idle
 from live.journal import Journal, JournalFullError
 from live.loop import Turns
 from live.outward import CONTROLLER, LOCAL, SCHEDULER, Outward
-from live.recovery import recover
+from live.recovery import recover, uncollected
 from live.reloading import Load, Reloading
 from live.requests import Requests
 from live.scripts import SCRIPTS, ScriptDriver
@@ -48,17 +49,15 @@ from model.behaviour import Behaviour
 from model.configuration import ClusterDefinition, Configuration, HostDefinition, OnExit
 from model.controller import Controller
 from model.effects import Notice
-from model.events import IntakeVerb, LinkUp, OrderIntake, Vouched, WallClock
+from model.events import HostVerb, IntakeVerb, LinkUp, OrderIntake, Vouched, WallClock
 from model.job import SECOND, JobState
 from model.scheduler import Scheduler
 from model.scripting import ScriptFactory, ScriptMachine
 from model.view_rows import Machines, status
 from model.views import Status
 
-HISTORY_KEPT_NS = 90 * 24 * 3600 * SECOND
-"""Rows of the history are kept for so long; looked at when a server starts."""
 HISTORY_PRUNED_MAX = 100_000
-"""Most rows that one start forgets."""
+"""Most rows of the history that one start forgets (`compaction.HISTORY_KEPT_NS`)."""
 WALL_LOOK_SECONDS = 5.0
 """How often the wall clock is compared, so that a step of it reaches the task windows."""
 WALL_STEP_NS = SECOND // 10
@@ -115,7 +114,8 @@ class Server:
         self._outward = outward = Outward(loop, tell)
         self._turns = turns = Turns(loop, journal, outward.carry_out)
         turns.on_protocol_error, turns.on_disk = outward.protocol_error, self._on_disk
-        self._make_machines(epoch, scripting)
+        with uncollected():
+            self._make_machines(epoch, scripting)
         self._errands = Errands(loop)
         cluster = configuration.cluster
         self._hosts = Hosts(
@@ -182,7 +182,9 @@ class Server:
             )
         self.scheduler = Scheduler(epoch, now, cluster, tasks, restored.scheduler, behaviours)
         self.controller = Controller(epoch, now, cluster, restored.controller)
-        self._added_hosts = [(change.host, change.slots) for change in restored.controller.hosts if change.slots]
+        added = (change for change in restored.controller.hosts if change.verb == HostVerb.ADD.value)
+        self._added_hosts = [(change.host, change.slots) for change in added]
+        self._journal.compaction = Compaction(self._journal, restored)
 
     def _host_is_known(self, name: str) -> bool:
         host = self.controller.hosts.get(name)
@@ -424,7 +426,7 @@ class Server:
             return
         self._disk = f"intake stopped (disk): {error}"
         self._outward.say(Notice("alarm", "", f"{self._disk}; {error.hint}"))
-        self._order_intake(IntakeVerb.STOP, DISK)
+        self._order_intake(IntakeVerb.STOP, DISK, lasting=False)
         self._loop.call_later(ROOM_LOOK_SECONDS, self._look_for_room)
 
     def _look_for_room(self) -> None:

@@ -22,6 +22,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import resource
 import secrets
 import stat
 import threading
@@ -45,6 +46,9 @@ SHARD = 1000
 """Jobs whose outputs share one directory."""
 POOL_FREE_MAX = 128
 """Open output files that a keeper keeps in reserve; more are closed and deleted."""
+DESCRIPTORS_LEFT = 96
+"""Descriptors of a keeper that are not lent to outputs: one for each job on a file of the pool that is used again, and
+some to look at processes with."""
 RECORD_MAX = 16 << 20
 """Bytes of one record of a status log."""
 LOG_MAX = 1 << 30
@@ -389,13 +393,19 @@ class OutputPool:
             path.unlink()
 
     def lend(self) -> OutputFile:
-        """An empty file, open for appending. Raises OSError (EMFILE, ENOSPC)."""
+        """An empty file, open for appending. Raises OSError (EMFILE, ENOSPC). The last descriptors are not lent: with
+        them what runs is watched and ended."""
         if self._free:
             return self._free.pop()
         self._next += 1
         name = f"{self._prefix}{self._next}"
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        return OutputFile(os.open(self._directory + name, flags, 0o600), name)
+        file = os.open(self._directory + name, flags, 0o600)
+        if 0 <= resource.getrlimit(resource.RLIMIT_NOFILE)[0] - DESCRIPTORS_LEFT <= file:
+            os.close(file)
+            os.unlink(self._directory + name)
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), name)
+        return OutputFile(file, name)
 
     def give_name(self, file: OutputFile, job: int, attempt: int, stream: Stream) -> None:
         """Let the file be found at `output_path`. Raises OSError."""

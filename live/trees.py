@@ -141,13 +141,17 @@ class Trees:
         if not strange and not self._orphans:
             return list(ended)
         for _ in range(ROUNDS_MAX):
-            fresh = [pid for pid, orphan in self._refresh(strange).items() if self._is_doomed(orphan)]
-            fresh = [pid for pid in fresh if not self._orphans[pid].killed]
+            have_ended = self._refresh(strange)
+            fresh = [pid for pid, orphan in self._orphans.items() if self._is_doomed(orphan) and not orphan.killed]
             for pid in fresh:
                 self._kill(pid)
-            if not fresh:
+            if not fresh and not have_ended:
                 break
             strange = self._children.read() - self._known
+        else:  # it moves on all the time: what it is now was not in any list yet
+            for job in ended:
+                job.look_later(now)
+            ended = [job for job in ended if now >= job.limit_ns]
         return [job for job in ended if self._is_settled(job, now)]
 
     def tidy(self) -> None:
@@ -183,15 +187,19 @@ class Trees:
 
     # orphans
 
-    def _refresh(self, strange: set[int]) -> dict[int, _Orphan]:
-        """Bring the orphans up to date with the list of unknown children; zombies are reaped."""
+    def _refresh(self, strange: set[int]) -> bool:
+        """Bring the orphans up to date with the list of unknown children; zombies are reaped. True: some have ended
+        since the list was read, so what they had started may be our child by now, and is not in it."""
+        have_ended = False
         for pid in self._orphans.keys() - strange:
             del self._orphans[pid]
         for pid in strange - self._survivors:
             row = processes.look(pid)
             if row is None:
+                have_ended = True
                 continue
             if row.state == "Z":
+                have_ended = True
                 processes.reap(pid)
                 self._orphans.pop(pid, None)
             elif pid not in self._orphans:
@@ -200,7 +208,7 @@ class Trees:
                 known = self._identify(pid, row)
                 if not known.is_stranger:
                     self._orphans[pid] = known
-        return self._orphans
+        return have_ended
 
     def _identify(self, pid: int, row: processes.Row) -> _Orphan:
         owner = self.jobs.get(row.session)

@@ -1,6 +1,8 @@
 """What the journal holds, and recovery as a pure fold over it.
 
 A record says what was decided, in the past tense. The driver adds boot id, wall time and its own clock to each.
+The records of a snapshot (last in this file) decide nothing: they stand for all that came before; see
+`model/snapshot.py`.
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from model.job import JobId, JobSpec, Report
+from model.remembered import GivenAttempt, RestoredJob, RestoredTask
 
 
 class JobAccepted(Struct, frozen=True, array_like=True, tag="job accepted", gc=False):
@@ -137,6 +140,47 @@ class IntakeChanged(Struct, frozen=True, array_like=True, tag="intake changed", 
     keep_ns: int = 0
 
 
+class SnapshotBegun(Struct, frozen=True, array_like=True, tag="snapshot begun", gc=False):
+    """What was recorded before this is said again, as a state, by the parts that follow until `SnapshotEnded`."""
+
+    next_job: int
+    intake: str
+    intake_reason: str
+    keep_ns: int
+    hosts: tuple[HostChanged, ...]
+
+
+class SnapshotTasks(Struct, frozen=True, array_like=True, tag="snapshot of tasks", gc=False):
+    """Counts and reasons of tasks; their items follow in parts of their own."""
+
+    tasks: dict[str, RestoredTask]
+
+
+class SnapshotItems(Struct, frozen=True, array_like=True, tag="snapshot of items", gc=False):
+    """Items of a task that a part before has named, each with `snapshot.KNOWN` and so on."""
+
+    task: str
+    items: dict[str, int]
+
+
+class SnapshotJobs(Struct, frozen=True, array_like=True, tag="snapshot of jobs", gc=False):
+    """Unfinished jobs of the scheduler."""
+
+    jobs: dict[JobId, RestoredJob]
+
+
+class SnapshotGiven(Struct, frozen=True, array_like=True, tag="snapshot of given", gc=False):
+    """Attempts that the controller gave to hosts."""
+
+    given: tuple[tuple[JobId, int, GivenAttempt], ...]
+
+
+class SnapshotEnded(Struct, frozen=True, array_like=True, tag="snapshot ended", gc=False):
+    """The snapshot is complete when so many parts came since its begin."""
+
+    parts: int
+
+
 Record = (
     JobAccepted
     | AttemptAssigned
@@ -151,4 +195,10 @@ Record = (
     | WindowCounted
     | HostChanged
     | IntakeChanged
+    | SnapshotBegun
+    | SnapshotTasks
+    | SnapshotItems
+    | SnapshotJobs
+    | SnapshotGiven
+    | SnapshotEnded
 )

@@ -1,16 +1,16 @@
 """Recovery: what a machine must know after a restart, as a pure fold over the journal's records.
 
 The fold is the only reader of old records, in `sim` and `live` alike. It keeps what is unfinished and what counts;
-a finished job leaves only its item and its place in the counts.
+a finished job leaves only its item and its place in the counts. A complete snapshot takes the place of all records
+before it: the state is the same whether they were read, or some of them, or none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from msgspec import Struct
-
-from model.job import AttemptKey, JobId, JobSpec, Outcome, Report
+from model.events import HostVerb
+from model.job import Outcome, Report
 from model.records import (
     AttemptAssigned,
     AttemptEnded,
@@ -24,82 +24,30 @@ from model.records import (
     JobAccepted,
     JobHeld,
     Record,
+    SnapshotBegun,
+    SnapshotEnded,
+    SnapshotGiven,
+    SnapshotItems,
+    SnapshotJobs,
+    SnapshotTasks,
     TaskChanged,
     WindowCounted,
 )
-
-
-class GivenAttempt(Struct):
-    """An attempt that the controller gave to a host."""
-
-    host: str
-    host_epoch: int
-    spec: JobSpec
-
-
-class RestoredController(Struct):
-    """What the controller was about to do."""
-
-    given: dict[AttemptKey, GivenAttempt]
-    hosts: list[HostChanged]
-
-
-class RestoredJob(Struct):
-    """An unfinished job of the scheduler."""
-
-    spec: JobSpec
-    parent: JobId
-    plain: bool
-    attempt: int = 0
-    """the last attempt that was assigned"""
-    executor: str = ""
-    assigned: bool = False
-    """whether that attempt has not ended"""
-    running: bool = False
-    host: str = ""
-    retries: int = 0
-    reruns: int = 0
-    rooms: int = 0
-    wait_ns: int = 0
-    held: str = ""
-
-
-class RestoredTask(Struct):
-    """What is known of a task by name."""
-
-    made: int = 0
-    done: int = 0
-    failed: int = 0
-    last_due_ns: int | None = None
-    items: dict[str, bool] = {}
-    """every item that is known: True when it was given out"""
-    finished: dict[str, None] = {}
-    """items whose job is final"""
-    openings: dict[str, tuple[int, int]] = {}
-    """`windows.Counts`"""
-    held: str = ""
-    faulted: str = ""
-    deleted: bool = False
-
-
-class RestoredScheduler(Struct):
-    """What the scheduler was about to do."""
-
-    jobs: dict[JobId, RestoredJob]
-    tasks: dict[str, RestoredTask]
-    next_job: int = 1
-    intake: str = "running"
-    intake_reason: str = ""
-    keep_ns: int = 0
-    """the parting lease of the last clean stop; 0 after a crash"""
+from model.remembered import GivenAttempt, RestoredJob, RestoredTask
+from model.snapshot import RestoredController, RestoredScheduler, Taking
 
 
 class Fold:
-    """Records in, in the order of the journal; `scheduler` and `controller` out."""
+    """Records in, in the order of the journal; `scheduler` and `controller` out. Records are never changed."""
 
     def __init__(self) -> None:
         self.scheduler = RestoredScheduler({}, {})
         self.controller = RestoredController({}, [])
+        self.since = 0
+        """records since the begin of the last complete snapshot, or of the journal"""
+        self.snapshots = 0
+        """complete snapshots that were taken up"""
+        self._taking: Taking | None = None
 
     def task(self, name: str) -> RestoredTask:
         """The task's part, made when it is first heard of."""
@@ -111,6 +59,12 @@ class Fold:
     def add(self, record: Record) -> None:
         """Take one record."""
         kind = type(record)
+        if kind in _SNAPSHOT_RECORDS:
+            self._snapshot(record)
+            return
+        self.since += 1
+        if self._taking is not None:
+            self._taking.rest.append(record)
         if kind is JobAccepted:
             self._accepted(record)  # type: ignore[arg-type]
         elif kind is AttemptEnded:
@@ -123,6 +77,22 @@ class Fold:
                 job.held = record.reason  # type: ignore[union-attr]
         else:
             self._other(record)
+
+    def _snapshot(self, record: Record) -> None:
+        if isinstance(record, SnapshotBegun):  # a begin without an end before it was cut short: it means nothing
+            self._taking = Taking(record)
+        elif self._taking is None:
+            return
+        elif not isinstance(record, SnapshotEnded):
+            self._taking.take(record)
+        else:
+            taken, self._taking = self._taking, None
+            if taken.is_complete(record):
+                self.scheduler, self.controller = taken.scheduler, taken.controller
+                self.since = 0
+                self.snapshots += 1
+                for later in taken.rest:
+                    self.add(later)
 
     def _accepted(self, record: JobAccepted) -> None:
         self.scheduler.next_job = max(self.scheduler.next_job, record.job + 1)
@@ -187,13 +157,33 @@ class Fold:
         elif isinstance(record, WindowCounted):
             self.task(record.task).openings[record.window] = (record.day, record.jobs)
         elif isinstance(record, HostChanged):
-            self.controller.hosts.append(record)
+            self._host(record)
         elif isinstance(record, IntakeChanged):
             self.scheduler.intake, self.scheduler.intake_reason = record.state, record.reason
             self.scheduler.keep_ns = record.keep_ns
 
+    def _host(self, record: HostChanged) -> None:
+        """Keep the orders that still mean something, so that they do not grow with the journal: of a host the last
+        deletion, the last addition after it, the last state after that. To try again means nothing in another life."""
+        outdone = _OUTDONE.get(record.verb)
+        if outdone is None:
+            return
+        hosts = self.controller.hosts
+        hosts[:] = [old for old in hosts if old.host != record.host or old.verb not in outdone]
+        hosts.append(record)
+
 
 _ATTEMPT_RECORDS = frozenset({AttemptAssigned, AttemptGiven, AttemptReturned, AttemptStarted})
+_SNAPSHOT_RECORDS = frozenset({SnapshotBegun, SnapshotTasks, SnapshotItems, SnapshotJobs, SnapshotGiven, SnapshotEnded})
+
+_STATES = frozenset({HostVerb.ON.value, HostVerb.OFF.value, HostVerb.DRAIN.value})
+_OUTDONE: dict[str, frozenset[str]] = {
+    **dict.fromkeys(_STATES, _STATES),
+    HostVerb.SLOTS.value: frozenset({HostVerb.SLOTS.value}),
+    HostVerb.ADD.value: _STATES | {HostVerb.ADD.value, HostVerb.SLOTS.value},
+    HostVerb.DELETE.value: _STATES | {HostVerb.ADD.value, HostVerb.SLOTS.value, HostVerb.DELETE.value},
+}
+"""Which earlier orders about the same host mean nothing any more after one of this verb."""
 
 
 def fold(records: Iterable[Record]) -> Fold:
@@ -207,3 +197,15 @@ def fold(records: Iterable[Record]) -> Fold:
 def is_good(report: Report) -> bool:
     """Whether an end counts as well done when no handler says otherwise."""
     return report.outcome is Outcome.EXITED and report.exit_code == 0
+
+
+__all__ = [
+    "Fold",
+    "GivenAttempt",
+    "RestoredController",
+    "RestoredJob",
+    "RestoredScheduler",
+    "RestoredTask",
+    "fold",
+    "is_good",
+]

@@ -186,7 +186,7 @@ def _page(counters: Counters, seeds: str) -> list[str]:
         ("attempts", counters.attempts),
         ("lines of event logs, all read by the oracle", counters.lines),
         ("simulated hours", round(hours)),
-        ("overlaps on machines that stood still past their lease (foreseen, part 5)", counters.excused),
+        ("overlaps on machines that stood still past their lease (foreseen, part 6)", counters.excused),
         ("worlds in which a promise was broken", counters.broken),
     ]
     lines = ["| what | count |", "|---|---:|", *(f"| {name} | {number} |" for name, number in rows), ""]

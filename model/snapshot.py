@@ -1,0 +1,149 @@
+"""A snapshot: the state of recovery said as records, from which the same state is made again.
+
+`SnapshotBegun`, parts, `SnapshotEnded` stand for all records before the first of them. Other records may stand between
+them: they come after the snapshot. One that is not complete means nothing. It is in parts so that each is
+small (`PART_ENTRIES`): whoever writes them may do something else after each one.
+
+A snapshot grows with what is unfinished, and with the items that tasks know: one entry for each unfinished job, each
+attempt at a host, and each item that a source still shows or whose job is not final (`ItemsGone` takes the others).
+Finished jobs are not in it. Of a task or window that is in no configuration any more its counts stay: about 100 bytes.
+
+Called by `model/restored.py` (taking up) and by drivers that compact their journal (saying).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import TypeVar
+
+from msgspec import Struct, structs
+
+from model.job import AttemptKey, JobId
+from model.records import (
+    HostChanged,
+    Record,
+    SnapshotBegun,
+    SnapshotEnded,
+    SnapshotGiven,
+    SnapshotItems,
+    SnapshotJobs,
+    SnapshotTasks,
+)
+from model.remembered import GivenAttempt, RestoredJob, RestoredTask
+
+Entry = TypeVar("Entry")
+
+PART_ENTRIES = 250
+"""Jobs, attempts or items of one part at most."""
+
+KNOWN, GIVEN_OUT, FINISHED = 1, 2, 4
+"""What a snapshot says of an item: it is known, it was given out, its job is final."""
+
+
+class RestoredController(Struct):
+    """What the controller was about to do."""
+
+    given: dict[AttemptKey, GivenAttempt]
+    hosts: list[HostChanged]
+    """people's orders that still mean something, oldest first: at most three for each host"""
+
+
+class RestoredScheduler(Struct):
+    """What the scheduler was about to do."""
+
+    jobs: dict[JobId, RestoredJob]
+    tasks: dict[str, RestoredTask]
+    next_job: int = 1
+    intake: str = "running"
+    intake_reason: str = ""
+    keep_ns: int = 0
+    """the parting lease of the last clean stop; 0 after a crash"""
+
+
+def entries(scheduler: RestoredScheduler, controller: RestoredController) -> int:
+    """How many entries a snapshot of this state has; its bytes grow with them."""
+    items = sum(len(task.items) for task in scheduler.tasks.values())
+    return len(scheduler.jobs) + len(controller.given) + len(scheduler.tasks) + items
+
+
+def say(scheduler: RestoredScheduler, controller: RestoredController) -> Iterator[Record]:
+    """The records of a snapshot, in order. The state must not change before the last one was taken."""
+    yield SnapshotBegun(
+        scheduler.next_job,
+        scheduler.intake,
+        scheduler.intake_reason,
+        scheduler.keep_ns,
+        tuple(controller.hosts),
+    )
+    parts = 0
+    for part in _parts(scheduler, controller):
+        yield part
+        parts += 1
+    yield SnapshotEnded(parts)
+
+
+def _parts(scheduler: RestoredScheduler, controller: RestoredController) -> Iterator[Record]:
+    for tasks in _batches(scheduler.tasks.items()):
+        yield SnapshotTasks({name: _without_items(task) for name, task in tasks})
+    for name, task in scheduler.tasks.items():
+        for items in _batches(_items(task)):
+            yield SnapshotItems(name, dict(items))
+    for jobs in _batches(scheduler.jobs.items()):
+        yield SnapshotJobs({number: structs.replace(job) for number, job in jobs})
+    for given in _batches(controller.given.items()):
+        yield SnapshotGiven(tuple((job, attempt, structs.replace(one)) for (job, attempt), one in given))
+
+
+def _without_items(task: RestoredTask) -> RestoredTask:
+    return structs.replace(task, items={}, finished={}, openings=dict(task.openings))
+
+
+def _items(task: RestoredTask) -> Iterator[tuple[str, int]]:
+    """Each item with what is to be said of it. Their order is the one in which they are given out."""
+    finished = task.finished
+    for item, given in task.items.items():
+        yield item, KNOWN | (GIVEN_OUT if given else 0) | (FINISHED if item in finished else 0)
+    for item in finished:
+        if item not in task.items:
+            yield item, FINISHED
+
+
+def _batches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
+    source = iter(entries)
+    while batch := list(islice(source, PART_ENTRIES)):
+        yield batch
+
+
+class Taking:
+    """A snapshot as its parts come in. `rest` are the other records since its begin."""
+
+    def __init__(self, begun: SnapshotBegun) -> None:
+        self.scheduler = RestoredScheduler({}, {}, begun.next_job, begun.intake, begun.intake_reason, begun.keep_ns)
+        self.controller = RestoredController({}, list(begun.hosts))
+        self.rest: list[Record] = []
+        self._parts = 0
+
+    def take(self, part: Record) -> None:
+        """One part; it is left as it is."""
+        self._parts += 1
+        if isinstance(part, SnapshotJobs):
+            self.scheduler.jobs.update((number, structs.replace(job)) for number, job in part.jobs.items())
+        elif isinstance(part, SnapshotGiven):
+            for job, attempt, given in part.given:
+                self.controller.given[job, attempt] = structs.replace(given)
+        elif isinstance(part, SnapshotTasks):
+            self.scheduler.tasks.update((name, _without_items(task)) for name, task in part.tasks.items())
+        elif isinstance(part, SnapshotItems):
+            self._take_items(self.scheduler.tasks.setdefault(part.task, RestoredTask()), part.items)
+
+    def _take_items(self, task: RestoredTask, items: dict[str, int]) -> None:
+        for item, what in items.items():
+            if what & KNOWN:
+                task.items[item] = bool(what & GIVEN_OUT)
+            if what & FINISHED:
+                task.finished[item] = None
+
+    def is_complete(self, ended: SnapshotEnded) -> bool:
+        """Whether this is the end of it and no part is missing."""
+        return ended.parts == self._parts
