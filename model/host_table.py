@@ -244,8 +244,9 @@ class HostTable:
             self._restore_one(change, now)
 
     def _restore_one(self, change: HostChanged, now: int) -> None:
-        if change.verb == HostVerb.ADD.value and change.host not in self.hosts:
-            self.add(change.host, change.slots, now)
+        if change.verb == HostVerb.ADD.value:
+            if change.host not in self.hosts:  # else somebody has written it into the configuration meanwhile
+                self.add(change.host, change.slots, now)
             return
         host = self.hosts.get(change.host)
         if host is None or change.verb == HostVerb.RETRY.value:

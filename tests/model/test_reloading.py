@@ -124,3 +124,13 @@ def test_slots_that_a_person_gave_are_there_in_later_lives() -> None:
     world.restart_server()
     world.run(30)
     assert (world.controller.hosts["node1"].slots, world.hosts["node1"].agent.slots) == (5, 5)
+
+
+def test_a_host_that_was_added_and_then_written_into_the_configuration_is_there_once() -> None:
+    world = world_of(configured(), "node7")
+    world.order_host(OrderHost(1, HostVerb.ADD, "node7", slots=1))
+    world.cluster = replace(world.cluster, hosts=(*world.cluster.hosts, HostDefinition("node7", 4)))
+    world.restart_server()
+    world.run(30)
+    assert world.controller.hosts["node7"].slots == 4
+    assert world.controller.hosts["node7"].state is HostState.UP
