@@ -25,7 +25,7 @@ COST_MOST = 0.25
 LOCALLY = HostWish(LOCAL, required=True)
 CLUSTER = ClusterDefinition(local_slots=64)
 
-NOTHING_WRITTEN = """
+NOTHING_WRITTEN = f"""
 import sys, time
 from pathlib import Path
 from live.journal import Journal
@@ -35,11 +35,12 @@ def append(journal, records):
     global begin, ends
     begin = begin or any(type(record) is JobAccepted for _, record in records) and time.monotonic_ns()
     ends += sum(type(record) is AttemptEnded and record.final for _, record in records)
-    if begin and ends:
-        Path(sys.argv[2], "phase").write_text(f"{ends} {time.monotonic_ns() - begin}")
+    if begin and ends >= {JOBS}:
+        Path(sys.argv[2], "phase").write_text(f"{{ends}} {{time.monotonic_ns() - begin}}")
 Journal.append = append
 """
-"""Python that a server runs first: its journal takes records, and tells how many ends came in how many ns."""
+"""Python that a server runs first: its journal takes records, and tells at the last one how many ends came in how many
+ns. (It tells nothing before: a file written at each commit cost more than the journal.)"""
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.benchmark(group="durability")]
 
