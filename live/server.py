@@ -145,21 +145,24 @@ class Server:
         self._control: ControlServer | None = None
         self._scripts = ScriptSide(loop, self, configuration, scripting)
         if self.script_machine is not None:
-            driver = ScriptDriver(
-                loop,
-                self._errands,
-                state,
-                mask,
-                configuration.directory,
-                post=turns.post,
-                say=outward.say,
-                failed=self.fail,
-                leave=self.want_leave,
-                host_is_known=self._host_is_known,
-                define_host=self._hosts.define,
-            )
-            self._scripts.join(self.script_machine, driver, turns.post)
-            outward.join_scripts(driver)
+            self._join_scripts(self.script_machine, mask)
+
+    def _join_scripts(self, machine: ScriptMachine, mask: int) -> None:
+        driver = ScriptDriver(
+            self._loop,
+            self._errands,
+            self._state,
+            mask,
+            self._configuration.directory,
+            post=self._turns.post,
+            say=self._outward.say,
+            failed=self.fail,
+            leave=self.want_leave,
+            host_is_known=self._host_is_known,
+            define_host=self._hosts.define,
+        )
+        self._scripts.join(machine, driver, self._turns.post)
+        self._outward.join_scripts(driver)
 
     def _make_machines(self, epoch: int, scripting: Scripting | None) -> None:
         cluster = self._configuration.cluster
