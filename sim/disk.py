@@ -74,6 +74,8 @@ class Disk:
         self._leaving = False
         self._dead = False
         self._unassigned: set[AttemptKey] = set()
+        self._late_starts: set[AttemptKey] = set()
+        """attempts whose start waits for a commit"""
         self._life = 0
         """grows with each end of the process: an answer of the disk to a dead one is nobody's"""
         self._commits = 0
@@ -95,17 +97,25 @@ class Disk:
                 self._records.append((node.name, record))
                 if type(record) is AttemptAssigned:
                     self._unassigned.add((record.job, record.attempt))
-            elif (kind is Transmit and self._is_inside(node, effect)) or (
-                kind is ToKeeper
-                and type(effect.order) is Start
-                and (effect.order.job, effect.order.attempt) not in self._unassigned
-            ):
+            elif kind is Transmit and self._is_inside(node, effect):
                 self._carry_out(node, (effect,))
                 if self._life != life:
                     return
+            elif kind is ToKeeper and type(effect.order) is Start and self._may_leave_early(effect.order):
+                if self._is_over():
+                    return
+                self._carry_out(node, (effect,))
+                if self._life != life or self._is_over():
+                    return
             else:
+                if kind is ToKeeper and type(effect.order) is Start:
+                    self._late_starts.add((effect.order.job, effect.order.attempt))
                 self._effects.append((node, effect))
         self._commit()
+
+    def _may_leave_early(self, start: Start) -> bool:
+        """Its assignment is durable, and it overtakes no start that it is to follow."""
+        return (start.job, start.attempt) not in self._unassigned and start.after not in self._late_starts
 
     def _is_inside(self, node: Node, effect: Transmit) -> bool:
         if effect.peer != "superior":
@@ -116,12 +126,15 @@ class Disk:
         """What this machine wants of the world and has not got."""
         return [effect for one, effect in (*self._waiting, *self._effects) if one is node]
 
-    def crash(self) -> None:
-        """The process is gone, and with it all that is not durable. What its machines still say goes nowhere."""
+    def crash(self, kept: int = 0) -> None:
+        """The process is gone, and with it all that is not durable; of the commit that is under way the first `kept`
+        records are. What its machines still say goes nowhere."""
         self._life += 1
         self._dead = True
+        written, self._written = self._written, []
+        for name, record in written[:kept]:
+            self._write(name, record)
         self._records.clear()
-        self._written = []
         if self.stuck:
             self._stand_still(False)
 
@@ -131,6 +144,7 @@ class Disk:
         for waits in (self._records, self._effects, self._written, self._waiting):
             waits.clear()
         self._unassigned.clear()
+        self._late_starts.clear()
 
     # the commit
 
@@ -154,7 +168,7 @@ class Disk:
 
     def _answers(self, life: int) -> None:
         """The disk has synced, or says why not."""
-        if life != self._life or self._crashes.ends(self.name):
+        if life != self._life or self._is_over():
             return
         if self.broken:
             self.on_broken(self)
@@ -168,7 +182,7 @@ class Disk:
             if type(record) is AttemptAssigned:
                 self._unassigned.discard((record.job, record.attempt))
         self._written = []
-        if self._crashes.ends(self.name):  # durable, and nobody was told
+        if self._is_over():  # durable, and nobody was told
             return
         self._writing = False
         if self.stuck:
@@ -201,11 +215,17 @@ class Disk:
         effects, self._waiting = self._waiting, []
         self._leaving = True
         for node, effect in effects:
-            if self._crashes.ends(self.name):
+            if self._is_over():
                 return
+            if type(effect) is ToKeeper and type(effect.order) is Start:
+                self._late_starts.discard((effect.order.job, effect.order.attempt))
             self._carry_out(node, (effect,))
             if self._life != life:
                 return
         self._leaving = False
-        if not self._crashes.ends(self.name) and (self._records or self._effects):
+        if not self._is_over() and (self._records or self._effects):
             self._commit()
+
+    def _is_over(self) -> bool:
+        """The process is at a boundary; whether it is gone."""
+        return self._crashes.ends(self.name, len(self._written))

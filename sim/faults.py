@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from msgspec.structs import replace
+
 from model.errors import ConfigurationError
 from model.events import HostDirty
 from sim.calendar import FAULT, Calendar
@@ -29,7 +31,7 @@ RESTART_NS = 1_000_000_000
 
 HOST_KINDS = frozenset(
     {Kind.DOWN, Kind.SILENT, Kind.SUSPENDED, Kind.FLAPPING, Kind.REBOOT, Kind.AGENT_RESTART, Kind.FULL, Kind.SLOW,
-     Kind.OVERLOADED, Kind.KEEPER_CRASHED}
+     Kind.FAILING, Kind.OVERLOADED, Kind.KEEPER_CRASHED}
 )  # fmt: skip
 SERVER_KINDS = frozenset({Kind.FROZEN, Kind.RESTARTED, Kind.DISK_FULL, Kind.DISK_BROKEN, Kind.CRASHED})
 LINK_KINDS = frozenset({Kind.LOST, Kind.ONE_WAY, Kind.SLOW, Kind.LOSSY, Kind.DOUBLED, Kind.REORDERED, Kind.BROKEN})
@@ -51,7 +53,7 @@ class Place(Protocol):
     processes: Processes
     crashes: Crashes
 
-    def stop_node(self, name: str, reason: str) -> None: ...
+    def stop_node(self, name: str, reason: str, unacknowledged: bool = False) -> None: ...
 
     def start_node(self, name: str) -> None: ...
 
@@ -73,6 +75,7 @@ class Faults:
             Kind.AGENT_RESTART: self._stop_agent,
             Kind.FULL: self._fill_disk,
             Kind.SLOW: self._slow_down,
+            Kind.FAILING: self._fail_jobs,
             Kind.OVERLOADED: self._overload,
             Kind.FROZEN: self._freeze,
             Kind.RESTARTED: self._stop_server,
@@ -96,6 +99,7 @@ class Faults:
             Kind.AGENT_RESTART: self._start_agent,
             Kind.FULL: self._free_disk,
             Kind.SLOW: self._speed_up,
+            Kind.FAILING: self._fail_no_jobs,
             Kind.OVERLOADED: self._unload,
             Kind.FROZEN: self._thaw,
             Kind.RESTARTED: self._start_server,
@@ -114,8 +118,7 @@ class Faults:
         for fault in faults:
             self._check(fault)
             for at_ns, for_ns, kind in self._episodes(fault):
-                episode = Fault(kind, fault.nodes, at_ns, for_ns, fault.factor, fault.chance, fault.delay_ns,
-                                fault.every_ns, fault.limit, fault.spool_lost)  # fmt: skip
+                episode = replace(fault, kind=kind, at_ns=at_ns, for_ns=for_ns)
                 self._at(at_ns, episode, True)
                 if for_ns and kind not in CRASHES:
                     self._at(at_ns + for_ns, episode, False)
@@ -198,7 +201,7 @@ class Faults:
         name = fault.nodes[0]
         self._agents_away[name] = self._agents_away.get(name, 0) + 1
         if self._place.nodes[name].machine is not None:
-            self._place.stop_node(name, "connection reset: its agent is gone")
+            self._place.stop_node(name, "connection reset: its agent is gone", fault.unacknowledged)
 
     def _start_agent(self, fault: Fault) -> None:
         name = fault.nodes[0]
@@ -238,6 +241,12 @@ class Faults:
         else:
             self._system(fault).slowness /= fault.factor
 
+    def _fail_jobs(self, fault: Fault) -> None:
+        self._system(fault).failing += 1
+
+    def _fail_no_jobs(self, fault: Fault) -> None:
+        self._system(fault).failing -= 1
+
     def _overload(self, fault: Fault) -> None:
         self._system(fault).processes_max = fault.limit or -1
 
@@ -260,7 +269,9 @@ class Faults:
         return self._place.processes.of(name)
 
     def _stop_server(self, fault: Fault) -> None:
-        self._place.processes.stop(fault.nodes[0], f"connection reset: the {fault.nodes[0]} is gone")
+        name = fault.nodes[0]
+        reason = f"connection reset: the {name} is gone"
+        self._place.processes.stop(name, reason, unacknowledged=fault.unacknowledged, kept=fault.kept)
 
     def _start_server(self, fault: Fault) -> None:
         self._place.processes.start(fault.nodes[0])
@@ -360,6 +371,7 @@ class Faults:
             elif fault.kind is Kind.DOUBLED:
                 direction.doubled += sign
                 direction.doubling = fault.chance if direction.doubled else direction.usual_doubling
+                direction.echo_ns += sign * fault.delay_ns
             else:
                 direction.spread_ns += sign * (fault.delay_ns or RESTART_NS)
             direction.changed()

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 from model.agent import Agent
 from model.controller import Controller
-from model.host import HostState
+from model.host import HostOrder, HostState
+from model.job import LOCAL
 from model.records import Record
 from model.restored import fold
 from model.scheduler import Scheduler
@@ -61,19 +62,33 @@ def _controller(world: World) -> Iterator[str]:
         return
     if machine.jobs:
         yield f"the controller holds attempts {sorted(machine.jobs)}"
+    for resource, used, total in machine.placing.shared.used():
+        if used:
+            yield f"{used} of {total} {resource} of the cluster are given out, and nothing runs"
     for name, host in machine.hosts.items():
-        if host.state is not HostState.UP and host.state is not HostState.DRAINING:
+        rests = (HostState.OFF,) if host.order is HostOrder.OFF else (HostState.UP, HostState.DRAINING, HostState.ASIDE)
+        if host.state not in rests:
             yield f"host {name} is {host.state.value}: {host.reason}"
+        for resource, used, total in host.stock.used():
+            if used:
+                yield f"host {name} has given out {used} of {total} {resource}, and nothing runs"
+        if host.gpus_used:
+            yield f"host {name} has given out GPUs {sorted(host.gpus_used)}, and nothing runs"
         if host.free != host.slots or host.holding or host.link.given:
             yield f"host {name} has {host.free} of {host.slots} slots free, {host.holding} attempts, and nothing runs"
 
 
 def _hosts(world: World) -> Iterator[str]:
+    controller = world.nodes["controller"].machine
+    table = controller.hosts if isinstance(controller, Controller) else {}
     for name, system in world.systems.items():
         machine = world.nodes[name].machine
         if not isinstance(machine, Agent):
             yield f"the agent of {name} does not run"
             continue
+        unused = name != LOCAL and (name not in table or table[name].order is HostOrder.OFF)
+        if unused and not machine.busy:
+            continue  # nobody speaks to it any more: what ended there is kept until somebody does
         if machine.attempts or machine.busy:
             yield f"the agent of {name} holds attempts {sorted(machine.attempts)} and {machine.busy} slots"
         if system.spool:

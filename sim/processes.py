@@ -34,7 +34,7 @@ class Place(Protocol):
     nodes: dict[str, Node]
     systems: dict[str, System]
 
-    def stop_node(self, name: str, reason: str) -> None: ...
+    def stop_node(self, name: str, reason: str, unacknowledged: bool = False) -> None: ...
 
     def start_node(self, name: str) -> None: ...
 
@@ -76,13 +76,14 @@ class Processes:
 
     # lives
 
-    def stop(self, name: str, reason: str) -> None:
-        """A process is gone: all its machines at once, and what its disk had not synced."""
+    def stop(self, name: str, reason: str, *, unacknowledged: bool = False, kept: int = 0) -> None:
+        """A process is gone: all its machines at once, and what its disk had not synced but for the first `kept`
+        records. `unacknowledged`: see `sim/scenario.py`."""
         if name in self.disks:
-            self.disks[name].crash()
+            self.disks[name].crash(kept)
         for one in reversed(self.of(name)):
             if self._place.nodes[one].machine is not None:
-                self._place.stop_node(one, reason)
+                self._place.stop_node(one, reason, unacknowledged)
 
     def start(self, name: str) -> None:
         """A new life of those of its machines that are gone and have power."""

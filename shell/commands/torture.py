@@ -1,4 +1,4 @@
-"""`laulima torture`: many small worlds with faults, all crash points of one, or worlds of files; what was broken.
+"""`laulima torture`: many small worlds with faults, crashes everywhere, or worlds of files; what was broken.
 
 Each seed is its own reproduction, and a failing one is made small and kept as a file (`--save`). What is judged is
 `sim/torture.py`. Counters of a run can be written into docs/reliability.md (`make torture`).
@@ -6,30 +6,27 @@ Each seed is its own reproduction, and a failing one is made small and kept as a
 
 from __future__ import annotations
 
-import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 
 from msgspec import Struct, field
 
-from model.errors import ConfigurationError
+from model.job import SECOND
+from shell.commands.many_worlds import each, write_section
+from shell.commands.torture_crashes import crash_everywhere, crash_pairs
 from shell.session import Session
 from shell.wording import count
 from shell.worlds import WrittenWorld, read_world, write_world
-from sim.crash_points import CrashPoint, crash_at, crash_points
 from sim.shrinking import shrink
 from sim.swarm import swarm
-from sim.torture import Verdict, judge, torture
+from sim.torture import NEAR_NS, Verdict, all_pairs, judge, torture
 
-CHUNK = 10
-"""Worlds that a worker process takes at once."""
 SHOWN_MAX = 20
 """Failing worlds that are told one by one."""
+NEVER_MAX = 10
+"""Pairs of faults that never met which are named."""
 
 
 class Counters(Struct):
@@ -43,6 +40,8 @@ class Counters(Struct):
     excused: int = 0
     simulated_ns: int = 0
     faults: Counter[str] = field(default_factory=Counter)
+    meetings: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """worlds in which two kinds of faults met"""
 
     def add(self, verdict: Verdict) -> None:
         self.worlds += 1
@@ -53,6 +52,7 @@ class Counters(Struct):
         self.excused += verdict.excused
         self.simulated_ns += verdict.simulated_ns
         self.faults += verdict.faults
+        self.meetings.update(verdict.meetings)
 
 
 def torture_command(
@@ -63,6 +63,8 @@ def torture_command(
     first: int,
     jobs: int,
     points: bool,
+    pairs: bool,
+    worlds: Sequence[str],
     every: int,
     save: str | None,
     write: str | None,
@@ -71,11 +73,13 @@ def torture_command(
     if files:
         return _replay(session, files)
     if points:
-        return _crash(session, jobs, every, write)
+        return crash_everywhere(session, worlds, jobs, every, write)
+    if pairs:
+        return crash_pairs(session, jobs, every, write)
     began = time.monotonic()
     counters = Counters()
     failing: list[Verdict] = []
-    for verdict in _each(torture, range(first, first + seeds), jobs):
+    for verdict in each(torture, range(first, first + seeds), jobs):
         counters.add(verdict)
         if verdict.problems:
             failing.append(verdict)
@@ -119,61 +123,6 @@ def _replay(session: Session, files: Sequence[str]) -> int:
     return 1 if broken else 0
 
 
-def _crash(session: Session, jobs: int, every: int, write: str | None) -> int:
-    """Every `every`-th crash point, with the scheduler and the controller in one process and in two."""
-    began, broken, told = time.monotonic(), 0, []
-    for one_process in (True, False):
-        points = [*crash_points(one_process=one_process)]
-        chosen = points[::every]
-        run: Callable[[CrashPoint], Verdict] = partial(crash_at, one_process=one_process)
-        for point, verdict in zip(chosen, _each(run, chosen, jobs), strict=True):
-            if verdict.problems:
-                broken += 1
-                process = f"{point.node}'s keeper" if point.keeper else point.node
-                promise, text = verdict.problems[0]
-                session.say(f"{process} dies at its boundary {point.boundary}: {promise}: {text}")
-        layout = "one process" if one_process else "two processes"
-        told.append(f"| {layout} | {len(points)} | {len(chosen)} | {broken} |")
-    session.say(f"{len(told)} layouts in {time.monotonic() - began:.0f} s: {broken or 'nothing'} broken")
-    if write is not None:
-        head = ["| scheduler and controller | boundaries | crashed at | broken |", "|---|---:|---:|---:|"]
-        write_section(Path(write), "crash points", [*head, *told])
-    return 1 if broken else 0
-
-
-# running many
-
-
-def _each(run: Callable[..., Verdict], things: Iterable[object], jobs: int) -> Iterator[Verdict]:
-    """The verdicts, in order, from `jobs` processes."""
-    listed = [*things]
-    with _bar(len(listed)) as step:
-        if jobs == 1:
-            for thing in listed:
-                yield run(thing)
-                step()
-            return
-        with ProcessPoolExecutor(jobs) as workers:
-            for verdict in workers.map(run, listed, chunksize=CHUNK):
-                yield verdict
-                step()
-
-
-@contextmanager
-def _bar(total: int) -> Iterator[Callable[[], None]]:
-    """A bar on a terminal, nothing elsewhere."""
-    from rich.console import Console  # noqa: PLC0415 - only this verb and the demo draw bars
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn  # noqa: PLC0415
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda: None
-        return
-    with Progress(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console, transient=True) as bar:
-        task = bar.add_task("worlds", total=total)
-        yield lambda: bar.advance(task)
-
-
 # the page
 
 
@@ -190,16 +139,23 @@ def _page(counters: Counters, seeds: str) -> list[str]:
         ("worlds in which a promise was broken", counters.broken),
     ]
     lines = ["| what | count |", "|---|---:|", *(f"| {name} | {number} |" for name, number in rows), ""]
-    lines += ["| fault | episodes |", "|---|---:|"]
-    return lines + [f"| {kind} | {number} |" for kind, number in sorted(counters.faults.items())]
+    return [*lines, *_pairs(counters)]
 
 
-def write_section(page: Path, name: str, lines: Sequence[str]) -> None:
-    """Replace what stands between the page's two marks of this name. Raises `ConfigurationError` when it has none."""
-    text = page.read_text()
-    pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
-    if pattern.search(text) is None:
-        hint = f"it begins with a line <!-- {name} --> and ends with a line <!-- end -->"
-        raise ConfigurationError(f"{page} has no section {name}", hint)
-    body = "".join(f"{line}\n" for line in lines)
-    page.write_text(pattern.sub(lambda match: match.group(1) + body + match.group(2), text))
+def _pairs(counters: Counters) -> list[str]:
+    """How often each kind of fault came, and which other it met least; all pairs in one sentence."""
+    pairs = sorted(all_pairs(), key=lambda pair: counters.meetings[pair])
+    met = [pair for pair in pairs if counters.meetings[pair]]
+    never = [f"{one} and {other}" for one, other in pairs[: len(pairs) - len(met)]]
+    least, middle = (counters.meetings[met[at]] if met else 0 for at in (0, len(met) // 2))
+    told = (
+        f"Two faults meet when the later one begins less than {NEAR_NS // SECOND} s after the end of the earlier one. "
+        f"Of {len(pairs)} pairs of kinds (a kind with itself, too) {len(met)} have met, each in {least} worlds or "
+        f"more, half of them in {middle} or more" + (f"; not met: {', '.join(never[:NEVER_MAX])}." if never else ".")
+    )
+    lines = [told, "", "| fault | episodes | met least | in worlds |", "|---|---:|---|---:|"]
+    for kind, number in sorted(counters.faults.items()):
+        pair = next(pair for pair in pairs if kind in pair)
+        other = pair[1] if pair[0] == kind else pair[0]
+        lines.append(f"| {kind} | {number} | {other} | {counters.meetings[pair]} |")
+    return lines

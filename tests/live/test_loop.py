@@ -232,6 +232,26 @@ def test_only_the_start_of_an_attempt_whose_assignment_is_durable_leaves_early(t
     run(tmp_path, body)
 
 
+def test_a_start_that_follows_another_does_not_overtake_it(tmp_path: Path) -> None:
+    def start(job: int, after: int) -> ToKeeper:
+        return ToKeeper(0, Start(JobId(job), 1, SPEC, (JobId(after), 1) if after else None))
+
+    async def body(world: World) -> None:
+        world.upper.answers["from new"] = [Commit(AttemptAssigned(JobId(3), 1, "lower"))]
+        world.lower.answers["from all"] = [start(3, 0), start(2, 3), start(1, 2), start(4, 0), say("last")]
+        world.turns.begin()
+        world.journal.gate.clear()
+        world.turns.post("upper", LinkUp("new"))
+        world.turns.post("lower", LinkUp("all"))
+        await world.until("lower does ToKeeper")
+        assert world.log.count("lower does ToKeeper") == 1, "the one that follows nobody"
+        world.journal.gate.set()
+        await world.until("lower does last")
+        assert world.log.count("lower does ToKeeper") == 4
+
+    run(tmp_path, body)
+
+
 def test_many_events_make_one_turn(tmp_path: Path) -> None:
     async def body(world: World) -> None:
         world.turns.begin()

@@ -1,7 +1,7 @@
 """Bugs to plant, each by replacing one method of a machine or of a modelled thing, and what must be seen of it.
 
 Called by `test_mutants.py`, which replays a small world for each, and by `count_seeds.py`, which looks for them anew.
-Numbers that are missing need a kernel (a process tree, process ids), which simulation has not.
+Numbers that are missing need a kernel (a process tree, process ids), which simulation has not: `tests/live/planted.py`.
 """
 
 from __future__ import annotations
@@ -209,10 +209,13 @@ def a_timeout_beats_an_end(patch: Patch) -> None:
 
 
 def a_pending_timeout_outlives_the_start(patch: Patch) -> None:
-    def unqueue(self: Placing, job: Any) -> None:
-        job.queued = False
-        self.queued -= 1
-        self._waits.cancel(job.key)
+    unqueue = Placing.unqueue
+
+    def mutant(self: Placing, job: Any, now: int) -> None:
+        ends_ns = self.pending_ends(job.key)
+        unqueue(self, job, now)
+        if ends_ns is not None:
+            self._pending.set(job.key, ends_ns)
 
     def advance(self: Placing, now: int) -> None:
         for key in self._waits.take(now):
@@ -222,8 +225,19 @@ def a_pending_timeout_outlives_the_start(patch: Patch) -> None:
             if job is not None and job.state is not ControllerJobState.ENDED:
                 self._owner.end(job, Outcome.PENDING_TIMEOUT, "it waited too long", now)
 
-    patch.setattr(Placing, "unqueue", unqueue)
+    patch.setattr(Placing, "unqueue", mutant)
     patch.setattr(Placing, "advance", advance)
+
+
+def a_preferred_host_is_waited_for_without_end(patch: Patch) -> None:
+    advance = Placing.advance
+
+    def mutant(self: Placing, now: int) -> None:
+        for _ in self._waits.take(now):
+            pass
+        advance(self, now)
+
+    patch.setattr(Placing, "advance", mutant)
 
 
 def a_cancel_forgets_what_was_not_confirmed(patch: Patch) -> None:
@@ -478,6 +492,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(24, "a retry has no attempt of its own", a_retry_without_a_new_attempt),
     Mutant(25, "used retries are forgotten by a restart", retries_are_forgotten_by_a_restart),
     Mutant(26, "a task's total is forgotten by a restart", the_total_is_forgotten_by_a_restart),
+    Mutant(27, "the wait for a preferred host never ends", a_preferred_host_is_waited_for_without_end),
     Mutant(28, "a drained host gets work", a_drained_host_gets_work),
     Mutant(29, "a deleted task spawns", a_deleted_task_spawns),
     Mutant(30, "the limit of jobs in flight is off after a restart", jobs_in_flight_are_forgotten_by_a_restart),

@@ -112,6 +112,17 @@ def test_a_start_passes_once_its_assignment_is_durable() -> None:
     assert rig.left == [(5, start), (7, start), (11, stop)]
 
 
+def test_a_start_that_follows_another_does_not_overtake_it() -> None:
+    rig = Rig()
+    first, alone = (ToKeeper(0, Start(JobId(job), 1, JobSpec("t"))) for job in (3, 4))
+    second = ToKeeper(0, Start(JobId(2), 1, JobSpec("t"), (JobId(3), 1)))
+    third = ToKeeper(0, Start(JobId(1), 1, JobSpec("t"), (JobId(2), 1)))
+    rig.at(0, Commit(AttemptAssigned(JobId(3), 1, "local")))
+    rig.at(1, first, second, third, alone, node=rig.local)
+    rig.run(30)
+    assert rig.left == [(1, alone), (5, first), (5, second), (5, third)]
+
+
 def test_a_crash_loses_what_is_not_durable() -> None:
     rig = Rig()
     rig.at(0, RECORD, WORD)
@@ -129,6 +140,31 @@ def test_a_crash_between_durability_and_what_waits_for_it_loses_only_that() -> N
     rig.run(20)
     assert rig.written == [(5, RECORD.record)]
     assert rig.left == []
+
+
+@pytest.mark.parametrize("kept", [0, 1, 2])
+def test_a_crash_may_leave_the_first_records_of_a_commit_and_nothing_that_waited_for_them(kept: int) -> None:
+    rig = Rig()
+    rig.at(0, RECORD, OTHER, WORD)
+    rig.at(1, OTHER)
+    rig.calendar.call_after(4 * MILLISECOND, TURN, lambda: rig.disk.crash(kept))
+    rig.run(20)
+    assert rig.written == [(4, RECORD.record), (4, OTHER.record)][:kept]
+    assert rig.left == []
+
+
+@pytest.mark.parametrize(("boundary", "left"), [(4, 0), (5, 1), (6, 1)])
+def test_a_start_that_passes_the_commit_has_boundaries_before_and_after_it(boundary: int, left: int) -> None:
+    """1 to 3 are of the first commit, 4 and 5 of the start, 6 of the commit that is under way."""
+    rig = Rig()
+    start = ToKeeper(0, Start(JobId(1), 1, JobSpec("t")))
+    rig.crashes.arm("scheduler", boundary, rig.disk.crash)
+    rig.at(0, RECORD)
+    rig.at(6, OTHER, node=rig.scheduler)
+    rig.at(7, start, WORD, node=rig.local)
+    rig.run(30)
+    assert rig.crashes.passed["scheduler"] == boundary
+    assert rig.left == [(7, start)] * left
 
 
 def test_a_new_life_starts_with_nothing() -> None:

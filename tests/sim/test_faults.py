@@ -195,6 +195,12 @@ def test_a_host_without_room_for_processes_gives_jobs_back() -> None:
     assert min(start for start, _ in run.processes) >= 8.0
 
 
+def test_a_failing_host_ends_what_starts_there_at_once() -> None:
+    run = Run(fault(Kind.FAILING, 1.5, 1))
+    assert run.outcomes == {"exit 0": JOBS - 1, "exit 1": 1}
+    assert sorted(round(end - start) for start, end in run.processes) == [0, 10, 10, 10]
+
+
 @pytest.mark.parametrize("name", ["controller", "scheduler"])
 def test_a_machine_that_stands_still_goes_on_where_it_was(name: str) -> None:
     run = Run(fault(Kind.FROZEN, 2.5, 10, name))

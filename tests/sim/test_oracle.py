@@ -6,7 +6,7 @@ Method: short event logs made by hand: a good life of a job, and the same life w
 from __future__ import annotations
 
 from model.job import HostWish, JobId, JobSpec, Outcome, Report
-from model.messages import Acknowledge, Assign, Batch, Ended, Message
+from model.messages import Accepted, Acknowledge, Assign, Batch, Ended, Inventory, Message
 from model.records import (
     AttemptAssigned,
     AttemptEnded,
@@ -16,7 +16,19 @@ from model.records import (
     JobAccepted,
     TaskChanged,
 )
-from sim.log import Committed, FaultChanged, Finished, Header, Healed, Line, ProcessEnded, ProcessStarted, Sent
+from sim.log import (
+    Committed,
+    FaultChanged,
+    Finished,
+    Header,
+    Healed,
+    Life,
+    Line,
+    LinkChanged,
+    ProcessEnded,
+    ProcessStarted,
+    Sent,
+)
 from sim.oracle import Oracle
 
 SPEC = JobSpec(task="warp", command=("true",), host=HostWish("node1"))
@@ -220,3 +232,130 @@ def test_a_drained_host_is_given_nothing() -> None:
 def test_a_process_that_starts_before_its_record_is_told() -> None:
     assert Log().start("node1").verdict()[0] == "P1"
     assert "P1" in Log().accept().start("node1").verdict()
+
+
+# what is not done although it could be
+
+S = 10**9
+BACKOFF_NS = 5 * S
+
+
+def at(seconds: float, node: str, record: object) -> Line:
+    return Committed(int(seconds * S), node, record)  # type: ignore[arg-type]
+
+
+def vouched(seconds: float, node: str, peer: str, vouched: bool = True) -> Line:
+    return LinkChanged(int(seconds * S), node, peer, "vouched" if vouched else "not vouched")
+
+
+def judged(*lines: Line, strict: bool = False) -> list[str]:
+    """The promises that are broken in a world of two hosts, both of which are reached since the beginning."""
+    header = Header(1, "", "", {"local": 2, "node1": 1, "node2": 1}, strict=strict, backoff_ns=BACKOFF_NS)
+    ways = (
+        vouched(0, "scheduler", "controller"),
+        vouched(0, "controller", "node1"),
+        vouched(0, "controller", "node2"),
+    )
+    oracle = Oracle()
+    oracle.read([header, *ways, *lines])
+    return [violation.promise for violation in oracle.violations]
+
+
+def queued(*between: Line, wish: HostWish, given_s: float = 60) -> tuple[Line, ...]:
+    """Job 1 has waited in the controller's queue since 1 s, and is given to node2 at last."""
+    spec = JobSpec("warp", ("true",), host=wish)
+    return (
+        at(1, "scheduler", JobAccepted(ONE, spec)),
+        at(1, "scheduler", AttemptAssigned(ONE, 1, "controller")),
+        Sent(S, "controller", "scheduler", (S,), Batch(1, 1, 1, (Accepted(ONE, 1),))),
+        *between,
+        at(given_s, "controller", AttemptGiven(ONE, 1, "node2", 1, spec)),
+        Finished(int(given_s * S)),
+    )
+
+
+ANY = HostWish()
+RATHER = HostWish("node1", wait_ns=20 * S)
+NODE1_IS_FULL = at(0.5, "controller", AttemptGiven(JobId(9), 1, "node1", 1, SPEC))
+
+
+def test_nobody_waits_where_there_is_room() -> None:
+    assert judged(*queued(wish=ANY)) == ["room"]
+    assert judged(*queued(wish=ANY, given_s=15)) == [], "the back-off, and time for words"
+    assert judged(*queued(wish=ANY), strict=True) == [], "one that waits keeps back all behind it"
+
+
+def test_a_preferred_host_is_waited_for_as_long_as_the_job_says() -> None:
+    assert judged(NODE1_IS_FULL, *queued(wish=RATHER, given_s=30)) == []
+    assert judged(NODE1_IS_FULL, *queued(wish=RATHER, given_s=60)) == ["room"]
+
+
+def test_a_host_that_takes_nothing_has_no_room() -> None:
+    lines = queued(wish=ANY)
+    for closes in (
+        at(0.1, "controller", HostChanged("node2", "off")),
+        FaultChanged(S // 10, "full", ("node2",), True),
+        vouched(0.1, "controller", "node2", vouched=False),
+        at(0.1, "controller", AttemptGiven(JobId(8), 1, "node2", 1, SPEC)),
+    ):
+        found = judged(NODE1_IS_FULL, closes, *lines)
+        assert "room" not in found, closes
+
+
+def test_a_new_life_of_the_controller_has_an_empty_queue() -> None:
+    assert judged(*queued(Life(2 * S, "controller", 2), wish=ANY)) == []
+
+
+def test_what_was_handed_down_again_may_take_a_room() -> None:
+    spec = JobSpec("warp", ("true",))
+    held = (
+        at(0.1, "scheduler", JobAccepted(ONE, spec)),
+        at(0.2, "scheduler", AttemptAssigned(ONE, 1, "controller")),
+        at(0.3, "controller", AttemptGiven(ONE, 1, "node2", 1, spec)),
+        Sent(S // 2, "node2", "controller", (S,), Batch(1, 1, 1, (Inventory((), 1, 1, 1),))),
+    )
+    again = Sent(S // 2, "controller", "node2", (S,), Batch(1, 1, 1, (Assign(ONE, 1, spec),)))
+    second = JobId(2)
+    waits = (
+        at(1, "scheduler", JobAccepted(second, spec)),
+        at(1, "scheduler", AttemptAssigned(second, 1, "controller")),
+        Sent(S, "controller", "scheduler", (S,), Batch(1, 1, 1, (Accepted(second, 1),))),
+        Finished(60 * S),
+    )
+    full = at(0.05, "controller", AttemptGiven(JobId(9), 1, "node1", 1, SPEC))
+    assert judged(full, *held, *waits) == ["room"]
+    assert judged(full, *held, again, *waits) == []
+
+
+def given_up(outcome: Outcome, *more: Line) -> list[str]:
+    """Job 1 was given to node1 at 2 s, its end is recorded at 10 s though no host has told it."""
+    return judged(
+        at(1, "scheduler", JobAccepted(ONE, SPEC)),
+        at(1, "scheduler", AttemptAssigned(ONE, 1, "controller")),
+        at(2, "controller", AttemptGiven(ONE, 1, "node1", 1, SPEC)),
+        at(10, "scheduler", ended(report=Report(outcome))),
+        *more,
+        Finished(100 * S),
+    )
+
+
+def begins(seconds: float) -> Line:
+    return ProcessStarted(int(seconds * S), "node1", ONE, 1, 100, 1)
+
+
+def ends(seconds: float) -> Line:
+    return ProcessEnded(int(seconds * S), "node1", ONE, 1, 1, 0, None)
+
+
+def test_nothing_begins_after_its_end_was_recorded() -> None:
+    assert given_up(Outcome.KILLED, begins(11), ends(12)) == ["P3"]
+
+
+def test_what_was_given_up_unheard_may_begin_but_is_ended_soon() -> None:
+    assert given_up(Outcome.CONTROLLER_SILENT, begins(11), ends(30)) == []
+    assert given_up(Outcome.CONTROLLER_SILENT, begins(11), ends(60)) == ["P6"]
+    cut = vouched(12, "scheduler", "controller", vouched=False)
+    assert given_up(Outcome.CONTROLLER_SILENT, begins(11), cut, ends(60)) == [], "nobody could end it"
+    back = vouched(50, "scheduler", "controller")
+    assert given_up(Outcome.CONTROLLER_SILENT, begins(11), cut, back, ends(60)) == []
+    assert given_up(Outcome.CONTROLLER_SILENT, begins(11), cut, back, ends(90)) == ["P6"]

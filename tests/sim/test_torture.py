@@ -13,12 +13,24 @@ from model.errors import ConfigurationError
 from shell.commands.torture import torture_command, write_section
 from shell.session import Session
 from shell.worlds import WrittenWorld, read_world, write_world
+from sim.scenario import Fault, Kind
 from sim.shrinking import shrink
 from sim.swarm import swarm
-from sim.torture import judge, torture
+from sim.torture import NEAR_NS, all_pairs, judge, meetings, torture
 from tests.sim.mutants import free_a_slot_twice
 
-DEFAULTS = {"files": (), "seeds": 2, "first": 0, "jobs": 1, "points": False, "every": 1, "save": None, "write": None}
+DEFAULTS = {
+    "files": (),
+    "seeds": 2,
+    "first": 0,
+    "jobs": 1,
+    "points": False,
+    "pairs": False,
+    "worlds": (),
+    "every": 1,
+    "save": None,
+    "write": None,
+}
 
 
 def command(**settings: object) -> int:
@@ -92,6 +104,24 @@ def test_an_error_of_a_machine_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> 
     assert torture(0).problems == [("error", "ZeroDivisionError: a bug")]
 
 
-def test_a_few_crash_points_by_command(capsys: pytest.CaptureFixture[str]) -> None:
-    assert command(points=True, every=600) == 0
-    assert "2 layouts" in capsys.readouterr().out
+def test_faults_meet_when_one_begins_before_or_soon_after_the_end_of_the_other() -> None:
+    def fault(kind: Kind, begins: int, lasts: int) -> Fault:
+        return Fault(kind, at_ns=begins * NEAR_NS, for_ns=lasts * NEAR_NS)
+
+    plan = (fault(Kind.LOST, 5, 1), fault(Kind.DOWN, 0, 4), fault(Kind.DOWN, 1, 1), fault(Kind.FULL, 9, 1))
+    assert meetings(plan) == (("down", "down"),)
+    assert meetings((*plan, fault(Kind.SLOW, 4, 4))) == (
+        ("down", "down"),
+        ("down", "slow"),
+        ("lost", "slow"),
+    )
+    assert {*meetings(plan)} <= {*all_pairs()}
+
+
+def test_the_page_tells_how_often_pairs_of_faults_met(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("<!-- swarm -->\n<!-- end -->\n")
+    assert command(seeds=10, write=str(page)) == 0
+    text = page.read_text()
+    assert f"Of {len(all_pairs())} pairs of kinds" in text
+    assert "| fault | episodes | met least | in worlds |" in text
