@@ -22,6 +22,7 @@ from live.prompts import Prompts
 from live.scripts import SCRIPTS, ScriptDriver
 from model.configuration import Configuration
 from model.effects import Notice
+from model.remembered import RestoredData
 from model.scripting import ScriptFactory, ScriptMachine
 
 WAITING_TO_RUN = "no script has said `run` yet"
@@ -29,11 +30,17 @@ WAITING_TO_RUN = "no script has said `run` yet"
 
 
 class Scripting(Struct, frozen=True):
-    """How a server runs scripts. `arguments`: `argv` of its script files. `leave_after`: end when they have ended."""
+    """How a server runs scripts. `arguments`: `argv` of its script files. `leave_after`: end when they have ended.
+    `new_data`: begin their data afresh."""
 
     factory: ScriptFactory
     arguments: tuple[str, ...] = ()
     leave_after: bool = False
+    new_data: bool = False
+
+    def data_of(self, kept: RestoredData) -> RestoredData | None:
+        """What counts of the data of earlier lives."""
+        return kept if kept.begun and not self.new_data else None
 
 
 def text_of(word: str) -> str:

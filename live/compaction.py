@@ -41,7 +41,8 @@ ROOM_WAIT_NS = 60 * SECOND
 
 
 class Compaction:
-    """Compacts one journal. `folded` is what recovery read from it; it is not changed by the machines."""
+    """Compacts one journal. `folded` is what recovery read from it; it is not changed by the machines. What scripts had
+    is read by their machine before anything of it can change here, and copied."""
 
     def __init__(self, journal: Journal, folded: Fold) -> None:
         self._journal = journal

@@ -81,6 +81,7 @@ class Ending:
 
     def reacted(self, event: Reacted, now: int) -> None:
         """A slow behaviour has reacted."""
+        self._scheduler.effects.extend([Commit(change) for change in event.changes])
         job = self._scheduler.jobs.get(JobId(event.job))
         if job is None or not job.asked or job.attempt != event.attempt:
             return

@@ -10,7 +10,16 @@ from __future__ import annotations
 from msgspec import Struct
 
 from model.job import JobId, JobSpec, Report
-from model.remembered import GivenAttempt, RestoredJob, RestoredTask
+from model.remembered import (
+    GivenAttempt,
+    RestoredBook,
+    RestoredJob,
+    RestoredQueue,
+    RestoredTask,
+    RestoredVariable,
+    Stored,
+)
+from model.sharing import Terms
 
 
 class JobAccepted(Struct, frozen=True, array_like=True, tag="job accepted", gc=False):
@@ -123,13 +132,31 @@ class WindowCounted(Struct, frozen=True, array_like=True, tag="window counted", 
     jobs: int
 
 
+SET_ASIDE = "set aside"
+WELL = "well"
+
+
 class HostChanged(Struct, frozen=True, array_like=True, tag="host changed", gc=False):
-    """A person's order about a host (the verb of `events.HostVerb`)."""
+    """A person's order about a host (the verb of `events.HostVerb`), or that it was set aside and is well again."""
 
     host: str
     verb: str
     slots: int = 0
     reason: str = ""
+
+
+class SuperiorKnown(Struct, frozen=True, array_like=True, tag="superior known", gc=False):
+    """The controller has a superior of this number and name, on these terms from now on (`model/superiors.py`)."""
+
+    number: int
+    name: str
+    terms: Terms
+
+
+class SuperiorForgotten(Struct, frozen=True, array_like=True, tag="superior forgotten", gc=False):
+    """A person has said that this superior does not come back. Its number is not used again."""
+
+    number: int
 
 
 class IntakeChanged(Struct, frozen=True, array_like=True, tag="intake changed", gc=False):
@@ -138,6 +165,72 @@ class IntakeChanged(Struct, frozen=True, array_like=True, tag="intake changed", 
     state: str
     reason: str = ""
     keep_ns: int = 0
+
+
+class QueueChange(Struct, frozen=True, array_like=True, gc=False):
+    """Part of `ScriptsChanged`. `floor`: entries with a smaller serial are gone; -1: none for that reason. `removed`:
+    the queue is, with all its entries; but when there is a floor and entries above it, others have made it again."""
+
+    name: str
+    number: int
+    floor: int = -1
+    removed: bool = False
+    put: dict[int, str] = {}
+    """lines that are new or different, by their serials"""
+    taken: tuple[int, ...] = ()
+
+
+class PageChange(Struct, frozen=True, array_like=True, gc=False):
+    """Part of `BookChange`. `order` -1: as it was (of a new page: its key). `words`: None: there is no such word."""
+
+    key: int
+    name: str
+    order: int = -1
+    gone: bool = False
+    words: dict[str, str | None] = {}
+
+
+class BookChange(Struct, frozen=True, array_like=True, gc=False):
+    """Part of `ScriptsChanged`; fields as of a queue."""
+
+    name: str
+    number: int
+    floor: int = -1
+    removed: bool = False
+    pages: tuple[PageChange, ...] = ()
+
+
+class ScriptsChanged(Struct, frozen=True, array_like=True, tag="scripts changed", gc=False):
+    """What one run of a script has changed in the data of the task language. A large change is several of these in one
+    transaction. `initial`: of variables that were not recorded since the script files were read, what these had made of
+    them."""
+
+    variables: dict[str, Stored] = {}
+    initial: dict[str, Stored] = {}
+    queues: tuple[QueueChange, ...] = ()
+    books: tuple[BookChange, ...] = ()
+
+
+class ScriptsBegun(Struct, frozen=True, array_like=True, tag="scripts begun", gc=False):
+    """The script files of a life were read, and the data of earlier lives laid over what they made. Names and digests
+    of what they filled in where that has changed."""
+
+    variables: tuple[str, ...] = ()
+    """what the files make of these has changed, so it counts"""
+    filled_queues: dict[str, str] = {}
+    """the content of the files counts; records of the same turn have said it"""
+    filled_books: dict[str, str] = {}
+    kept_queues: dict[str, str] = {}
+    """the content of earlier lives counts all the same"""
+    kept_books: dict[str, str] = {}
+
+
+class ScriptsForgotten(Struct, frozen=True, array_like=True, tag="scripts forgotten", gc=False):
+    """The data of earlier lives does not count any more: somebody wants to begin afresh, or there was none."""
+
+
+ScriptRecord = ScriptsChanged | ScriptsBegun | ScriptsForgotten
+"""What the script machine wants to be recorded; the scheduler records it (`events.Reacted.changes`)."""
 
 
 class SnapshotBegun(Struct, frozen=True, array_like=True, tag="snapshot begun", gc=False):
@@ -175,6 +268,34 @@ class SnapshotGiven(Struct, frozen=True, array_like=True, tag="snapshot of given
     given: tuple[tuple[JobId, int, GivenAttempt], ...]
 
 
+class SnapshotSuperiors(Struct, frozen=True, array_like=True, tag="snapshot of superiors", gc=False):
+    """The controller's superiors, and the number of the next one. Only when there ever was one."""
+
+    superiors: tuple[SuperiorKnown, ...]
+    following: int
+
+
+class SnapshotVariables(Struct, frozen=True, array_like=True, tag="snapshot of variables", gc=False):
+    """Variables of scripts. There is one of these at least when scripts have data. `begun`: see `RestoredData`."""
+
+    variables: dict[str, RestoredVariable]
+    begun: bool = True
+
+
+class SnapshotQueue(Struct, frozen=True, array_like=True, tag="snapshot of queue", gc=False):
+    """A queue of scripts with some of its lines; others follow in parts of their own."""
+
+    name: str
+    queue: RestoredQueue
+
+
+class SnapshotBook(Struct, frozen=True, array_like=True, tag="snapshot of book", gc=False):
+    """A book of scripts with some of its pages; a page with many words comes in several parts."""
+
+    name: str
+    book: RestoredBook
+
+
 class SnapshotEnded(Struct, frozen=True, array_like=True, tag="snapshot ended", gc=False):
     """The snapshot is complete when so many parts came since its begin."""
 
@@ -194,11 +315,20 @@ Record = (
     | TaskChanged
     | WindowCounted
     | HostChanged
+    | SuperiorKnown
+    | SuperiorForgotten
     | IntakeChanged
+    | ScriptsChanged
+    | ScriptsBegun
+    | ScriptsForgotten
     | SnapshotBegun
     | SnapshotTasks
     | SnapshotItems
     | SnapshotJobs
     | SnapshotGiven
+    | SnapshotSuperiors
+    | SnapshotVariables
+    | SnapshotQueue
+    | SnapshotBook
     | SnapshotEnded
 )

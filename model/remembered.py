@@ -1,4 +1,5 @@
-"""What is remembered of a job, a task and a given attempt: parts of recovery's state, and of the snapshots of it.
+"""What is remembered of a job, a task, a given attempt and the data of scripts: parts of recovery's state, and of the
+snapshots of it.
 
 Plain data. `model/restored.py` fills them in from records, `model/snapshot.py` says them as records again. They are
 arrays on the disk, so a new field goes last and has a default.
@@ -9,6 +10,10 @@ from __future__ import annotations
 from msgspec import Struct
 
 from model.job import JobId, JobSpec
+
+Stored = str | int | tuple[tuple[str, bool], ...] | None
+"""A value of a variable: a text, a whole number, a text in parts of which some (True) were written by a job; None:
+there is no such variable."""
 
 
 class GivenAttempt(Struct, array_like=True):
@@ -55,3 +60,57 @@ class RestoredTask(Struct, array_like=True):
     held: str = ""
     faulted: str = ""
     deleted: bool = False
+
+
+class RestoredVariable(Struct, array_like=True):
+    """A variable of the task language that was changed after the script files had been read."""
+
+    value: Stored = None
+    """None: it was taken away"""
+    initial: Stored = None
+    """what the files had made of it; None: nothing"""
+
+
+class RestoredQueue(Struct, array_like=True):
+    """A queue of the task language. An entry is known by its serial, and their order is that of the serials."""
+
+    number: int = 0
+    """orders queues by their making"""
+    floor: int = 0
+    """entries with a smaller serial were thrown away"""
+    filled: str = ""
+    """the digest of what the script files had filled in; empty: nothing"""
+    changed: bool = False
+    """it is not just what the files filled in"""
+    gone: bool = False
+    """it was deleted, though the files fill it in"""
+    lines: dict[int, str] = {}
+
+
+class RestoredPage(Struct, array_like=True):
+    """A page of a book. `key` tells it from earlier pages of its name. `order`: its place among the others."""
+
+    key: int
+    order: int
+    words: dict[str, str] = {}
+
+
+class RestoredBook(Struct, array_like=True):
+    """A book of the task language; fields as of a queue, with keys of pages in the place of serials."""
+
+    number: int = 0
+    floor: int = 0
+    filled: str = ""
+    changed: bool = False
+    gone: bool = False
+    pages: dict[str, RestoredPage] = {}
+
+
+class RestoredData(Struct, array_like=True):
+    """What the scripts of a server had: their data, not their macros and tasks. `begun`: there was a life in which
+    their files were read to the end, or until they said `run`."""
+
+    begun: bool = False
+    variables: dict[str, RestoredVariable] = {}
+    queues: dict[str, RestoredQueue] = {}
+    books: dict[str, RestoredBook] = {}

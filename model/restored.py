@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from model import script_data
 from model.events import HostVerb
 from model.job import Outcome, Report
 from model.records import (
+    SET_ASIDE,
+    WELL,
     AttemptAssigned,
     AttemptEnded,
     AttemptGiven,
@@ -24,12 +27,21 @@ from model.records import (
     JobAccepted,
     JobHeld,
     Record,
+    ScriptsBegun,
+    ScriptsChanged,
+    ScriptsForgotten,
     SnapshotBegun,
+    SnapshotBook,
     SnapshotEnded,
     SnapshotGiven,
     SnapshotItems,
     SnapshotJobs,
+    SnapshotQueue,
+    SnapshotSuperiors,
     SnapshotTasks,
+    SnapshotVariables,
+    SuperiorForgotten,
+    SuperiorKnown,
     TaskChanged,
     WindowCounted,
 )
@@ -156,32 +168,56 @@ class Fold:
             task.held, task.faulted, task.deleted = record.held, record.faulted, record.deleted
         elif isinstance(record, WindowCounted):
             self.task(record.task).openings[record.window] = (record.day, record.jobs)
+        elif isinstance(record, ScriptsChanged | ScriptsBegun | ScriptsForgotten):
+            script_data.add(self.scheduler.scripts, record)
         elif isinstance(record, HostChanged):
             self._host(record)
+        elif isinstance(record, SuperiorKnown):
+            self.controller.superiors[record.number] = record
+            self.controller.following = max(self.controller.following, record.number + 1)
+        elif isinstance(record, SuperiorForgotten):
+            self.controller.superiors.pop(record.number, None)
         elif isinstance(record, IntakeChanged):
             self.scheduler.intake, self.scheduler.intake_reason = record.state, record.reason
             self.scheduler.keep_ns = record.keep_ns
 
     def _host(self, record: HostChanged) -> None:
         """Keep the orders that still mean something, so that they do not grow with the journal: of a host the last
-        deletion, the last addition after it, the last state after that. To try again means nothing in another life."""
+        deletion, the last addition after it, the last state after that, and that it is set aside. To try again means
+        nothing in another life."""
         outdone = _OUTDONE.get(record.verb)
         if outdone is None:
             return
         hosts = self.controller.hosts
         hosts[:] = [old for old in hosts if old.host != record.host or old.verb not in outdone]
-        hosts.append(record)
+        if record.verb != WELL:
+            hosts.append(record)
 
 
 _ATTEMPT_RECORDS = frozenset({AttemptAssigned, AttemptGiven, AttemptReturned, AttemptStarted})
-_SNAPSHOT_RECORDS = frozenset({SnapshotBegun, SnapshotTasks, SnapshotItems, SnapshotJobs, SnapshotGiven, SnapshotEnded})
+_SNAPSHOT_RECORDS = frozenset(
+    {
+        SnapshotBegun,
+        SnapshotTasks,
+        SnapshotItems,
+        SnapshotJobs,
+        SnapshotGiven,
+        SnapshotSuperiors,
+        SnapshotVariables,
+        SnapshotQueue,
+        SnapshotBook,
+        SnapshotEnded,
+    }
+)
 
 _STATES = frozenset({HostVerb.ON.value, HostVerb.OFF.value, HostVerb.DRAIN.value})
 _OUTDONE: dict[str, frozenset[str]] = {
     **dict.fromkeys(_STATES, _STATES),
     HostVerb.SLOTS.value: frozenset({HostVerb.SLOTS.value}),
-    HostVerb.ADD.value: _STATES | {HostVerb.ADD.value, HostVerb.SLOTS.value},
-    HostVerb.DELETE.value: _STATES | {HostVerb.ADD.value, HostVerb.SLOTS.value, HostVerb.DELETE.value},
+    HostVerb.ADD.value: _STATES | {HostVerb.ADD.value, HostVerb.SLOTS.value, SET_ASIDE},
+    HostVerb.DELETE.value: _STATES | {HostVerb.ADD.value, HostVerb.SLOTS.value, HostVerb.DELETE.value, SET_ASIDE},
+    SET_ASIDE: frozenset({SET_ASIDE}),
+    WELL: frozenset({SET_ASIDE}),
 }
 """Which earlier orders about the same host mean nothing any more after one of this verb."""
 

@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from model.behaviour import Behaviour
 from model.configuration import LanguageSettings
+from model.remembered import RestoredData
 from model.task import TaskDefinition
 from model.view_rows import Machines
 
@@ -205,8 +206,9 @@ class SessionRan(Struct, frozen=True):
 
 
 class Give(Struct, frozen=True):
-    """Hand an event to the machine `to` ("scheduler", "controller"). Orders have negative request numbers; their
-    `Answer` effects are delivered back to this machine as events."""
+    """Hand an event to the machine `to` ("scheduler", "controller"), in the order of effects. Orders have negative
+    request numbers; their `Answer` effects are delivered back to this machine as events. What scripts changed in their
+    data goes to the scheduler this way, which records it: with the end or the job that the same event brings."""
 
     to: str
     event: Any
@@ -233,7 +235,8 @@ class ScriptMachine(Protocol):
 class ScriptFactory(Protocol):
     """Makes the script machine of one life. `behaviours` is the dictionary that the scheduler was given; `machines`
     gives them to look at; `environment`: what the start variables of the language are made from;
-    `configuration`: the name of the file in which the tasks stand, for positions."""
+    `configuration`: the name of the file in which the tasks stand, for positions; `restored`: the data of the life
+    before, None: there is none, or it does not count. `settings.scripts` are the files that the driver will run."""
 
     def __call__(
         self,
@@ -247,4 +250,5 @@ class ScriptFactory(Protocol):
         tasks: Sequence[TaskDefinition],
         environment: Mapping[str, str],
         configuration: str,
+        restored: RestoredData | None,
     ) -> ScriptMachine: ...

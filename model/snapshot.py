@@ -5,8 +5,9 @@ them: they come after the snapshot. One that is not complete means nothing. It i
 small (`PART_ENTRIES`): whoever writes them may do something else after each one.
 
 A snapshot grows with what is unfinished, and with the items that tasks know: one entry for each unfinished job, each
-attempt at a host, and each item that a source still shows or whose job is not final (`ItemsGone` takes the others).
-Finished jobs are not in it. Of a task or window that is in no configuration any more its counts stay: about 100 bytes.
+attempt at a host, each item that a source still shows or whose job is not final (`ItemsGone` takes the others), and
+each variable, line of a queue and page of a book that scripts have. Finished jobs are not in it. Of a task or window
+that is in no configuration any more its counts stay: about 100 bytes.
 
 Called by `model/restored.py` (taking up) and by drivers that compact their journal (saying).
 """
@@ -17,25 +18,31 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TypeVar
 
-from msgspec import Struct, structs
+from msgspec import Struct, field, structs
 
+from model import script_data
 from model.job import AttemptKey, JobId
 from model.records import (
     HostChanged,
     Record,
     SnapshotBegun,
+    SnapshotBook,
     SnapshotEnded,
     SnapshotGiven,
     SnapshotItems,
     SnapshotJobs,
+    SnapshotQueue,
+    SnapshotSuperiors,
     SnapshotTasks,
+    SnapshotVariables,
+    SuperiorKnown,
 )
-from model.remembered import GivenAttempt, RestoredJob, RestoredTask
+from model.remembered import GivenAttempt, RestoredData, RestoredJob, RestoredTask
 
 Entry = TypeVar("Entry")
 
 PART_ENTRIES = 250
-"""Jobs, attempts or items of one part at most."""
+"""Jobs, attempts, items, variables, lines or words of one part at most."""
 
 KNOWN, GIVEN_OUT, FINISHED = 1, 2, 4
 """What a snapshot says of an item: it is known, it was given out, its job is final."""
@@ -46,7 +53,11 @@ class RestoredController(Struct):
 
     given: dict[AttemptKey, GivenAttempt]
     hosts: list[HostChanged]
-    """people's orders that still mean something, oldest first: at most three for each host"""
+    """people's orders that still mean something, and what is set aside, oldest first: at most four for each host"""
+    superiors: dict[int, SuperiorKnown] = field(default_factory=dict)
+    """by number"""
+    following: int = 1
+    """the number of the next superior"""
 
 
 class RestoredScheduler(Struct):
@@ -59,12 +70,15 @@ class RestoredScheduler(Struct):
     intake_reason: str = ""
     keep_ns: int = 0
     """the parting lease of the last clean stop; 0 after a crash"""
+    scripts: RestoredData = field(default_factory=RestoredData)
+    """the data of scripts: for their machine, not for the scheduler, which only records what changes in it"""
 
 
 def entries(scheduler: RestoredScheduler, controller: RestoredController) -> int:
     """How many entries a snapshot of this state has; its bytes grow with them."""
     items = sum(len(task.items) for task in scheduler.tasks.values())
-    return len(scheduler.jobs) + len(controller.given) + len(scheduler.tasks) + items
+    unfinished = len(scheduler.jobs) + len(controller.given)
+    return unfinished + len(scheduler.tasks) + items + script_data.entries(scheduler.scripts)
 
 
 def say(scheduler: RestoredScheduler, controller: RestoredController) -> Iterator[Record]:
@@ -93,6 +107,9 @@ def _parts(scheduler: RestoredScheduler, controller: RestoredController) -> Iter
         yield SnapshotJobs({number: structs.replace(job) for number, job in jobs})
     for given in _batches(controller.given.items()):
         yield SnapshotGiven(tuple((job, attempt, structs.replace(one)) for (job, attempt), one in given))
+    if controller.following > 1:
+        yield SnapshotSuperiors(tuple(controller.superiors.values()), controller.following)
+    yield from script_data.parts(scheduler.scripts, PART_ENTRIES)
 
 
 def _without_items(task: RestoredTask) -> RestoredTask:
@@ -132,10 +149,15 @@ class Taking:
         elif isinstance(part, SnapshotGiven):
             for job, attempt, given in part.given:
                 self.controller.given[job, attempt] = structs.replace(given)
+        elif isinstance(part, SnapshotSuperiors):
+            self.controller.superiors.update((one.number, one) for one in part.superiors)
+            self.controller.following = part.following
         elif isinstance(part, SnapshotTasks):
             self.scheduler.tasks.update((name, _without_items(task)) for name, task in part.tasks.items())
         elif isinstance(part, SnapshotItems):
             self._take_items(self.scheduler.tasks.setdefault(part.task, RestoredTask()), part.items)
+        elif isinstance(part, SnapshotVariables | SnapshotQueue | SnapshotBook):
+            script_data.take(self.scheduler.scripts, part)
 
     def _take_items(self, task: RestoredTask, items: dict[str, int]) -> None:
         for item, what in items.items():

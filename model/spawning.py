@@ -390,6 +390,7 @@ class Spawning:
 
     def prepared(self, event: Prepared, now: int) -> None:
         """A slow behaviour has answered."""
+        self._effects.extend([Commit(change) for change in event.changes])
         task = self.tasks.get(event.task)
         if task is None or task.asked != event.number or task.preparing is None:
             return

@@ -108,7 +108,7 @@ class Assign:
             value = self._value(run)  # type: ignore[assignment]
         name = self._name
         if name is not None and not run.locals:
-            run.variables[name] = value  # type: ignore[assignment]
+            run.variables[name] = run.changed[name] = value  # type: ignore[assignment]
         else:
             run.set(self._target.name(run), value)  # type: ignore[arg-type]
         run.variables["STATUS"] = 1

@@ -8,13 +8,14 @@ A word that a page does not have counts as `NULL`. All changes are recorded in `
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from random import Random
 
 from shell.language.calls import Failure
-from shell.language.changes import Changes
+from shell.language.changes import Changes, Kind
 from shell.language.named import Named
 from shell.language.ranked import Ranked
+from shell.language.touched import Touched, TouchedBook
 from shell.wording import nearest
 
 NULL = "NULL"
@@ -27,10 +28,12 @@ NO_PAGES = Ranked()
 class Page:
     """One page. Change `words` through its book only."""
 
-    __slots__ = ("name", "serial", "words")
+    __slots__ = ("key", "name", "serial", "words")
 
     def __init__(self, name: str, serial: int) -> None:
         self.name = name
+        self.key = serial
+        """its first serial: what tells it from any other page of the book, of the same name, too"""
         self.serial = serial
         self.words: dict[str, str] = {}
 
@@ -40,25 +43,26 @@ class Book:
 
     __slots__ = (
         "_changes",
-        "_floor",
         "_indexes",
-        "_next",
         "_order",
         "_pages",
         "_serials",
+        "floor",
         "get",
         "maker",
         "name",
+        "next_serial",
         "number",
     )
 
-    def __init__(self, name: str, changes: Changes) -> None:
+    def __init__(self, name: str, changes: Changes, first: int = 0) -> None:
+        """`first`: the serial of its first page."""
         self.name = name
         self.number = 0
         self.maker = 0
         self._changes = changes
-        self._next = 0
-        self._floor = 0
+        self.next_serial = first
+        self.floor = first
         """pages before this serial were thrown away by `clear`: their inverses do nothing"""
         self._fill({})
 
@@ -78,6 +82,19 @@ class Book:
 
     def __iter__(self) -> Iterator[Page]:
         return (self._serials[serial] for serial in self._order)
+
+    def restore(self, pages: Iterable[Page], floor: int) -> None:
+        """Have just these pages. Not recorded: it is what was recorded."""
+        self.floor = self.next_serial = floor
+        kept: dict[str, Page] = {}
+        for page in pages:
+            kept[page.name] = page
+            self.next_serial = max(self.next_serial, page.serial + 1, page.key + 1)
+        self._fill(kept)
+
+    def touched_in(self, touched: Touched) -> TouchedBook:
+        """What a run has touched of it."""
+        return touched.book(self.name, self.number)
 
     # looking
 
@@ -116,11 +133,11 @@ class Book:
         """The page of that name; a new empty one at the end when there is none."""
         page = self.get(name)
         if page is None:
-            page = Page(str(name), self._next)
-            self._next += 1
+            page = Page(str(name), self.next_serial)
+            self.next_serial += 1
             self._enter(page)
             if self._changes.log is not None:
-                self._changes.log.append((self._unmake, page))
+                self._changes.log.append((PAGE_MADE, self, page))
         return page
 
     def set_word(self, page: Page, word: str, value: str) -> None:
@@ -128,13 +145,13 @@ class Book:
         old = page.words.get(word)
         self._write(page, word, value)
         if self._changes.log is not None:
-            self._changes.log.append((self._unwrite, page, word, old, value))
+            self._changes.log.append((WORD_SET, self, page, word, old, value))
 
     def delete_page(self, page: Page) -> None:
         """Remove a page of this book."""
         self._leave(page)
         if self._changes.log is not None:
-            self._changes.log.append((self._undelete, page))
+            self._changes.log.append((PAGE_REMOVED, self, page))
 
     def delete_matching(self, word: str, value: str) -> int:
         """Remove all pages whose `word` is `value`; how many there were."""
@@ -145,10 +162,10 @@ class Book:
 
     def clear(self) -> None:
         """Remove all pages."""
-        self._next += 1  # so that no other clearing has the same floor
+        self.next_serial += 1  # so that no other clearing has the same floor
         if self._changes.log is not None:
-            self._changes.log.append((self._unclear, self._pages, self._next, self._floor))
-        self._floor = self._next
+            self._changes.log.append((EMPTIED, self, self._pages, self.next_serial, self.floor))
+        self.floor = self.next_serial
         self._fill({})
 
     def shuffle(self, random: Random) -> None:
@@ -157,12 +174,12 @@ class Book:
         random.shuffle(pages)
         moves = []
         for page in pages:
-            moves.append((page, page.serial, self._next))
-            page.serial = self._next
-            self._next += 1
+            moves.append((page, page.serial, self.next_serial))
+            page.serial = self.next_serial
+            self.next_serial += 1
         self._fill(self._pages)
         if self._changes.log is not None:
-            self._changes.log.append((self._unshuffle, moves))
+            self._changes.log.append((SHUFFLED, self, moves))
 
     # single changes without record
 
@@ -194,44 +211,76 @@ class Book:
         else:
             words[word] = value
 
-    # inverses
+    # inverses (called by `changes.py`, through the kinds below)
 
-    def _unmake(self, page: Page) -> None:
+    def unmake(self, page: Page) -> None:
         if self.get(page.name) is page:
             self._leave(page)
 
-    def _unwrite(self, page: Page, word: str, old: str | None, value: str) -> None:
+    def unwrite(self, page: Page, word: str, old: str | None, value: str) -> None:
         """What another run has written there since stays (unless it is the very same object, as from the same line)."""
         if page.words.get(word) is value:
             self._write(page, word, old)
 
-    def _undelete(self, page: Page) -> None:
+    def undelete(self, page: Page) -> None:
         """Where another run has made a page of the name since, that one stays."""
-        if page.serial >= self._floor and self.get(page.name) is None:
+        if page.serial >= self.floor and self.get(page.name) is None:
             self._enter(page)
 
-    def _unclear(self, pages: dict[str, Page], floor: int, floor_before: int) -> None:
+    def unclear(self, pages: dict[str, Page], floor: int, floor_before: int) -> None:
         """Pages that another run has made since stay, behind the old ones; when it has cleared the book, that stays."""
-        if self._floor == floor:
-            self._floor = floor_before
+        if self.floor == floor:
+            self.floor = floor_before
             self._fill(pages | self._pages)
 
-    def _unshuffle(self, moves: list[tuple[Page, int, int]]) -> None:
+    def unshuffle(self, moves: list[tuple[Page, int, int]]) -> None:
         for page, before, after in moves:
             if page.serial == after:
                 page.serial = before
         self._fill(self._pages)
 
 
+def _note_made(touched: Touched, book: Book, page: Page) -> None:
+    noted = book.touched_in(touched).page(page)
+    noted.whole = noted.exists = True
+
+
+def _note_removed(touched: Touched, book: Book, page: Page) -> None:
+    noted = book.touched_in(touched).page(page)
+    noted.whole, noted.exists = True, False
+
+
+def _note_word(touched: Touched, book: Book, page: Page, word: str, _old: str | None, value: str) -> None:
+    book.touched_in(touched).page(page).words[word] = value
+
+
+def _note_emptied(touched: Touched, book: Book, _pages: object, floor: int, _before: int) -> None:
+    book.touched_in(touched).emptied(floor)
+
+
+def _note_shuffled(touched: Touched, book: Book, moves: list[tuple[Page, int, int]]) -> None:
+    noted = book.touched_in(touched)
+    for page, _, after in moves:
+        noted.page(page).order = after
+
+
+PAGE_MADE = Kind(Book.unmake, _note_made)
+PAGE_REMOVED = Kind(Book.undelete, _note_removed)
+WORD_SET = Kind(Book.unwrite, _note_word)
+EMPTIED = Kind(Book.unclear, _note_emptied)
+SHUFFLED = Kind(Book.unshuffle, _note_shuffled)
+
+
 class Books:
     """All books by name."""
 
-    __slots__ = ("_named", "get")
+    __slots__ = ("_named", "get", "restore_names")
 
     def __init__(self, changes: Changes) -> None:
-        self._named: Named[Book] = Named(changes, lambda name: Book(name, changes))
+        self._named: Named[Book] = Named(changes, lambda name, first: Book(name, changes, first))
         self.get = self._named.get
         """the book of that name, or None"""
+        self.restore_names = self._named.restore_names
 
     def __iter__(self) -> Iterator[Book]:
         return iter(self._named)

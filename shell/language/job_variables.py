@@ -9,12 +9,15 @@ queues are emptied behind the macro. Made by `work.py`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from model.effects import React
 from model.job import LOCAL, Outcome, Report
 from model.scripting import OutputFetched
 from shell.language.calls import Data
-from shell.language.language import Language
+
+if TYPE_CHECKING:
+    from shell.language.language import Language
 
 STREAMS = ("stdout", "stderr")
 _STATUS = {Outcome.CRASHED: "CRASH", Outcome.TIMED_OUT: "TIMEOUT"}

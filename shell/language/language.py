@@ -20,6 +20,7 @@ from shell.language.buffers import Buffer
 from shell.language.calls import Command
 from shell.language.changes import Changes
 from shell.language.queues import Queues
+from shell.language.recording import Recorder
 from shell.language.tree import MacroBlock, Position
 
 if TYPE_CHECKING:
@@ -63,6 +64,9 @@ class Language:
         self.changes = Changes()
         self.queues = Queues(self.changes)
         self.books = Books(self.changes)
+        self.recorder = Recorder(self)
+        self.begin_data: Callable[[], None] = lambda: None
+        """called before tasks are let go; set by the machine"""
         self.tasks: ScriptTasks
         """set by the machine"""
         self.going_on: set[int] = set()

@@ -2,9 +2,12 @@
 
 The rule: a run goes on until it ends, waits for an answer, or has used up its statements; only then may another one go
 on. So macros that share variables meet no surprise between two statements, and a macro without an end costs its own
-task only: a task's run ends `faulted` after `RUN_STATEMENTS` statements or when its time is over, its changes of
+task only: a task's run ends `faulted` after `runs.TASK_STATEMENTS` statements or when its time is over, its changes of
 queues and books undone; a session's run lets others go on after as many. `advance` runs one slice and returns, so that
 what the driver does besides goes on between slices.
+
+Data of an earlier life is laid over what the script files make when one of them first says `run`, or all have ended
+(`laying_over.py`); until then tasks' runs are held. What runs change from then on is recorded (`recording.py`).
 
 Called by drivers (`live`, `sim`), as any machine (docs/architecture.md). What a run is for is in `work.py`; what
 statements mean is the interpreter's.
@@ -21,7 +24,8 @@ from typing import Any
 from model.behaviour import Behaviour
 from model.configuration import LanguageSettings
 from model.effects import Answer, Prepare, React
-from model.events import WallClock
+from model.events import ScriptsRan, WallClock
+from model.remembered import RestoredData
 from model.scripting import (
     MAIN_SESSION,
     Abandon,
@@ -46,6 +50,7 @@ from model.view_rows import Machines
 from shell.language.calls import Pause, SessionEnds
 from shell.language.commands.table import COMMANDS
 from shell.language.language import Language
+from shell.language.laying_over import lay_over
 from shell.language.runs import SLICE, SLICE_STATEMENTS, BudgetSpent
 from shell.language.script_tasks import ScriptTasks
 from shell.language.work import Preparation, ReactionRun, SessionRun, Work
@@ -83,6 +88,7 @@ class Scripts:
         tasks: Sequence[TaskDefinition],
         environment: Mapping[str, str],
         configuration: str = "configuration",
+        restored: RestoredData | None = None,
     ) -> None:
         """See `model.scripting.ScriptFactory`. `configuration`: the name of its file, for positions in it."""
         self.language = Language({command.name: command for command in COMMANDS}, directory, seed, machines)
@@ -108,6 +114,12 @@ class Scripts:
         self._works: dict[int, Work] = {}
         self._installed: Work | None = None
         """whose job variables are set now"""
+        self._restored = restored
+        self._files_left = len(settings.scripts)
+        """script files of the beginning that have not ended"""
+        self._held: list[Prepare | React] = []
+        """what came before the data of the life before was there"""
+        self.language.begin_data = self._begin_data
         self._events: dict[type, Callable[[Any], None]] = {
             OpenSession: self._open,
             SessionText: self._text,
@@ -123,6 +135,8 @@ class Scripts:
             WallClock: self._wall_clock,
             DeclareTasks: self._declare,
         }
+        if not self._files_left:
+            self._begin_data()
 
     # the machine
 
@@ -176,6 +190,37 @@ class Scripts:
             "books": sorted(language.books.names()),
         }
 
+    # data
+
+    def _begin_data(self) -> None:
+        """The files have made what they make: lay over it what is known of earlier lives, and let tasks go on."""
+        if self.language.recorder.begun:
+            return
+        changes = lay_over(self.language, self._restored)
+        self.language.effects.append(Give("scheduler", ScriptsRan(changes)))
+        self._restored = None
+        held, self._held = self._held, []
+        for event in held:
+            self._events[type(event)](event)
+
+    def _holds(self, event: Prepare | React) -> bool:
+        """Whether a task's run must wait, because the data of the life before is not there yet."""
+        if self._restored is None:
+            return False
+        if not self._files_left:  # one of them has failed: nothing more is to be awaited
+            self._begin_data()
+            return False
+        self._held.append(event)
+        return True
+
+    def _file_ended(self, text: SessionText | RunFile | None, *, ok: bool) -> None:
+        """Where a script file of the beginning fails, the server mostly ends, and what it made means nothing."""
+        if not self._files_left or not isinstance(text, RunFile) or text.session != MAIN_SESSION:
+            return
+        self._files_left = self._files_left - 1 if ok else 0
+        if not self._files_left and (ok or self._held):
+            self._begin_data()
+
     # events
 
     def _declare(self, event: DeclareTasks) -> None:
@@ -222,8 +267,11 @@ class Scripts:
         self.language.outputs.pop(event.session, None)
         if session is not None and session.work is not None:
             self._forget(session.work)
+            session.work.forgotten()
 
     def _prepare(self, event: Prepare) -> None:
+        if self._holds(event):
+            return
         work = Preparation(self.language, self._number(), event, self._configuration)
         self._limit(work, event.limit_ns)
         late_ns = work.late_ns(self.language.jitter_random.random() * self._jitter) if self._jitter else 0
@@ -234,6 +282,8 @@ class Scripts:
             self._begin(work)
 
     def _react(self, event: React) -> None:
+        if self._holds(event):
+            return
         work = ReactionRun(self.language, self._number(), event, self._configuration, self._install)
         self._limit(work, event.limit_ns)
         self._begin(work)
@@ -276,8 +326,8 @@ class Scripts:
     def _take_up(self, work: Work) -> None:
         """Make a run the current one; the job variables of a reaction are its own wherever it goes on."""
         self._current = work
-        work.turn = 0
-        self.language.changes.current = work.number if work.undone_when_stopped else 0
+        work.turn = work.recorded_at = 0
+        self.language.changes.current = work.number
         if work.has_job_variables:
             self._install(work)
 
@@ -304,12 +354,21 @@ class Scripts:
                 self._wait(work, asked)
         used = work.run.statements - before
         work.turn += used
-        if self._current is work and work.turn >= TURN_STATEMENTS and self._ready:
-            self._current = None
-            self._ready.append(work)
+        if self._current is work and work.turn >= TURN_STATEMENTS:
+            self._turn_is_over(work)
         return max(1, used)
 
+    def _turn_is_over(self, work: Work) -> None:
+        """Others may go on, if there are any; what counts already is recorded as often as that."""
+        if self._ready or work.turn - work.recorded_at >= TURN_STATEMENTS:
+            work.flush()
+            work.recorded_at = work.turn
+        if self._ready:
+            self._current = None
+            self._ready.append(work)
+
     def _wait(self, work: Work, asked: Any) -> None:
+        work.flush()
         self._current = None
         self._waiting[work.number] = work
         self.language.changes.current = 0
@@ -325,12 +384,14 @@ class Scripts:
     def _ended(self, work: Work, value: Any) -> None:
         self._forget(work)
         work.ended(value)
+        self._file_ended(work.text, ok=value is True)
         self._after(work)
 
     def _stop(self, work: Work, reason: str) -> None:
         """End a run that did not end by itself; its task is faulted, its session is told."""
         self._forget(work)
         work.stopped(reason)
+        self._file_ended(work.text, ok=False)
         self._after(work)
 
     def _forget(self, work: Work) -> None:

@@ -14,8 +14,9 @@ from functools import lru_cache
 from heapq import heappop, heappush
 
 from shell.language.calls import Failure
-from shell.language.changes import Changes
+from shell.language.changes import Changes, Kind
 from shell.language.named import Named
+from shell.language.touched import Touched, TouchedQueue
 from shell.wording import nearest
 
 Columns = tuple[int, ...]
@@ -81,16 +82,17 @@ class KeyIndex:
 class Queue:
     """One queue. Every change is recorded in `changes.log`."""
 
-    __slots__ = ("_changes", "_floor", "_indexes", "_lines", "_next", "maker", "name", "number")
+    __slots__ = ("_changes", "_indexes", "_lines", "floor", "maker", "name", "next_serial", "number")
 
-    def __init__(self, name: str, changes: Changes) -> None:
+    def __init__(self, name: str, changes: Changes, first: int = 0) -> None:
+        """`first`: the serial of its first entry."""
         self.name = name
         self.number = 0
         self.maker = 0
         self._changes = changes
         self._lines: OrderedDict[int, str] = OrderedDict()
-        self._next = 0
-        self._floor = 0
+        self.next_serial = first
+        self.floor = first
         """entries before this serial were thrown away by `clear`: their inverses do nothing"""
         self._indexes: dict[Columns, KeyIndex] = {}
 
@@ -100,16 +102,31 @@ class Queue:
     def __iter__(self) -> Iterator[str]:
         return iter(self._lines.values())
 
+    def entries(self) -> Mapping[int, str]:
+        """The lines by their serials, in order; to read."""
+        return self._lines
+
+    def restore(self, lines: Mapping[int, str], floor: int) -> None:
+        """Have just these lines with these serials. Not recorded: it is what was recorded."""
+        self._lines = OrderedDict(sorted(lines.items()))
+        self.floor = floor
+        self.next_serial = max(floor, next(reversed(self._lines), -1) + 1)
+        self._indexes = {}
+
+    def touched_in(self, touched: Touched) -> TouchedQueue:
+        """What a run has touched of it."""
+        return touched.queue(self.name, self.number)
+
     def push(self, line: str) -> None:
         """Add one line (without newline) at the end."""
-        serial = self._next
-        self._next = serial + 1
+        serial = self.next_serial
+        self.next_serial = serial + 1
         self._lines[serial] = line
         if self._indexes:
             self._note(serial, line)
         log = self._changes.log
         if log is not None:
-            log.append((self._unpush, serial, line))
+            log.append((PUSHED, self, serial, line))
 
     def pop(self) -> str | None:
         """Remove and return the first line; None: empty."""
@@ -119,7 +136,7 @@ class Queue:
         serial, line = lines.popitem(False)
         log = self._changes.log
         if log is not None:
-            log.append((self._put_back, serial, line))
+            log.append((TAKEN, self, serial, line))
         return line
 
     def pop_key(self, columns: Columns, key: str) -> str | None:
@@ -162,11 +179,11 @@ class Queue:
 
     def clear(self) -> None:
         """Empty it."""
-        self._next += 1  # so that no other clearing has the same floor
+        self.next_serial += 1  # so that no other clearing has the same floor
         if self._changes.log is not None:
-            self._changes.log.append((self._unclear, self._lines, self._next, self._floor))
+            self._changes.log.append((EMPTIED, self, self._lines, self.next_serial, self.floor))
         self._lines = OrderedDict()
-        self._floor = self._next
+        self.floor = self.next_serial
         self._indexes = {}
 
     # keys
@@ -195,12 +212,12 @@ class Queue:
             if index.size > 2 * len(self._lines) + STALE_MOST:
                 del self._indexes[columns]
 
-    # single changes, and their inverses
+    # single changes, and their inverses (called by `changes.py`, through the kinds below)
 
     def _take(self, serial: int) -> str:
         line = self._lines.pop(serial)
         if self._changes.log is not None:
-            self._changes.log.append((self._put_back, serial, line))
+            self._changes.log.append((TAKEN, self, serial, line))
         return line
 
     def _replace(self, serial: int, line: str) -> None:
@@ -208,20 +225,20 @@ class Queue:
         self._lines[serial] = line
         self._note(serial, line)
         if self._changes.log is not None:
-            self._changes.log.append((self._unreplace, serial, old, line))
+            self._changes.log.append((REPLACED, self, serial, old, line))
 
-    def _unpush(self, serial: int, line: str) -> None:
+    def unpush(self, serial: int, line: str) -> None:
         if self._lines.get(serial) is line:
             del self._lines[serial]
 
-    def _unreplace(self, serial: int, old: str, line: str) -> None:
+    def unreplace(self, serial: int, old: str, line: str) -> None:
         if self._lines.get(serial) is line:
             self._lines[serial] = old
             self._note(serial, old)
 
-    def _put_back(self, serial: int, line: str) -> Queue | None:
+    def put_back(self, serial: int, line: str) -> Queue | None:
         lines = self._lines
-        if serial < self._floor or serial in lines:
+        if serial < self.floor or serial in lines:
             return None
         first = next(iter(lines), serial)
         lines[serial] = line
@@ -231,12 +248,12 @@ class Queue:
         lines.move_to_end(serial, last=False)  # mostly: it was popped from there
         return None
 
-    def _unclear(self, lines: OrderedDict[int, str], floor: int, floor_before: int) -> Queue | None:
-        if self._floor != floor:
+    def unclear(self, lines: OrderedDict[int, str], floor: int, floor_before: int) -> Queue | None:
+        if self.floor != floor:
             return None
         lines.update(self._lines)
         self._lines = lines
-        self._floor = floor_before
+        self.floor = floor_before
         self._indexes = {}
         return None
 
@@ -245,15 +262,38 @@ class Queue:
         self._lines = OrderedDict(sorted(self._lines.items()))
 
 
+def _note_pushed(touched: Touched, queue: Queue, serial: int, line: str) -> None:
+    queue.touched_in(touched).pushed(serial, line)
+
+
+def _note_taken(touched: Touched, queue: Queue, serial: int, _line: str) -> None:
+    queue.touched_in(touched).taken(serial)
+
+
+def _note_replaced(touched: Touched, queue: Queue, serial: int, _old: str, line: str) -> None:
+    queue.touched_in(touched).replaced(serial, line)
+
+
+def _note_emptied(touched: Touched, queue: Queue, _lines: object, floor: int, _before: int) -> None:
+    queue.touched_in(touched).emptied(floor)
+
+
+PUSHED = Kind(Queue.unpush, _note_pushed)
+TAKEN = Kind(Queue.put_back, _note_taken)
+REPLACED = Kind(Queue.unreplace, _note_replaced)
+EMPTIED = Kind(Queue.unclear, _note_emptied)
+
+
 class Queues:
     """All queues by name."""
 
-    __slots__ = ("_named", "get")
+    __slots__ = ("_named", "get", "restore_names")
 
     def __init__(self, changes: Changes) -> None:
-        self._named: Named[Queue] = Named(changes, lambda name: Queue(name, changes))
+        self._named: Named[Queue] = Named(changes, lambda name, first: Queue(name, changes, first))
         self.get = self._named.get
         """the queue of that name, or None"""
+        self.restore_names = self._named.restore_names
 
     def __iter__(self) -> Iterator[Queue]:
         return iter(self._named)

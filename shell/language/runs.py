@@ -105,6 +105,7 @@ class Run:
     __slots__ = (
         "arguments",
         "at",
+        "changed",
         "depth",
         "failure",
         "kind",
@@ -123,6 +124,8 @@ class Run:
     def __init__(self, language: Language, number: int, session: int, kind: RunKind) -> None:
         self.language = language
         self.variables = language.variables
+        self.changed: dict[str, Value | None] = {}
+        """global variables that it has set (None: taken away), since that was recorded last; see `recording.py`"""
         self.number = number
         self.session = session
         self.kind = kind
@@ -190,19 +193,25 @@ class Run:
         elif name.isdecimal():
             self._set_argument(int(name), value)
         else:
-            self.variables[name] = value
+            self.variables[name] = self.changed[name] = value
+
+    def unset(self, name: str) -> Value | None:
+        """Take a global variable away; its value, if there was one."""
+        self.changed[name] = None
+        return self.variables.pop(name, None)
 
     def make_local(self, name: str) -> None:
         """`local name`. Outside of macros and task macros there is nobody to be local to: a global one."""
         if self.macro is None and self.kind is RunKind.SESSION:
-            self.variables[name] = "NULL"
+            self.variables[name] = self.changed[name] = "NULL"
         else:
             self.locals[name] = "NULL"
 
     def make_static(self, name: str) -> None:
         """`local -static name`: keeps its value from call to call. Outside of macros: global, made when missing."""
         if self.macro is None:
-            self.variables.setdefault(name, "NULL")
+            if name not in self.variables:
+                self.variables[name] = self.changed[name] = "NULL"
             return
         if not isinstance(self.locals, StaticLocals):
             self.locals = StaticLocals(self.locals, self.macro.statics)

@@ -14,8 +14,9 @@ from msgspec.structs import replace
 
 from model.behaviour import DECLARED, NO_REACTION, Reaction, Skip
 from model.effects import Notice, Prepare, React
-from model.events import Prepared, Reacted
+from model.events import Prepared, Reacted, ScriptsRan
 from model.job import JobSpec
+from model.records import ScriptRecord
 from model.scripting import (
     MAIN_SESSION,
     FetchOutput,
@@ -49,6 +50,8 @@ class Work:
 
     undone_when_stopped = True
     """its changes of queues and books are taken back when it does not end by itself"""
+    text: SessionText | RunFile | None = None
+    """what a session gave"""
 
     def __init__(self, language: Language, run: Run, steps: Steps) -> None:
         self.language = language
@@ -61,7 +64,10 @@ class Work:
         """of the order whose answer it waits for"""
         self.turn = 0
         """statements since it was taken up"""
+        self.recorded_at = 0
+        """the same when it was recorded last"""
         self.has_job_variables = False
+        language.recorder.open(run, undone=self.undone_when_stopped)
 
     def ended(self, value: Any) -> None:
         """The steps are over; `value` is what they returned."""
@@ -85,6 +91,17 @@ class Work:
     def clear(self) -> None:
         """The run is over: its job variables' queues are emptied."""
 
+    def flush(self) -> None:
+        """Others may go on now: have recorded what counts already."""
+
+    def forgotten(self) -> None:
+        """The run is over, and nobody wants to know of it."""
+        raise NotImplementedError
+
+    def _record(self, changes: tuple[ScriptRecord, ...]) -> None:
+        if changes:
+            self.language.effects.append(Give("scheduler", ScriptsRan(changes)))
+
 
 _WAITED = {
     "Executed": "a shell line",
@@ -100,17 +117,23 @@ class SessionRun(Work):
 
     undone_when_stopped = False
 
+    def flush(self) -> None:
+        self._record(self.language.recorder.flush(self.run))
+
+    def forgotten(self) -> None:
+        self._record(self.language.recorder.close(self.run))
+
     def __init__(self, language: Language, number: int, name: str, text: SessionText | RunFile, line: int) -> None:
         """`line`: which line of the session the text begins with."""
         self._line = line
         run = Run(language, number, text.session, RunKind.SESSION)
-        self._text = text
+        self.text: SessionText | RunFile = text
         self._name = name
         self._more = False
         super().__init__(language, run, self._steps())
 
     def _steps(self) -> Generator[Any, Any, bool]:
-        text = self._text
+        text = self.text
         if text.arguments or isinstance(text, RunFile):
             self._set_arguments()
         if isinstance(text, RunFile):
@@ -139,20 +162,22 @@ class SessionRun(Work):
 
     def _set_arguments(self) -> None:
         variables = self.language.variables
-        for place, word in enumerate(self._text.arguments):
+        for place, word in enumerate(self.text.arguments):
             variables[f"argv:{place}"] = word
-        variables["argv:n"] = len(self._text.arguments)
-        if isinstance(self._text, RunFile):
-            variables["SCRIPT_NAME"] = self._text.path
+        variables["argv:n"] = len(self.text.arguments)
+        if isinstance(self.text, RunFile):
+            variables["SCRIPT_NAME"] = self.text.path
 
     def ended(self, value: Any) -> None:
+        self.forgotten()
         status = value.status if isinstance(value, SessionEnds) else None
         ok = status is not None or bool(value)
-        text = self._text
+        text = self.text
         self.language.effects.append(SessionRan(text.session, text.number, ok, self._more, status))
 
     def stopped(self, reason: str) -> None:
-        text = self._text
+        self.forgotten()
+        text = self.text
         self.language.complain(self.run, f"{self.run.where()}: {reason}")
         self.language.effects.append(SessionRan(text.session, text.number, ok=False))
 
@@ -168,7 +193,8 @@ class TaskRun(Work):
         if may_set:
             run.task = self.task
         super().__init__(language, run, steps)
-        language.changes.begin(number)
+        self._changes: tuple[ScriptRecord, ...] = ()
+        """what it changed, to be recorded with its answer"""
 
     def _count_failure(self, what: str) -> str:
         """Note the failed line; its place, for people."""
@@ -190,7 +216,7 @@ class TaskRun(Work):
 
     def _fault(self, reason: str) -> str:
         """The run did not end by itself: take back what it did to queues and books."""
-        self.language.changes.undo(self.number)
+        self._changes = self.language.recorder.undo(self.run)
         text = f"{reason}, at {self.run.where()}"
         self.language.complain(self.run, f"task {self.name}: {text}")
         return text
@@ -227,7 +253,7 @@ class Preparation(TaskRun):
         return (yield from run_body(self.language, self.run, body))
 
     def ended(self, value: Any) -> None:
-        self.language.changes.commit(self.number)
+        self._changes = self.language.recorder.close(self.run)
         task = self.task
         if task is None or task.name not in self.language.tasks:
             answer: JobSpec | Skip = Skip("no script defines the task any more")
@@ -255,7 +281,9 @@ class Preparation(TaskRun):
 
     def _give(self, answer: JobSpec | Skip, error: str = "") -> None:
         event = self._event
-        self.language.effects.append(Give("scheduler", Prepared(event.task, event.number, answer, error)))
+        self.language.effects.append(
+            Give("scheduler", Prepared(event.task, event.number, answer, error, self._changes))
+        )
 
 
 class ReactionRun(TaskRun):
@@ -314,7 +342,7 @@ class ReactionRun(TaskRun):
         self._job.empty_queues(self.language)
 
     def ended(self, value: Any) -> None:
-        self.language.changes.commit(self.number)
+        self._changes = self.language.recorder.close(self.run)
         if value in FAILING:
             self._count_failure(f"its exit macro {self._reaction.matched}")
         self._give(self._reaction)
@@ -326,4 +354,6 @@ class ReactionRun(TaskRun):
         event = self._event
         if self.task is not None and reaction.retry is None:
             self.task.statistics.record(event.report)
-        self.language.effects.append(Give("scheduler", Reacted(event.job, event.attempt, reaction, error)))
+        self.language.effects.append(
+            Give("scheduler", Reacted(event.job, event.attempt, reaction, error, self._changes))
+        )

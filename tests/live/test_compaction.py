@@ -431,6 +431,7 @@ def test_a_journal_from_before_there_were_snapshots_is_taken_up(path: Path) -> N
     first.journal._connection.execute(f"PRAGMA user_version={journal.WITHOUT_SNAPSHOTS}")
     first.close()
     second = Kept(path)
+    second.journal.epoch()
     assert second.journal._connection.execute("PRAGMA user_version").fetchone() == (journal.SCHEMA,)
     second.compact()
     assert second.compaction.snapshots == 1

@@ -22,13 +22,19 @@ from model.records import (
     AttemptGiven,
     AttemptReturned,
     AttemptStarted,
+    BookChange,
     HostChanged,
     IntakeChanged,
     ItemsFound,
     ItemsGone,
     JobAccepted,
     JobHeld,
+    PageChange,
+    QueueChange,
     Record,
+    ScriptsBegun,
+    ScriptsChanged,
+    ScriptsForgotten,
     SnapshotEnded,
     TaskChanged,
     WindowCounted,
@@ -45,6 +51,25 @@ several_items = st.lists(items, max_size=4).map(tuple)
 words = st.sampled_from(["", "by a person"])
 hosts = st.sampled_from(["north", "south"])
 specs = st.builds(JobSpec, tasks, st.just(("true",)), item=st.none() | items, slots=st.integers(1, 2))
+names = st.sampled_from(["x", "y"])
+values = st.sampled_from([None, 1, "text", (("so: ", False), ("what a job wrote", True))])
+digests = st.dictionaries(names, st.just("a digest"), max_size=2)
+numbers = st.integers(0, 5)
+floors = st.integers(-1, 5)
+queue_changes = st.builds(
+    QueueChange,
+    names,
+    numbers,
+    floors,
+    st.booleans(),
+    st.dictionaries(numbers, st.sampled_from(["a", "b"]), max_size=5),
+    st.lists(numbers, max_size=2).map(tuple),
+)
+page_words = st.dictionaries(st.sampled_from(["state", "host", "x", "y"]), st.none() | st.just("INIT"))
+page_changes = st.builds(PageChange, numbers, st.sampled_from(["p", "q", "r"]), floors, st.booleans(), page_words)
+book_changes = st.builds(
+    BookChange, names, numbers, floors, st.booleans(), st.lists(page_changes, max_size=3).map(tuple)
+)
 whatever: st.SearchStrategy[Record] = st.one_of(
     st.builds(JobAccepted, jobs, specs, st.integers(0, 5), st.just(JobId(0)), st.booleans()),
     st.builds(AttemptAssigned, jobs, attempts, st.sampled_from(["controller", "local"])),
@@ -69,6 +94,15 @@ whatever: st.SearchStrategy[Record] = st.one_of(
     st.builds(WindowCounted, tasks, st.sampled_from(["night", "noon"]), st.integers(1, 2), st.integers(1, 9)),
     st.builds(HostChanged, hosts, st.sampled_from(["add", "on", "off", "drain", "delete", "retry"]), st.integers(1, 4)),
     st.builds(IntakeChanged, st.sampled_from(["running", "stopped"]), words, st.integers(0, 3)),
+    st.builds(
+        ScriptsChanged,
+        st.dictionaries(names, values, max_size=2),
+        st.dictionaries(names, values, max_size=2),
+        st.lists(queue_changes, max_size=2).map(tuple),
+        st.lists(book_changes, max_size=2).map(tuple),
+    ),
+    st.builds(ScriptsBegun, st.just(("x",)), digests, digests, digests, digests),
+    st.builds(ScriptsForgotten),
 )
 journals = st.lists(whatever, max_size=40)
 

@@ -39,10 +39,10 @@ def set_list(call: Call, name: str, elements: Sequence[str], *, excel: bool = Fa
     for number, element in enumerate(elements):
         call.set(f"{name}:{element_name(number, excel=excel)}", element)
     call.set(f"{name}:n", len(elements))
-    variables = call.language.variables
+    unset = call.run.unset
     for number in range(len(elements), before):
-        by_number = variables.pop(f"{name}:{number}", None)
-        by_letter = variables.pop(f"{name}:{element_name(number, excel=True)}", None)
+        by_number = unset(f"{name}:{number}")
+        by_letter = unset(f"{name}:{element_name(number, excel=True)}")
         if by_number is None and by_letter is None:
             break  # NAME:n said more than there was
 

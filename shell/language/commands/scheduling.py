@@ -93,6 +93,7 @@ def intake(call: Call, verb: IntakeVerb) -> Waiting:
 
 def run(call: Call) -> Waiting:
     """`run`: tasks make jobs, and ends are reacted to."""
+    call.language.begin_data()
     return (yield from intake(call, IntakeVerb.RESUME))
 
 
