@@ -1,7 +1,8 @@
-"""An agent's log: one line for each complaint, and no more lines than people can read.
+"""Complaints for people to read: an agent's log, and how often what strangers do is told at all.
 
-Written to the standard error of `live/agent_program.py`, which its server has turned into `agent.log`. Its last lines
-are shown when the agent does not start, so each is a sentence.
+`Complaints` is written to the standard error of `live/agent_program.py`, which its server has turned into `agent.log`.
+Its last lines are shown when the agent does not start, so each is a sentence. `Seldom` stands between a door
+(`live/listener.py`, `live/control.py`) and whoever shows its complaints, so that nobody outside fills a log.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from live.clock import boottime_ns, wall_ns
+from live.display import clean
 from model.job import SECOND
 
 LOG_MAX: Final = 1 << 20
@@ -20,6 +22,8 @@ LOG_MAX: Final = 1 << 20
 LINES_MAX: Final = 20
 """Lines in MINUTE_NS; further ones are counted only."""
 MINUTE_NS: Final = 60 * SECOND
+INTERVAL_NS: Final = 10 * SECOND
+"""At one door strangers cause one line in so long a time; what came in between is counted in the next one."""
 
 
 class Complaints:
@@ -52,10 +56,29 @@ class Complaints:
         self._file.flush()
 
 
+class Seldom:
+    """Passes one sentence of each INTERVAL_NS on to `complain`, with the number of those that were left out before."""
+
+    def __init__(self, complain: Callable[[str], None], clock: Callable[[], int] = boottime_ns) -> None:
+        self._complain = complain
+        self._clock = clock
+        self._quiet_until_ns = 0
+        self._untold = 0
+
+    def say(self, sentence: str) -> None:
+        now = self._clock()
+        if now < self._quiet_until_ns:
+            self._untold += 1
+            return
+        more = f" (after {self._untold} more like it)" if self._untold else ""
+        self._quiet_until_ns = now + INTERVAL_NS
+        self._untold = 0
+        self._complain(sentence + more)
+
+
 def _on_one_line(sentence: str) -> str:
     """What a peer said may be in it: nothing in the log moves a cursor or hides text."""
-    line = " ".join(sentence.split())
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in line)
+    return clean(" ".join(sentence.split()))
 
 
 def set_aside(log: Path) -> None:

@@ -9,6 +9,9 @@ Newline-delimited JSON, several requests for each connection, answers in the ord
 
 Only this user (and root) may speak: the socket is 0600 in a 0700 directory, and the peer's uid is checked as well.
 Started by `live/server.py`.
+
+Rule: nothing that a client sends, or does not send or read, costs more than its own connection. One that has asked
+something may be silent for ever after (a prompt at night); one that has not may not.
 """
 
 from __future__ import annotations
@@ -17,13 +20,14 @@ import asyncio
 import contextlib
 import os
 import socket
-import struct
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol, TypeVar
 
 import msgspec
 from msgspec import Struct
 
+from live.accepting import Acceptor, peer_user
+from live.complaints import Seldom
 from model.errors import LaulimaError, OperatorError
 
 REQUEST_MAX = 1 << 20
@@ -32,6 +36,14 @@ CONNECTIONS_MAX = 128
 IN_FLIGHT_MAX = 256
 """Requests of one connection that may wait for their answer."""
 
+FIRST_SECONDS = 10.0
+"""From the connection to its first request."""
+REQUEST_SECONDS = 30.0
+"""From a request's first byte to its last."""
+OUT_MAX = 64 << 20
+"""Bytes that may wait for a client that does not read; with more its connection ends instead of getting an answer."""
+CLOSE_SECONDS = 1.0
+"""How long a connection that ends may try to bring its last answer."""
 HALF_CLOSED_SECONDS = 5.0
 """How long answers are still worked on for a client that will ask nothing more (or is gone: the two look the same)."""
 ROOT = 0
@@ -88,48 +100,61 @@ class ControlServer:
         self._converse_with = converse
         self._decoder = msgspec.json.Decoder(Request)
         self._encoder = msgspec.json.Encoder(enc_hook=str)
-        self._server: asyncio.Server | None = None
-        self._connections: set[asyncio.Task[None]] = set()
+        self._acceptor: Acceptor | None = None
+        self._connections: dict[asyncio.Task[None], None] = {}
+        self._complain = Seldom(report).say
 
     async def start(self, listener: socket.socket) -> None:
-        self._server = await asyncio.start_unix_server(self._accept, sock=listener, limit=REQUEST_MAX)
+        """Own this listening socket, and serve."""
+        self._acceptor = Acceptor(asyncio.get_running_loop(), listener, self._admit, self._complain)
 
     async def close(self, grace_seconds: float = 1.0) -> None:
         """Take no more connections; answers that are ready get `grace_seconds` to leave."""
-        if self._server is not None:
-            self._server.close()
+        if self._acceptor is not None:
+            self._acceptor.close()
         if self._connections:
             await asyncio.wait(self._connections, timeout=grace_seconds)
         for connection in list(self._connections):
             connection.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        refusal = _refusal(writer.get_extra_info("socket"), len(self._connections))
-        self._connections.add(task)
+    def _admit(self, connected: socket.socket) -> None:
+        refusal = _refusal(connected, len(self._connections))
+        if refusal:
+            self._complain(f"a client was refused: {refusal}")
+            with contextlib.suppress(OSError):  # it does not even listen to why not
+                connected.setblocking(False)
+                connected.send(self._encoder.encode(Refused(0, refusal, "", 1)) + b"\n")
+            connected.close()
+            return
+        serving = asyncio.get_running_loop().create_task(self._serve(connected))
+        self._connections[serving] = None
+
+        def ended(task: asyncio.Task[None]) -> None:
+            del self._connections[task]
+            connected.close()  # it may have ended before it began
+
+        serving.add_done_callback(ended)
+
+    async def _serve(self, connected: socket.socket) -> None:
+        reader, writer = await asyncio.open_unix_connection(sock=connected, limit=REQUEST_MAX)
         try:
-            if refusal:
-                writer.write(self._encoder.encode(Refused(0, refusal, "", 1)) + b"\n")
-            else:
-                await self._converse(reader, writer)
+            await self._converse(reader, writer)
         except ConnectionError:
             pass  # the client went away; nobody is left to be told
         except asyncio.CancelledError:
-            pass  # the server closes; asyncio's stream protocol would log a cancelled handler as an error
+            writer.transport.abort()  # the server closes
         finally:
-            self._connections.discard(task)
-            writer.close()
-            with contextlib.suppress(ConnectionError):
-                await writer.wait_closed()
+            await _close(writer)
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         running: set[asyncio.Task[None]] = set()
+        limit: float | None = FIRST_SECONDS
         conversation = self._converse_with() if self._converse_with is not None else None
         verbs = self._verbs if conversation is None else {**self._verbs, **conversation.verbs()}
         try:
-            while line := await _line(reader):
+            while line := await self._line(reader, writer, limit):
+                limit = None
                 if len(running) >= IN_FLIGHT_MAX:
                     await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
                 answer = asyncio.create_task(self._answer(verbs, line, writer))
@@ -145,47 +170,76 @@ class ControlServer:
             for answer in running:
                 answer.cancel()
 
+    async def _line(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, limit: float | None) -> bytes:
+        """The next request. Empty at the end, and when the connection must end, which the client is told."""
+        reason = f"no request within {FIRST_SECONDS:g} s"
+        try:
+            async with asyncio.timeout(limit):
+                first = await reader.readexactly(1)
+            reason = f"a request was not complete within {REQUEST_SECONDS:g} s"
+            async with asyncio.timeout(REQUEST_SECONDS):
+                return first if first == b"\n" else first + await reader.readuntil(b"\n")
+        except asyncio.IncompleteReadError:
+            return b""
+        except asyncio.LimitOverrunError:
+            reason = f"a request may have {REQUEST_MAX} bytes"
+        except TimeoutError:
+            pass  # `reason` says which
+        self._complain(f"a client's connection was closed: {reason}")
+        writer.write(self._encoder.encode(Refused(0, reason, "", 1)) + b"\n")
+        return b""
+
     async def _answer(self, verbs: Mapping[str, Verb], line: bytes, writer: asyncio.StreamWriter) -> None:
         answer = await self._perform(verbs, line)
-        if not writer.is_closing():
-            writer.write(self._encoder.encode(answer) + b"\n")
-            with contextlib.suppress(ConnectionError):
-                await writer.drain()
+        if writer.is_closing():
+            return
+        if writer.transport.get_write_buffer_size() > OUT_MAX:
+            self._complain(f"a client's connection was closed: it does not read, and {OUT_MAX} bytes wait for it")
+            writer.transport.abort()
+            return
+        writer.write(answer)
+        with contextlib.suppress(ConnectionError):
+            await writer.drain()
 
-    async def _perform(self, verbs: Mapping[str, Verb], line: bytes) -> Answered | Refused:
+    async def _perform(self, verbs: Mapping[str, Verb], line: bytes) -> bytes:
+        """The answer to a request, as a line."""
         try:
             request = self._decoder.decode(line)
-        except msgspec.MsgspecError as error:
-            return Refused(0, f"this is not a request: {error}", "", 2)
+        except (msgspec.MsgspecError, RecursionError, ValueError) as error:
+            return self._encoder.encode(Refused(0, f"this is not a request: {error}", "", 2)) + b"\n"
         verb = verbs.get(request.verb)
+        answer: Answered | Refused
         try:
             if verb is None:
                 raise OperatorError(
                     f"this server has no verb {request.verb!r}",
                     "the command and the server may be of different versions",
                 )
-            return Answered(request.id, await verb(request.arguments))
+            answer = Answered(request.id, await verb(request.arguments))
+            return self._encoder.encode(answer) + b"\n"
         except LaulimaError as error:
-            return Refused(request.id, str(error), error.hint, error.exit_code)
+            answer = Refused(request.id, str(error), error.hint, error.exit_code)
         except Exception as error:  # noqa: BLE001 - a bug of ours in one verb must not end the server: told to both sides
             self._report(f"the verb {request.verb} failed: {type(error).__name__}: {error}")
-            return Refused(request.id, f"a bug: {type(error).__name__}: {error}", "the server goes on; report this", 1)
+            text = f"a bug: {type(error).__name__}: {error}"
+            answer = Refused(request.id, text, "the server goes on; report this", 1)
+        return self._encoder.encode(answer) + b"\n"
 
 
-async def _line(reader: asyncio.StreamReader) -> bytes:
-    """The next request; empty at the end, and after a request that is too long (the connection is then closed)."""
-    try:
-        return await reader.readuntil(b"\n")
-    except asyncio.IncompleteReadError as error:
-        return error.partial
-    except asyncio.LimitOverrunError:
-        return b""
+async def _close(writer: asyncio.StreamWriter) -> None:
+    """Let the last answer leave, but wait for no client that does not read."""
+    writer.close()
+    with contextlib.suppress(ConnectionError):
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await writer.wait_closed()
+        except TimeoutError:
+            writer.transport.abort()
 
 
 def _refusal(connection: socket.socket, connections: int) -> str:
     """Why this client is not served; empty: it is."""
-    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    uid = struct.unpack("3i", credentials)[1]
+    uid = peer_user(connection)
     if uid not in (ROOT, os.geteuid()):
         return f"this server belongs to user {os.geteuid()}, not to user {uid}"
     if connections >= CONNECTIONS_MAX:

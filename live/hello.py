@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from live.clock import boot_id
+from live.display import clean
 from live.wire import RPYC_VERSION
 from model.errors import LaulimaError
 from model.messages import PROTOCOL
@@ -124,4 +125,4 @@ def check(own: Hello, other: Hello) -> None:
 
 
 def _short(text: str) -> str:
-    return text[:TEXT_MAX] if text.isprintable() else repr(text[:TEXT_MAX])
+    return clean(text[:TEXT_MAX])

@@ -7,6 +7,7 @@ read-only connection of its own and closes it, so that no long reader keeps the 
 from __future__ import annotations
 
 import contextlib
+import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from live.clock import wall_ns
-from model.errors import NotReachableError
+from model.errors import LaulimaError, NotReachableError, OperatorError
 from model.job import JobSpec
 from model.records import JobAccepted, Record
 from model.views import HistoryRow
@@ -26,6 +27,7 @@ LIMIT_MAX = 100_000
 STORY_MAX = 50
 """Records of a job's story at most: the last ones."""
 
+_CODE = re.compile("[0-9]{1,9}")
 _COLUMNS = ", ".join(HistoryRow.__struct_fields__)
 
 
@@ -41,8 +43,13 @@ class HistoryQuestion(Struct, frozen=True):
     since_ns: int | None = None
 
 
+class HistoryError(LaulimaError):
+    """What is in the journal cannot be read."""
+
+
 class History:
-    """The history in the journal at `path`."""
+    """The history in the journal at `path`. Every question raises NotReachableError when there is none, HistoryError
+    when it cannot be read."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -56,6 +63,12 @@ class History:
         try:
             connection.execute("PRAGMA query_only=1")
             yield connection
+        except OverflowError as error:
+            raise OperatorError("a number of the question is larger than any that is kept") from error
+        except (sqlite3.Error, msgspec.MsgspecError, RecursionError, ValueError) as error:
+            raise HistoryError(
+                f"{self.path} cannot be read: {error}", "the file was left as it is; check the disk, or restore a copy"
+            ) from error
         finally:
             connection.close()
 
@@ -67,7 +80,7 @@ class History:
         limit = max(1, min(question.limit, LIMIT_MAX))
         with self._open() as connection:
             rows = connection.execute(query, (*values, limit)).fetchall()
-        return [_row(row) for row in reversed(rows)]
+            return [_row(row) for row in reversed(rows)]
 
     def final(self, job: int) -> HistoryRow | None:
         """How a job ended; None: it has not, or is not known (any more)."""
@@ -79,9 +92,7 @@ class History:
         query = "SELECT body FROM record WHERE job = ? AND job > 0 AND kind = 'job accepted'"
         with self._open() as connection:
             row = connection.execute(query, (job,)).fetchone()
-        if row is None:
-            return None
-        record = msgspec.msgpack.decode(row[0], type=Record)
+            record = None if row is None else msgspec.msgpack.decode(row[0], type=Record)
         return record.spec if isinstance(record, JobAccepted) else None
 
     def story(self, job: int) -> list[tuple[int, Record]]:
@@ -90,7 +101,7 @@ class History:
         query = "SELECT wall, body FROM record WHERE job = ? AND job > 0 ORDER BY sequence DESC LIMIT ?"
         with self._open() as connection:
             rows = connection.execute(query, (job, STORY_MAX)).fetchall()
-        return [(wall, decode(body)) for wall, body in reversed(rows)]
+            return [(wall, decode(body)) for wall, body in reversed(rows)]
 
 
 def _row(values: tuple[object, ...]) -> HistoryRow:
@@ -106,7 +117,7 @@ def _terms(question: HistoryQuestion) -> tuple[list[str], list[object]]:
             values.append(value)
     if question.outcome is not None:
         word, _, code = question.outcome.strip().partition(" ")
-        if word.lower() == "exit" and code.strip().isdigit():
+        if word.lower() == "exit" and _CODE.fullmatch(code.strip()):
             terms.append("outcome = 'EXITED' AND exit_code = ?")
             values.append(int(code))
         elif word.lower() == "failed":

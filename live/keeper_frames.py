@@ -19,6 +19,8 @@ from model.keeper import KeeperMessage, Order
 
 FRAME_MAX = 64 << 20
 """Bytes of one frame; everything that a keeper holds (`Holding`) is one."""
+GREETING_MAX = 1 << 20
+"""The same, before who speaks has said anything."""
 BACKLOG_MAX = 2 * FRAME_MAX
 """Bytes that may wait for a peer that does not read; then the connection is closed, and what matters is said again."""
 
@@ -56,9 +58,15 @@ def _frame(body: bytes) -> bytes:
 class Frames(Generic[T]):
     """Cuts a stream of bytes into decoded frames."""
 
-    def __init__(self, decoder: msgspec.msgpack.Decoder[T]) -> None:
+    def __init__(self, decoder: msgspec.msgpack.Decoder[T], frame_max: int = FRAME_MAX) -> None:
         self._decode = decoder.decode
         self._buffer = bytearray()
+        self.frame_max = frame_max
+
+    @property
+    def partial(self) -> bool:
+        """Whether a frame has begun and not ended."""
+        return bool(self._buffer)
 
     def feed(self, data: bytes) -> list[T]:
         """The frames that are complete now. Raises FrameError."""
@@ -68,22 +76,22 @@ class Frames(Generic[T]):
         position = 0
         while len(buffer) - position >= 4:
             length = int.from_bytes(buffer[position : position + 4], "big")
-            if length > FRAME_MAX:
-                raise FrameError(f"a frame of {length} bytes is longer than {FRAME_MAX}")
+            if length > self.frame_max:
+                raise FrameError(f"a frame of {length} bytes is longer than {self.frame_max}")
             end = position + 4 + length
             if len(buffer) < end:
                 break
             try:
                 frames.append(self._decode(buffer[position + 4 : end]))
-            except msgspec.DecodeError as error:
+            except (msgspec.MsgspecError, RecursionError, ValueError) as error:
                 raise FrameError(f"a frame cannot be read: {error}") from error
             position = end
         del buffer[:position]
         return frames
 
 
-def orders_frames() -> Frames[Orders]:
-    return Frames(msgspec.msgpack.Decoder(Orders))
+def orders_frames(frame_max: int) -> Frames[Orders]:
+    return Frames(msgspec.msgpack.Decoder(Orders), frame_max)
 
 
 def message_frames() -> Frames[list[KeeperMessage]]:

@@ -1,20 +1,32 @@
 """A keeper's end of the socket to its agent: one agent at a time, the newest. Nothing here blocks.
 
+Who connects is a stranger until its first frame is a correct one; only then does it replace the agent that was there.
+So a process that connects and says nothing, or rubbish, disturbs nobody. A process of another user is never heard.
+
 Called by `keeper_process.py`. What the orders mean is the machine's.
 """
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 from collections.abc import Callable, Sequence
 
+from live.accepting import peer_user
 from live.clock import boottime_ns
-from live.keeper_frames import BACKLOG_MAX, FrameError, frame_messages, orders_frames
+from live.keeper_frames import BACKLOG_MAX, FRAME_MAX, GREETING_MAX, FrameError, frame_messages, orders_frames
+from model.job import SECOND
 from model.keeper import KeeperMessage, Order
 
 RECEIVE_MAX = 1 << 18
 """Bytes that are read in one go."""
+STRANGERS_MAX = 8
+"""Connections that have said nothing yet; with one more the oldest is closed."""
+STRANGER_NS = 10 * SECOND
+"""How long a connection may say nothing."""
+REST_NS = SECOND
+"""Pause after a connection could not be accepted (no descriptor, no memory)."""
 
 
 class Readiness:
@@ -38,6 +50,17 @@ class Readiness:
             handler(mask)
 
 
+class _Stranger:
+    """A connection that has not said anything yet."""
+
+    __slots__ = ("connection", "frames", "until_ns")
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.connection = connection
+        self.frames = orders_frames(GREETING_MAX)
+        self.until_ns = boottime_ns() + STRANGER_NS
+
+
 class AgentLink:
     """What comes is collected in `orders`: (when it was said on CLOCK_BOOTTIME, order)."""
 
@@ -49,8 +72,11 @@ class AgentLink:
         self._listener = listener
         self._readiness = readiness
         self._agent: socket.socket | None = None
-        self._frames = orders_frames()
+        self._frames = orders_frames(FRAME_MAX)
         self._out = bytearray()
+        self._strangers: list[_Stranger] = []
+        """the oldest first"""
+        self._rest_until_ns: int | None = None
         readiness.watch(listener.fileno(), self._accept)
 
     @property
@@ -77,18 +103,80 @@ class AgentLink:
             return
         self._send()
 
+    # time
+
+    def next_due(self) -> int | None:
+        """When `advance` wants to be called (ns)."""
+        dues = [self._strangers[0].until_ns] if self._strangers else []
+        if self._rest_until_ns is not None:
+            dues.append(self._rest_until_ns)
+        return min(dues, default=None)
+
+    def advance(self, now: int) -> None:
+        """Close who has said nothing in time; accept again after a pause."""
+        while self._strangers and now >= self._strangers[0].until_ns:
+            self._drop(self._strangers[0])
+        if self._rest_until_ns is not None and now >= self._rest_until_ns:
+            self._rest_until_ns = None
+            self._readiness.watch(self._listener.fileno(), self._accept)
+
+    # strangers
+
     def _accept(self, _mask: int) -> None:
         try:
             connection, _ = self._listener.accept()
-        except (BlockingIOError, ConnectionAbortedError):
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
             return
-        self._gone()
+        except OSError:  # no room now: what runs here matters more than who calls
+            self._readiness.unwatch(self._listener.fileno())
+            self._rest_until_ns = boottime_ns() + REST_NS
+            return
+        if peer_user(connection) != os.geteuid():
+            connection.close()
+            return
         connection.setblocking(False)
-        self._agent = connection
-        self._frames = orders_frames()
-        self._readiness.watch(connection.fileno(), self._ready)
-        self._out += frame_messages([])  # a greeting: somebody lives here, and not just a socket that was left behind
-        self._send()
+        stranger = _Stranger(connection)
+        try:
+            connection.send(frame_messages([]))  # a greeting: somebody lives here, not just a socket left behind
+        except OSError:
+            connection.close()
+            return
+        if len(self._strangers) >= STRANGERS_MAX:
+            self._drop(self._strangers[0])
+        self._strangers.append(stranger)
+        self._readiness.watch(connection.fileno(), lambda _mask: self._stranger_said(stranger))
+
+    def _drop(self, stranger: _Stranger) -> None:
+        self._strangers.remove(stranger)
+        self._readiness.unwatch(stranger.connection.fileno())
+        stranger.connection.close()
+
+    def _stranger_said(self, stranger: _Stranger) -> None:
+        try:
+            data = stranger.connection.recv(RECEIVE_MAX)
+            frames = stranger.frames.feed(data)
+        except BlockingIOError:
+            return
+        except (OSError, FrameError):
+            self._drop(stranger)
+            return
+        if not data:
+            self._drop(stranger)
+        elif frames:
+            self._become_agent(stranger)
+            for frame in frames:
+                self.orders += [(frame.sent_ns, order) for order in frame.orders]
+
+    def _become_agent(self, stranger: _Stranger) -> None:
+        self._gone()
+        self._strangers.remove(stranger)
+        self._readiness.unwatch(stranger.connection.fileno())
+        self._agent = stranger.connection
+        self._frames = stranger.frames
+        self._frames.frame_max = FRAME_MAX
+        self._readiness.watch(self._agent.fileno(), self._ready)
+
+    # the agent
 
     def _gone(self) -> None:
         if self._agent is None:

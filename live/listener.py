@@ -3,32 +3,29 @@
 Used by `live/agent_program.py`. A newer superior (a higher epoch, or the same one again) replaces the older; an older
 one is refused with a sentence. Who may connect at all: processes of the agent's own user (SO_PEERCRED).
 
-Rule: nothing that a stranger does ends the listening, not even running out of file descriptors.
+Rule: what strangers do is told in one line of INTERVAL_NS (`live/complaints.py`), however many they are; that nothing
+of it ends the listening is the rule of `live/accepting.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 import socket
-import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Protocol
 
+from live.accepting import Acceptor, peer_user
+from live.complaints import Seldom
 from live.hello import Hello, HelloError
 from live.link import Link
+from live.output_pieces import Fetch, Piece
 from model.messages import Batch
 
 SOCKET_NAME: Final = "agent.sock"
 STRANGERS_MAX: Final = 32
 """Connections that have not said hello yet; one more is closed at once."""
-ACCEPTS_A_TURN: Final = 16
-REST_SECONDS: Final = 1.0
-"""Pause after accept failed for want of descriptors or memory."""
-_CREDENTIALS: Final = struct.Struct("3i")
-_ROOM_ERRORS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 class Doorkeeper(Protocol):
@@ -38,14 +35,11 @@ class Doorkeeper(Protocol):
 
     def superior_said(self, batch: Batch) -> None: ...
 
+    def superior_asks(self, wish: Fetch) -> None:
+        """It wants to see what a job wrote."""
+
     def superior_down(self, reason: str, left: bool) -> None:
         """`left`: it said goodbye, and does not expect to find this agent again."""
-
-
-def peer_user(connected: socket.socket) -> int:
-    """User id of the process at the other end of a unix socket."""
-    _, user, _ = _CREDENTIALS.unpack(connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
-    return int(user)
 
 
 def socket_address(directory_fd: int, name: str = SOCKET_NAME) -> str:
@@ -87,17 +81,14 @@ class Listener:
     ) -> None:
         """`user`: who may connect (default: this process's user). `complain(sentence)`: what went wrong."""
         self._loop = loop
-        self._listening = listening
         self._own = own
         self._keeper = keeper
         self._user = os.getuid() if user is None else user
-        self._complain = complain
-        self._strangers: set[Link] = set()
+        self._complain = Seldom(complain).say
+        self._strangers: dict[Link, None] = {}
         self._superior: Link | None = None
         self._highest_epoch = 0
-        self._rest: asyncio.TimerHandle | None = None
-        self._open = True
-        loop.add_reader(listening.fileno(), self._accept)
+        self._acceptor = Acceptor(loop, listening, self._admit, self._complain)
 
     @property
     def connected(self) -> bool:
@@ -109,6 +100,11 @@ class Listener:
         if self._superior is not None:
             self._superior.send(batch)
 
+    def answer(self, piece: Piece) -> None:
+        """Answer a wish of the superior; dropped if there is none."""
+        if self._superior is not None:
+            self._superior.send_aside(piece)
+
     def end_superior(self, reason: str) -> None:
         """Close the superior's link, because of something that it said."""
         link, self._superior = self._superior, None
@@ -118,43 +114,12 @@ class Listener:
 
     def close(self) -> None:
         """Stop listening, and let the superior go."""
-        if not self._open:
-            return
-        self._open = False
-        if self._rest is None:
-            self._loop.remove_reader(self._listening.fileno())
-        else:
-            self._rest.cancel()
-        self._listening.close()
+        self._acceptor.close()
         for link in (*self._strangers, self._superior):
             if link is not None:
                 link.close()
         self._strangers.clear()
         self._superior = None
-
-    def _accept(self) -> None:
-        for _ in range(ACCEPTS_A_TURN):
-            try:
-                connected, _address = self._listening.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
-            except OSError as error:
-                self._pause(error)
-                return
-            self._admit(connected)
-
-    def _pause(self, error: OSError) -> None:
-        """No room for a connection now: the kernel keeps them in its queue meanwhile."""
-        if error.errno not in _ROOM_ERRORS:
-            self._complain(f"a connection could not be accepted: {error.strerror}")
-        else:
-            self._complain(f"no room for a connection, trying again in {REST_SECONDS:g} s: {error.strerror}")
-        self._loop.remove_reader(self._listening.fileno())
-        self._rest = self._loop.call_later(REST_SECONDS, self._resume)
-
-    def _resume(self) -> None:
-        self._rest = None
-        self._loop.add_reader(self._listening.fileno(), self._accept)
 
     def _admit(self, connected: socket.socket) -> None:
         user = peer_user(connected)
@@ -163,7 +128,7 @@ class Listener:
             connected.close()
             return
         link = Link(self._loop, self._own, self, dials=False)
-        self._strangers.add(link)
+        self._strangers[link] = None
         link.start(connected)
 
     # what the links say (`LinkOwner`)
@@ -175,7 +140,7 @@ class Listener:
                 "an older server, or another state directory, is still running: end it",
             )
         self._highest_epoch = peer.epoch
-        self._strangers.discard(link)
+        self._strangers.pop(link, None)
         older, self._superior = self._superior, link
         if older is not None:
             older.close()
@@ -186,8 +151,12 @@ class Listener:
         if link is self._superior:
             self._keeper.superior_said(batch)
 
+    def link_aside(self, link: Link, message: Fetch | Piece) -> None:
+        if link is self._superior and isinstance(message, Fetch):
+            self._keeper.superior_asks(message)
+
     def link_down(self, link: Link, reason: str) -> None:
-        self._strangers.discard(link)
+        self._strangers.pop(link, None)
         if link is self._superior:
             self._superior = None
             self._keeper.superior_down(reason, link.left)

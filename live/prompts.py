@@ -31,6 +31,8 @@ READ_SECONDS = 20.0
 """How long a read waits; shorter than a client's patience with a read (30 s)."""
 KEPT_MAX = 8 << 20
 """Characters of shown text that wait for a read; more is left out, and that is said."""
+TEXTS_MAX = 64
+"""Texts whose end was not read yet; a client that waits for each end, as ours does, has one."""
 PROMPTS_MAX = 64
 """Prompts at one time."""
 
@@ -66,6 +68,8 @@ class Prompt:
         self.session = session
         self.name = f"prompt {session}"
         self.texts = 0
+        self.unread = 0
+        """texts whose end was not read"""
         self.closed = False
         self.changed = asyncio.Event()
         self.items: deque[Item] = deque()
@@ -92,7 +96,9 @@ class Prompt:
     def forget(self, place: int) -> None:
         """What came before is with its reader."""
         while self.items and self.items[0].place <= place:
-            self._kept -= len(self.items.popleft().text)
+            item = self.items.popleft()
+            self._kept -= len(item.text)
+            self.unread -= item.ran > 0
 
     def close(self) -> None:
         self.closed = True
@@ -195,7 +201,10 @@ class Conversation:
 
     async def _text(self, given: ByText) -> dict[str, Any]:
         prompt = self._own()
+        if prompt.unread >= TEXTS_MAX:
+            raise OperatorError(f"the ends of {TEXTS_MAX} texts were not read yet", "read first: shell_read")
         prompt.texts += 1
+        prompt.unread += 1
         self._prompts.give(SessionText(prompt.session, prompt.texts, given.text))
         return {"number": prompt.texts}
 

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from model.behaviour import DECLARED
+from model.bounds import Count
 from model.errors import OperatorError
 from model.job import LOCAL, HostWish, JobSpec
 from model.view_rows import Machines
@@ -22,9 +23,9 @@ class Submission(Struct, frozen=True):
     like: str | None = None
     host: str | None = None
     required: bool = False
-    slots: int | None = None
-    timeout_ns: int | None = None
-    pending_ns: int | None = None
+    slots: Count | None = None
+    timeout_ns: Count | None = None
+    pending_ns: Count | None = None
     environment: dict[str, str] = {}
     directory: str | None = None
     wait: bool = False
@@ -34,8 +35,9 @@ def specification(given: Submission, machines: Machines) -> JobSpec:
     """Raises OperatorError when it cannot be a job."""
     if not given.command or not given.command[0]:
         raise OperatorError("a job needs a command", "laulima submit -- COMMAND [ARGUMENT...]")
-    if any("\0" in word for word in given.command):
-        raise OperatorError("a word of a command cannot hold a NUL byte")
+    words = (*given.command, given.directory or "", *given.environment, *given.environment.values())
+    if any("\0" in word for word in words):
+        raise OperatorError("a command, its directory and its variables cannot hold a NUL byte")
     base = _like(given.like, machines) if given.like is not None else JobSpec(NO_TASK, host=_default_host(machines))
     environment = dict(base.environment) | given.environment
     changes = {

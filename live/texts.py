@@ -15,6 +15,8 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
+from live.display import clean_lines
+
 WAITING_MAX = 64 << 20
 """Bytes that may wait for one thread; further text is dropped and counted, and that is told."""
 CREATED = 0o666
@@ -39,7 +41,9 @@ class Texts:
         self._closed = False
 
     def show(self, stream: str, text: str) -> None:
-        """Write to a stream of this process (a name of STREAMS)."""
+        """Write to a stream of this process (a name of STREAMS). A terminal obeys none of it."""
+        if os.isatty(STREAMS[stream]):
+            text = clean_lines(text)
         self._streams.put(stream, text.encode(errors="replace"))
 
     def append(self, path: str, text: str) -> None:

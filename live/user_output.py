@@ -48,8 +48,9 @@ class Appending:
         except BlockingIOError:
             self.waits = True
             return False
-        except OSError as error:
-            self.note = f"its output was not appended to {self._path} from byte {self._position} on: {error.strerror}"
+        except (OSError, ValueError) as error:  # a ValueError: a NUL byte inside of the name
+            why = error.strerror if isinstance(error, OSError) else error
+            self.note = f"its output was not appended to {self._path!r} from byte {self._position} on: {why}"
         self.close()
         return True
 

@@ -20,6 +20,7 @@ from msgspec import Struct
 from model.errors import LaulimaError, NotReachableError
 from shell.client import Client, WokenError
 from shell.completing import completions
+from shell.wording import clean_lines
 
 if TYPE_CHECKING:
     from prompt_toolkit import PromptSession
@@ -71,9 +72,9 @@ class Show(Protocol):
 
 
 def show(stream: str, text: str) -> None:
-    """On this process's own streams."""
+    """On this process's own streams. A terminal obeys none of it."""
     file = sys.stderr if stream == "error" else sys.stdout
-    file.write(text)
+    file.write(clean_lines(text) if file.isatty() else text)
     file.flush()
 
 

@@ -1,4 +1,5 @@
-"""Whatever stands in a file, it is loaded or refused in one way; nothing else ever comes out of the loader.
+"""Goal: whatever stands in a configuration or a scenario, it is loaded or refused in one way; nothing else ever comes
+out of the loader.
 
 Method: Hypothesis, with random text, random bytes, YAML-like text, damaged examples, and right structure with wrong
 values. Every refusal must be sorted, located inside of the text and safe to print.
@@ -14,12 +15,16 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from model.errors import ConfigurationError
 from shell.config import InvalidConfiguration, load_text
 from shell.config.loading import LoadedConfiguration
 from shell.config.reading import parse_bytes
+from shell.config.scenario import load_scenario_text
 from shell.wording import clean
+from tests.fuzz.budget import fuzz
 
-SURVEY = (Path(__file__).parents[3] / "configs" / "survey.yaml").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+SURVEY = (ROOT / "configs" / "survey.yaml").read_text(encoding="utf-8")
 
 
 def load_or_refuse(text: str) -> LoadedConfiguration | None:
@@ -38,6 +43,7 @@ def load_or_refuse(text: str) -> LoadedConfiguration | None:
         return None
 
 
+@fuzz(100)
 @given(st.text(max_size=200))
 @example("a: \ud800")
 @example("a: 'x\x85\u2028")
@@ -54,17 +60,20 @@ def test_any_text(text: str) -> None:
     load_or_refuse(text)
 
 
+@fuzz(100)
 @given(st.text("ab:-?!&*|>%@`'\"{}[],#\n \t\\x0\r<~.", max_size=60))
 def test_text_of_yamls_own_characters(text: str) -> None:
     load_or_refuse(text)
 
 
+@fuzz(100)
 @given(st.binary(max_size=100))
 def test_any_bytes(content: bytes) -> None:
     with contextlib.suppress(InvalidConfiguration):
         assert isinstance(parse_bytes(content, "f.yaml").data, dict)
 
 
+@fuzz(100)
 @given(st.integers(0, len(SURVEY) - 1), st.integers(0, 8), st.text(":-{}[] \n\t#&*!'\"ax01.", max_size=4))
 def test_a_damaged_file(start: int, length: int, inserted: str) -> None:
     load_or_refuse(SURVEY[:start] + inserted + SURVEY[start + length :])
@@ -85,6 +94,7 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
 )
 
 
+@fuzz(100)
 @given(
     st.dictionaries(
         st.sampled_from(["tasks", "cluster", "defaults", "calendars", "notify", "zone", "shutdown"]), VALUES, max_size=5
@@ -124,6 +134,7 @@ TASK_KEYS = st.fixed_dictionaries(
 )
 
 
+@fuzz(100)
 @given(st.dictionaries(st.sampled_from(["a", "b", "c"]), TASK_KEYS, max_size=3))
 def test_nearly_right_tasks(tasks: dict[str, Any]) -> None:
     data = {
@@ -134,3 +145,54 @@ def test_nearly_right_tasks(tasks: dict[str, Any]) -> None:
     loaded = load_or_refuse(json.dumps(data))
     if loaded is not None:
         assert [task.name for task in loaded.configuration.tasks] == list(tasks)
+
+
+# scenarios
+
+SCENARIO = (ROOT / "configs" / "scenarios").glob("*.yaml")
+SCENARIOS = sorted(path.read_text(encoding="utf-8") for path in SCENARIO)
+
+
+def play_or_refuse(text: str) -> None:
+    with contextlib.suppress(ConfigurationError):
+        load_scenario_text(text, ROOT / "configs" / "scenarios" / "x.yaml")
+
+
+@fuzz(60)
+@given(st.sampled_from(SCENARIOS), st.data())
+def test_a_damaged_scenario(text: str, data: st.DataObject) -> None:
+    start = data.draw(st.integers(0, len(text) - 1))
+    length = data.draw(st.integers(0, 8))
+    inserted = data.draw(st.text(":-{}[] \n\t#&*!'\"ax01.", max_size=4))
+    play_or_refuse(text[:start] + inserted + text[start + length :])
+
+
+FAULT_WORDS = ["controller", "node3", "frozen", "down", "10m+5m", "02:00-04:00", "x", "n1", "lossy", "0.5", "5s"]
+FAULTS = st.lists(st.lists(st.sampled_from(FAULT_WORDS), max_size=4).map(" ".join), max_size=3)
+TASKS = st.dictionaries(
+    WORDS,
+    st.dictionaries(
+        st.sampled_from(["run", "exit", "crash", "never_ends", "stdout", "not_found", "items"]),
+        VALUES | st.dictionaries(st.sampled_from(["uniform", "lognormal", "every", "SEGV", "3"]), VALUES, max_size=2),
+        max_size=3,
+    ),
+    max_size=2,
+)
+
+
+@fuzz(60)
+@given(
+    st.fixed_dictionaries(
+        {"pipeline": st.just("../survey.yaml")},
+        optional={
+            "seed": VALUES,
+            "for": VALUES,
+            "faults": FAULTS | VALUES,
+            "tasks": TASKS,
+            "network": VALUES,
+            "x": VALUES,
+        },
+    )
+)
+def test_known_words_of_scenarios_in_any_order(data: dict[str, Any]) -> None:
+    play_or_refuse(json.dumps(data))

@@ -1,0 +1,83 @@
+"""Goal: a terminal obeys nothing that came from outside, wherever it is shown.
+
+Method: text with escapes, on a real pseudo-terminal and into a file; what the server, its scripts, an agent's log and a
+prompt write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import pty
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from live import server, texts
+from live.complaints import Complaints
+from live.display import clean, clean_lines
+from live.texts import Texts
+from shell import prompt, wording
+
+NASTY = "a\x1b]0;title\x07b\x1b[2Jc\u202ed\x9be\tf\ng"
+SEEN = "a\\x1b]0;title\\x07b\\x1b[2Jc\\u202ed\\x9be\tf\ng"
+
+
+@pytest.fixture
+def terminal() -> Iterator[tuple[int, int]]:
+    ours, theirs = pty.openpty()
+    yield ours, theirs
+    os.close(ours)
+    os.close(theirs)
+
+
+def test_there_is_one_function_for_all() -> None:
+    assert wording.clean is clean
+    assert wording.clean_lines is clean_lines
+    assert clean_lines(NASTY) == SEEN
+
+
+def test_a_log_line_stays_one_line() -> None:
+    file = io.StringIO()
+    Complaints(file).say(NASTY)
+    assert file.getvalue().count("\n") == 1
+    assert "\x1b" not in file.getvalue()
+
+
+def test_what_the_server_tells_is_cleaned(capsys: pytest.CaptureFixture[str]) -> None:
+    server._tell(NASTY)
+    assert capsys.readouterr().err == SEEN + "\n"
+
+
+def test_a_prompt_on_a_terminal_is_cleaned_and_a_file_gets_what_was_said(
+    terminal: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = terminal
+    with open(os.dup(theirs), "w", encoding="utf-8") as screen:
+        monkeypatch.setattr(sys, "stdout", screen)
+        prompt.show("out", NASTY)
+        screen.flush()
+    assert os.read(ours, 1000).decode().replace("\r\n", "\n").expandtabs(1) == SEEN.expandtabs(1)
+    with (tmp_path / "file").open("w", encoding="utf-8") as file:
+        monkeypatch.setattr(sys, "stdout", file)
+        prompt.show("out", NASTY)
+    assert (tmp_path / "file").read_text(encoding="utf-8") == NASTY
+
+
+def test_what_scripts_show_on_the_servers_terminal_is_cleaned(
+    terminal: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = terminal
+    monkeypatch.setattr(texts, "STREAMS", {"standard output": theirs})
+
+    async def show() -> None:
+        shown = Texts(asyncio.get_running_loop(), 0o077, lambda _: None)
+        shown.show("standard output", NASTY)
+        assert await shown.written(20)
+        await shown.close(20)
+
+    asyncio.run(show())
+    assert b"\x1b" not in os.read(ours, 1000)
