@@ -8,6 +8,7 @@ given to an earlier one is not known here, because its logs are gone with the ol
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,6 +18,7 @@ from model.errors import LaulimaError
 from model.job import SECOND
 
 LIFE_NAME: Final = "life"
+_LIFE: Final = re.compile("[0-9]{1,18}")
 
 
 class LifeError(LaulimaError):
@@ -36,7 +38,7 @@ def begin_life(spool: Path) -> Life:
     path = spool / LIFE_NAME
     newest = wall_ns() // SECOND
     try:
-        text = path.read_text(encoding="ascii")
+        text = path.read_text(encoding="ascii", errors="replace")
     except FileNotFoundError:
         life = Life(newest, newest)
     else:
@@ -57,7 +59,7 @@ def begin_life(spool: Path) -> Life:
 
 def _next_life(path: Path, text: str, newest: int) -> Life:
     words = text.split()
-    if len(words) != 2 or not all(word.isdecimal() for word in words):
+    if len(words) != 2 or not all(_LIFE.fullmatch(word) for word in words):
         raise LifeError(
             f"{path} does not say which life of the agent was the last",
             "if nothing of this host runs any more, remove its whole folder: what it held is then reported lost",

@@ -37,7 +37,7 @@ from model.view_rows import command_text
 SCHEMA = 2
 """`PRAGMA user_version` of the tables below."""
 WITHOUT_SNAPSHOTS = 1
-"""The same tables; records are all there from the first on. Becomes `SCHEMA` when it is opened."""
+"""The same tables; records are all there from the first on. Becomes `SCHEMA` when it is written to."""
 APPLICATION = 0x6C617531
 """`PRAGMA application_id`: "lau1"."""
 WAL_LIMIT_BYTES = 64 << 20
@@ -147,6 +147,8 @@ class Journal:
         self._kinds: dict[type, tuple[str, bool]] = {}
         self._accepted: dict[int, _Accepted] = {}
         self._started: dict[tuple[int, int], int] = {}
+        self._boot = 0
+        """number of this boot in the file; 0: nothing was written yet"""
         self._connection = sqlite3.connect(path, isolation_level=None, timeout=5.0, check_same_thread=False)
         try:
             self._prepare()
@@ -176,16 +178,26 @@ class Journal:
             self._connection.executescript(
                 f"BEGIN; {_TABLES} PRAGMA application_id={APPLICATION}; PRAGMA user_version={SCHEMA}; COMMIT;"
             )
-        elif version == WITHOUT_SNAPSHOTS:
-            execute(f"PRAGMA user_version={SCHEMA}")
-        execute("INSERT OR IGNORE INTO boot (id) VALUES (?)", (boot_id(),))
-        self._boot: int = execute("SELECT number FROM boot WHERE id = ?", (boot_id(),)).fetchone()[0]
 
     def close(self) -> None:
         self._connection.close()
 
+    def _this_boot(self) -> int:
+        """The number of this boot, which comes with the first write. Before it nothing is changed, so that a journal
+        that cannot be read back stays as it is."""
+        if not self._boot:
+            with self._transaction():
+                execute = self._connection.execute
+                execute("INSERT OR IGNORE INTO boot (id) VALUES (?)", (boot_id(),))
+                number: int = execute("SELECT number FROM boot WHERE id = ?", (boot_id(),)).fetchone()[0]
+                execute(f"PRAGMA user_version={SCHEMA}")
+            self._boot = number  # only now is it in the file
+        return self._boot
+
     def epoch(self) -> int:
-        """A number that grows with each call and is on the disk before it is returned: which life of ours this is."""
+        """A number that grows with each call and is on the disk before it is returned: which life of ours this is.
+        Called when everything was read back."""
+        self._this_boot()
         with self._transaction():
             self._connection.execute("UPDATE meta SET value = value + 1 WHERE name = 'epoch'")
             number: int = self._connection.execute("SELECT value FROM meta WHERE name = 'epoch'").fetchone()[0]
@@ -209,7 +221,7 @@ class Journal:
                 self._connection.executemany(_INSERT_ATTEMPT, attempts)
 
     def _record_rows(self, pairs: Iterable[tuple[str, Record]], wall: int) -> list[tuple[object, ...]]:
-        clock, boot = monotonic_ns(), self._boot
+        clock, boot = monotonic_ns(), self._this_boot()
         encode, describe = self._encoder.encode, self._kinds
         rows: list[tuple[object, ...]] = []
         for node, record in pairs:
@@ -336,15 +348,17 @@ class Journal:
 
     def write_part(self, record: Record) -> int:
         """Write the begin or a part of a snapshot; its sequence. It need not be durable before the end is."""
+        (row,) = self._record_rows([(JOURNAL, record)], wall_ns())
         with self._unsynced():
-            done = self._connection.execute(_INSERT_RECORD, self._record_rows([(JOURNAL, record)], wall_ns())[0])
+            done = self._connection.execute(_INSERT_RECORD, row)
         return done.lastrowid or 0
 
     def end_snapshot(self, record: SnapshotEnded, begun: int) -> None:
         """Write the end of the snapshot that began at the sequence `begun`. On return it is on the disk with its parts,
         and is what a start reads from."""
+        (row,) = self._record_rows([(JOURNAL, record)], wall_ns())
         with self._transaction():
-            self._connection.execute(_INSERT_RECORD, self._record_rows([(JOURNAL, record)], wall_ns())[0])
+            self._connection.execute(_INSERT_RECORD, row)
             self._connection.execute(_PUT_META, (_SNAPSHOT, begun))
 
     def forget_records(self, unfinished: Container[int], keep: int) -> bool:
@@ -379,10 +393,10 @@ class Journal:
                 (self.snapshot(), node or ""),
             )
             for sequence, boot, wall, clock, body in rows:
-                yield Header(sequence, boots[boot], wall, clock), decode(body)
+                yield Header(sequence, boots.get(boot, ""), wall, clock), decode(body)
         except sqlite3.Error as error:
             raise _explain(error, self.path) from error
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, RecursionError, ValueError) as error:
             raise JournalBrokenError(
                 f"{self.path}: record {sequence} cannot be read: {error}",
                 "the file was left as it is; start with another state directory or restore a copy",

@@ -168,6 +168,7 @@ class KeeperProcess:
                 self._readiness.handle(descriptor, mask)
             else:
                 self._main_ended(job, now)
+        self._link.advance(now)
         if now >= self._tick_ns:
             self._tick(now)
         if self._ended:
@@ -193,7 +194,8 @@ class KeeperProcess:
         now = boottime_ns()
         looks = self._jobs or self._calls.is_waiting or not self._link.is_open
         dues = [now + (TICK_NS if looks else IDLE_TICK_NS)]
-        dues += [due for due in (self._machine.next_due(), self._ledger.retry_ns) if due is not None]
+        others = (self._machine.next_due(), self._ledger.retry_ns, self._link.next_due())
+        dues += [due for due in others if due is not None]
         dues += [job.look_ns for job in self._jobs.values() if job.killing and not job.ended_ns]
         dues += [job.look_ns for job in self._ended]
         if self._outputs:

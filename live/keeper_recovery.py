@@ -1,7 +1,7 @@
 """What a keeper takes over from the one of its number that died: its processes are ended, its attempts are LOST.
 
 Called once by `keeper_process.py`, before the keeper listens to anybody. Everything that the dead one said to be over
-stays as it was said.
+stays as it was said. (`keeper_guard.py` ends the processes, too, where no successor comes.)
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ STEPS = 50
 def recover(path: Path, pool: OutputPool, identity: str, number: int) -> list[Entry]:
     """The ends to hold; attempts that ran are among them as LOST, with their output. Raises OSError, SpoolError."""
     contents = read_log(path)
-    survivors = end_marked(identity, number, _pauses(STEPS))
+    survivors = end_marked(identity, number, pauses())
     reason = "its keeper died" if contents.boot == boot_id() else "its host was restarted"
     entries = list(contents.ended.values())
     for key, begun in contents.begun.items():
@@ -54,10 +54,10 @@ def _rescue(pool: OutputPool, name: str, key: AttemptKey, stream: Stream) -> int
     return size
 
 
-def _pauses(steps: int) -> Iterator[None]:
-    """Up to `steps` times, with a pause that grows to 0.1 s between them."""
+def pauses() -> Iterator[None]:
+    """`STEPS` times, with a pause that grows to 0.1 s between them."""
     pause = 0.001
-    for _ in range(steps):
+    for _ in range(STEPS):
         yield None
         select.select([], [], [], pause)
         pause = min(2 * pause, 0.1)

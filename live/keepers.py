@@ -3,7 +3,8 @@
 Keepers are started with `multiprocessing` (the forkserver context): one short-lived process takes the lock of each
 keeper, makes its socket, forks it and ends; so a keeper is nobody's multiprocessing child, nothing joins it, and it
 outlives the agent. A keeper that died is started again under its number, reads the log of the dead one, ends what is
-left of its jobs, and holds their ends; so an agent learns everything from `Holding`, whatever happened.
+left of its jobs, and holds their ends; so an agent learns everything from `Holding`, whatever happened. Where no agent
+does that, the guard that was forked beside the keeper ends what is left (`keeper_guard.py`).
 
 Everything but `_start_keepers` (in that short-lived process) runs in the agent's event loop. Nothing is decided here
 about jobs.
@@ -18,15 +19,20 @@ import os
 import signal
 import socket
 import sys
+import threading
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from multiprocessing import forkserver
 from pathlib import Path
 
 from live import keeper_process
+from live.accepting import peer_user
 from live.clock import boottime_ns
 from live.keeper_frames import BACKLOG_MAX, FrameError, frame_orders, message_frames
+from live.keeper_guard import guard
 from live.processes import base_environment
-from live.spool import Spool, SpoolBusyError, lock_file, read_log, write_owner
+from live.spool import VERSION, Spool, SpoolBusyError, lock_file, log_version, read_log, write_owner
 from model.errors import LaulimaError
 from model.keeper import Forget, KeeperMessage, Leave, Order, Start
 
@@ -38,6 +44,8 @@ RETRY_SECONDS = (0.01, 5.0)
 """First and longest pause before a keeper that cannot be reached is tried again."""
 BACKLOG = 8
 """Connections that may wait at a keeper's socket."""
+PARTIAL_SECONDS = 30.0
+"""From the first byte of what a keeper says to its last."""
 ERRORS_MAX = 1 << 20
 """Bytes of complaints of a keeper that are kept; then the file is begun anew at its next start."""
 
@@ -80,14 +88,22 @@ class Keepers:
         wanted = set(range(count))
         self.numbers = tuple(sorted(wanted | {number for number in spool.keepers() if self._holds_something(number)}))
         self._links: dict[int, _Link] = {}
-        self._leaving: set[int] = set()
+        self._leaving: dict[int, Leave] = {}
+        """what those were told that are to go; one that is being started meanwhile hears it, too"""
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
         self._directory = os.open(spool.path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         self._gone = asyncio.Event()
 
     def _holds_something(self, number: int) -> bool:
-        """A keeper that lives, or a log with attempts in it."""
+        """A keeper that lives, or a log with attempts in it. Raises KeeperError when it is of another version."""
+        version = log_version(self._spool.path / f"keeper-{number}.log")
+        if version != VERSION:
+            raise KeeperError(
+                f"keeper {number} of {self._spool.path} is of another version (what it says is of version {version}, "
+                f"here {VERSION} is understood); its jobs go on",
+                "let them end with the version that started them, or end them with it: laulima shutdown --kill",
+            )
         try:
             os.close(lock_file(self._spool.path / f"keeper-{number}.lock"))
         except SpoolBusyError:
@@ -102,18 +118,17 @@ class Keepers:
     def send(self, number: int, order: Order) -> None:
         """Orders of one turn of the loop travel together. One for a keeper that is down is dropped: what it holds is
         said by its successor, and what it does not hold was not started."""
-        link = self._links.get(number)
-        if link is None:
-            return
         if isinstance(order, Leave):
-            self._leaving.add(number)
+            self._leaving[number] = order
         elif isinstance(order, Start):
-            self._leaving.discard(number)
-        link.send(order)
+            self._leaving.pop(number, None)
+        link = self._links.get(number)
+        if link is not None:
+            link.send(order)
 
     async def gone(self) -> None:
         """Wait until every keeper has gone away, after `Leave` was sent to all of them."""
-        while self._links:
+        while self._links or self._tasks:
             self._gone.clear()
             await self._gone.wait()
 
@@ -158,17 +173,26 @@ class Keepers:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
             connection.connect(_socket_path(self._directory, number))
+            owner = peer_user(connection)
         except OSError:
             connection.close()
             return False
+        if owner != os.geteuid():
+            connection.close()
+            raise KeeperError(f"keeper {number} belongs to another user (id {owner})", f"see {self._spool.path}")
         loop = asyncio.get_running_loop()
         _, link = await loop.create_unix_connection(lambda: _Link(self, number), sock=connection)
-        await asyncio.wait((link.greeted, link.lost), return_when=asyncio.FIRST_COMPLETED)
+        try:
+            await asyncio.wait((link.greeted, link.lost), return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            link.abort()
+            raise
         if link.lost.done():
             return False
         self._links[number] = link
-        self._leaving.discard(number)
         self.on_up(number)
+        if number in self._leaving:
+            link.send(self._leaving[number])
         return True
 
     def _lost(self, number: int, link: _Link) -> None:
@@ -181,7 +205,11 @@ class Keepers:
         self.on_down(number)
         task = asyncio.get_running_loop().create_task(self._restart(number))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._restarted)
+
+    def _restarted(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._gone.set()
 
     async def _restart(self, number: int) -> None:
         pause = RETRY_SECONDS[0]
@@ -190,6 +218,8 @@ class Keepers:
                 await self._bring_up([number])
             except KeeperError as error:
                 self.on_trouble(f"{error}; {error.hint}")
+                if number in self._leaving:
+                    return
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, RETRY_SECONDS[1])
             else:
@@ -207,6 +237,7 @@ class _Link(asyncio.Protocol):
         self._orders: list[Order] = []
         self._hurries = False
         self._flushing: asyncio.TimerHandle | None = None
+        self._partial: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
         self.greeted: asyncio.Future[None] = self._loop.create_future()
         self.lost: asyncio.Future[None] = self._loop.create_future()
@@ -215,17 +246,34 @@ class _Link(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         transport.set_write_buffer_limits(high=BACKLOG_MAX)
         self._transport = transport
+        transport.write(frame_orders([], boottime_ns()))  # who says nothing is no agent
 
     def data_received(self, data: bytes) -> None:
-        if not self.greeted.done():
-            self.greeted.set_result(None)
         try:
-            for messages in self._frames.feed(data):
-                for message in messages:
-                    self._keepers.on_message(self._number, message)
+            frames = self._frames.feed(data)
         except FrameError as error:
             self._keepers.on_trouble(f"keeper {self._number}: {error}")
             self.abort()
+            return
+        if frames and not self.greeted.done():
+            self.greeted.set_result(None)
+        for messages in frames:
+            for message in messages:
+                self._keepers.on_message(self._number, message)
+        self._watch_partial(bool(frames))
+
+    def _watch_partial(self, is_new: bool) -> None:
+        """A frame that has begun must end in time."""
+        if self._partial is not None and (is_new or not self._frames.partial):
+            self._partial.cancel()
+            self._partial = None
+        if self._partial is None and self._frames.partial:
+            self._partial = self._loop.call_later(PARTIAL_SECONDS, self._partial_late)
+
+    def _partial_late(self) -> None:
+        self._partial = None
+        self._keepers.on_trouble(f"keeper {self._number}: a frame was not complete within {PARTIAL_SECONDS:g} s")
+        self.abort()
 
     def pause_writing(self) -> None:
         self._keepers.on_trouble(f"keeper {self._number} does not read; its connection is closed")
@@ -233,6 +281,9 @@ class _Link(asyncio.Protocol):
 
     def connection_lost(self, _exc: Exception | None) -> None:
         self._transport = None
+        if self._partial is not None:
+            self._partial.cancel()
+            self._partial = None
         if not self.lost.done():
             self.lost.set_result(None)
         self._keepers._lost(self._number, self)  # noqa: SLF001 - two halves of one thing
@@ -271,6 +322,27 @@ def _socket_path(directory: int, number: int) -> str:
     return f"/proc/self/fd/{directory}/keeper-{number}.sock"
 
 
+_ENVIRONMENT = threading.Lock()
+"""Held while the environment of this process is another one for a moment."""
+
+
+@contextlib.contextmanager
+def _found_as_here() -> Iterator[None]:
+    """Programs that are started meanwhile find modules where this process does. multiprocessing's own would look into
+    the working directory first: a folder of a user with a `json.py` or `live/` in it would be taken for ours."""
+    ours = {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
+    before = {name: os.environ.get(name) for name in ours}
+    os.environ.update(ours)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
 # in the short-lived process
 
 
@@ -278,6 +350,8 @@ def _run_starter(settings: keeper_process.Settings, numbers: list[int]) -> None:
     """Start the keepers that do not live. Blocks for some 0.1 s. Raises KeeperError."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["live.keepers"])
+    with _ENVIRONMENT, _found_as_here():
+        forkserver.ensure_running()
     starter = context.Process(target=_start_keepers, args=(settings, numbers), name="laulima-starter")
     starter.start()
     starter.join(START_SECONDS)
@@ -291,10 +365,11 @@ def _run_starter(settings: keeper_process.Settings, numbers: list[int]) -> None:
 
 
 def _start_keepers(settings: keeper_process.Settings, numbers: list[int]) -> None:
-    """Fork a keeper for each number that is free."""
+    """Fork a keeper for each number that is free, and one guard for all of them."""
     for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(ignored, signal.SIG_IGN)  # before there is a keeper, so it is deaf from its first instant
     spool = Path(settings.spool)
+    keepers: dict[int, int] = {}
     for number in numbers:
         try:
             lock = lock_file(spool / f"keeper-{number}.lock")
@@ -303,10 +378,15 @@ def _start_keepers(settings: keeper_process.Settings, numbers: list[int]) -> Non
         listener = _listen(spool, number)
         pid = os.fork()
         if pid == 0:
-            _be_keeper(number, settings, listener, lock)
+            kept = {listener.fileno(), lock}
+            _be("laulima-keeper", spool, number, kept, partial(keeper_process.main, number, settings, listener, lock))
+        keepers[number] = os.pidfd_open(pid)
         write_owner(lock, pid)
         os.close(lock)
         listener.close()
+    if keepers and os.fork() == 0:
+        kept = set(keepers.values())
+        _be("laulima-guard", spool, min(keepers), kept, partial(guard, spool, settings.identity, keepers))
 
 
 def _listen(spool: Path, number: int) -> socket.socket:
@@ -323,13 +403,16 @@ def _listen(spool: Path, number: int) -> socket.socket:
     return listener
 
 
-def _be_keeper(number: int, settings: keeper_process.Settings, listener: socket.socket, lock: int) -> None:
-    """Never returns: what this process inherited from multiprocessing is closed, so nothing of it is kept alive."""
+def _be(name: str, spool: Path, number: int, keep: set[int], work: Callable[[], None]) -> None:
+    """Be a process of this name and do this work; never returns. What was inherited from multiprocessing is closed, so
+    nothing of it is kept alive."""
     status = 1
     try:
         os.setsid()
-        _close_inherited(Path(settings.spool) / f"keeper-{number}.err", {listener.fileno(), lock})
-        keeper_process.main(number, settings, listener, lock)
+        _close_inherited(spool / f"keeper-{number}.err", keep)
+        with open("/proc/self/comm", "w", encoding="ascii") as comm:
+            comm.write(name)
+        work()
         status = 0
     except BaseException:  # noqa: BLE001 - the last words of a process that ends here
         traceback.print_exc()
@@ -353,5 +436,3 @@ def _close_inherited(errors: Path, keep: set[int]) -> None:
         os.closerange(start, kept)
         start = kept + 1
     os.closerange(start, os.sysconf("SC_OPEN_MAX"))
-    with open("/proc/self/comm", "w", encoding="ascii") as name:
-        name.write("laulima-keeper")

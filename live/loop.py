@@ -29,7 +29,7 @@ from model.channel import ProtocolError
 from model.effects import Commit, Effect, ToKeeper, Transmit
 from model.events import Delivered
 from model.job import SECOND, AttemptKey, Report
-from model.keeper import Order, Start
+from model.keeper import Start
 from model.messages import Batch
 from model.records import AttemptAssigned, AttemptEnded, Record
 
@@ -90,6 +90,8 @@ class Turns:
         self._writing = False
         self._unassigned: set[AttemptKey] = set()
         """attempts whose assignment is not on the disk yet"""
+        self._late_starts: set[AttemptKey] = set()
+        """attempts whose start waits for a commit"""
         self._writer = JournalWriter(loop, journal, self._committed)
         self._durable: list[asyncio.Future[None]] = []
         self._scheduled = False
@@ -233,14 +235,19 @@ class Turns:
                 self._inbox.append((receiver, Delivered(sender, effect.batch)))  # type: ignore[union-attr]
             elif kind in self.inward and (passed := self.inward[kind](effect)) is not None:
                 self._inbox.append(passed)
-            elif kind is ToKeeper and self._may_leave_early(effect.order):  # type: ignore[union-attr]
-                self._carry_out(name, effect)
+            elif kind is ToKeeper and type(start := effect.order) is Start:  # type: ignore[union-attr]
+                if self._may_leave_early(start):
+                    self._carry_out(name, effect)
+                else:
+                    self._late_starts.add((start.job, start.attempt))
+                    self._effects.append((name, effect))
             else:
                 self._effects.append((name, effect))
 
-    def _may_leave_early(self, order: Order) -> bool:
-        """See the head of this file. Only starts: the order of the others among themselves means something."""
-        return type(order) is Start and (order.job, order.attempt) not in self._unassigned
+    def _may_leave_early(self, start: Start) -> bool:
+        """See the head of this file. Only starts: the order of the others among themselves means something. One that
+        is to follow another attempt does not overtake the start of that: the keeper would let it run beside it."""
+        return (start.job, start.attempt) not in self._unassigned and start.after not in self._late_starts
 
     def _arm(self) -> None:
         """Set the one timer to the earliest due time of all machines."""
@@ -305,6 +312,8 @@ class Turns:
         """Carry out what waited for the commit that has succeeded."""
         effects, self._waiting = self._waiting, []
         for name, effect in effects:
+            if type(effect) is ToKeeper and type(start := effect.order) is Start:
+                self._late_starts.discard((start.job, start.attempt))
             self._carry_out(name, effect)
         if self._durable and not self._records:
             durable, self._durable = self._durable, []

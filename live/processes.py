@@ -20,12 +20,19 @@ from typing import NamedTuple
 from model.errors import LaulimaError
 
 _PR_SET_CHILD_SUBREAPER = 36
-_ROOM = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.ETXTBSY})
-"""What may be otherwise in a moment: no room for a process, a file or its memory; a program that is being written."""
+_PF_EXITING = 0x4
+"""In the flags of /proc/PID/stat."""
+_ROOM = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EBADF, errno.ENOSPC, errno.ETXTBSY})
+"""What may be otherwise in a moment: no room for a process, a file or its memory; a program that is being written.
+EBADF is the C library's word for a descriptor beyond the limit."""
+NO_DESCRIPTOR = frozenset({errno.EMFILE, errno.ENFILE})
+"""Nothing can be opened now: the limit of this process, or of the machine."""
 _RESET = tuple(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
 """A job gets the default of every signal, whatever the keeper, Python in it, or whoever started us ignores."""
 _ENVIRONMENT = ("PATH", "HOME", "LANG", "TZ", "USER")
 DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
+NICE_MIN, NICE_MAX = -20, 19
+"""What the kernel knows; it takes anything beyond for these."""
 OPEN_FILES_MAX = 256
 """Descriptors of a process that are looked at for evidence."""
 
@@ -95,11 +102,18 @@ def start(
     StartError. `nice` is set when the process runs already, for its whole group; what leaves the group in that instant
     keeps ours.
     """
+    if not command or not command[0]:
+        raise StartError("there is no command")
     try:
         os.chdir(directory)
     except OSError as error:
         raise start_error(error, f"working directory {directory}") from error
-    program = find_program(command[0], environment.get("PATH", DEFAULT_PATH))
+    except ValueError as error:  # a NUL byte inside
+        raise StartError(f"working directory {directory!r}: {error}") from error
+    try:
+        program = find_program(command[0], environment.get("PATH", DEFAULT_PATH))
+    except ValueError as error:
+        raise StartError(f"{command[0]!r}: {error}") from error
     actions = [(os.POSIX_SPAWN_DUP2, own, number) for number, own in enumerate(descriptors)]
     try:
         pid = os.posix_spawn(
@@ -124,7 +138,7 @@ def _exec_error(error: OSError, program: str) -> StartError:
 
 def _set_nice(pid: int, nice: int) -> None:
     try:
-        os.setpriority(os.PRIO_PGRP, pid, nice)
+        os.setpriority(os.PRIO_PGRP, pid, min(max(nice, NICE_MIN), NICE_MAX))
     except ProcessLookupError:
         return  # it is over already
     except PermissionError as error:
@@ -156,6 +170,17 @@ def look(pid: int) -> Row | None:
         return None
     fields = text[text.rindex(b")") + 2 :].split()
     return Row(fields[0].decode(), int(fields[1]), int(fields[2]), int(fields[3]), int(fields[19]))
+
+
+def is_exiting(pid: int) -> bool:
+    """Whether the process is on its way out: its memory and files are gone perhaps, its children are still its own.
+    False when it cannot be seen."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
+            text = file.read(1024)
+    except OSError:  # gone, or there is no descriptor to look with
+        return False
+    return bool(int(text[text.rindex(b")") + 2 :].split()[6]) & _PF_EXITING)
 
 
 def scan() -> dict[int, Row]:

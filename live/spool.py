@@ -22,6 +22,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import resource
 import secrets
 import stat
@@ -44,6 +45,8 @@ Stream = Literal["stdout", "stderr"]
 
 SHARD = 1000
 """Jobs whose outputs share one directory."""
+AGENT_SPOOL = "agent"
+"""The kind of a spool whose host starts its jobs itself."""
 POOL_FREE_MAX = 128
 """Open output files that a keeper keeps in reserve; more are closed and deleted."""
 DESCRIPTORS_LEFT = 96
@@ -53,8 +56,16 @@ RECORD_MAX = 16 << 20
 """Bytes of one record of a status log."""
 LOG_MAX = 1 << 30
 """Bytes of a status log that is read; a longer one is no log of ours (it is rewritten long before)."""
+PID_WIDTH = 10
+"""Characters of a process id in a lock file, filled up with blanks."""
 COMPACT_AFTER = 1 << 20
 """A log is rewritten when it has grown by so many bytes and by four times what it holds."""
+
+
+SMALL_MAX = 4096
+"""Letters of a small file that are looked at."""
+_IDENTITY = re.compile("[0-9a-f]{16}")
+_KEEPER = re.compile("[0-9]{1,4}")
 
 
 class SpoolError(LaulimaError):
@@ -96,15 +107,16 @@ def lock_file(path: Path) -> int:
 
 
 def write_owner(lock: int, pid: int) -> None:
-    """Leave the pid of the owner in the lock file, for people."""
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, f"{pid}\n".encode(), 0)
+    """Leave the pid of the owner in the lock file, for people. One write that covers what was there: nobody reads half
+    of it."""
+    os.pwrite(lock, f"{pid:<{PID_WIDTH}}\n".encode(), 0)
 
 
 class Spool:
     """A spool that this process owns until `close`. Raises SpoolBusyError, SpoolError."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, kind: str = AGENT_SPOOL) -> None:
+        """`kind`: what sort of host it belongs to; one of another sort would take what runs there for lost."""
         self.path = path.absolute()
         try:
             for directory in (self.path, self.path / "pool", self.path / "output"):
@@ -112,7 +124,14 @@ class Spool:
             self._refuse_others()
             self._lock = lock_file(self.path / "lock")
             write_owner(self._lock, os.getpid())
+            self._refuse_another(self._read_or_make("kind", kind), kind)
             self.identity = self._read_or_make("identity", secrets.token_hex(8))
+            if not _IDENTITY.fullmatch(self.identity):
+                os.close(self._lock)
+                raise SpoolError(
+                    f"{self.path}/identity does not say which spool this is",
+                    "if nothing of this host runs any more, remove its whole folder: what it held is then lost",
+                )
             self.same_boot = self._read_or_make("boot", boot_id()) == boot_id()
             """the logs cover everything since the last owner: the machine was not rebooted in between"""
             if not self.same_boot:
@@ -128,16 +147,26 @@ class Spool:
                 "it must belong to the user who runs this, and nobody else may write to it",
             )
 
+    def _refuse_another(self, found: str, kind: str) -> None:
+        if found != kind:
+            os.close(self._lock)
+            raise SpoolError(
+                f"the spool {self.path} belongs to a host of another kind ({found}, not {kind})",
+                "what it holds may still run there: give the host back its link, or another name",
+            )
+
     def _read_or_make(self, name: str, value: str) -> str:
         path = self.path / name
-        if not path.exists():
+        if not os.path.lexists(path):
             _replace(path, value.encode())
-        return path.read_text(encoding="ascii").strip()
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        with open(file, encoding="ascii", errors="replace") as opened:
+            return opened.read(SMALL_MAX).strip()
 
     def keepers(self) -> list[int]:
         """The numbers of the keepers that left a log here, in order."""
         names = [path.name[len("keeper-") : -len(".log")] for path in self.path.glob("keeper-*.log")]
-        return sorted(int(name) for name in names if name.isdigit())
+        return sorted(int(name) for name in names if _KEEPER.fullmatch(name))
 
     def close(self) -> None:
         """Let another agent have it."""
@@ -204,10 +233,13 @@ class Forgotten(Struct, frozen=True, array_like=True, tag="forgotten", gc=False)
 StatusRecord = Header | Begun | Over | Forgotten
 
 VERSION = 1
+"""Of what keepers write and say: logs, and the frames of `keeper_frames.py`. It changes when one side could not read
+the other any more; a field at the end that has a default needs no new one."""
 _HEAD = 8
 """Bytes before each record: length and CRC-32, little-endian."""
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(StatusRecord).decode
+_decode_header = msgspec.msgpack.Decoder(Header).decode
 
 
 def _framed(record: StatusRecord) -> bytes:
@@ -225,6 +257,17 @@ class LogContents(Struct):
     """over, and not forgotten"""
     torn: int = 0
     """bytes at the end that are no whole record (a write was cut short)"""
+
+
+def log_version(path: Path) -> int:
+    """The `VERSION` of the keeper that began this log; ours when there is none. Raises OSError."""
+    try:
+        with open(path, "rb") as file:
+            length = int.from_bytes(file.read(_HEAD)[:4], "little")
+            header = _decode_header(file.read(min(length, RECORD_MAX)))
+    except (FileNotFoundError, msgspec.DecodeError):
+        return VERSION  # nothing is said there, or something that `read_log` complains about
+    return header.version
 
 
 def read_log(path: Path) -> LogContents:
@@ -246,7 +289,7 @@ def read_log(path: Path) -> LogContents:
             break
         try:
             _fold(held, _decode(body))
-        except msgspec.DecodeError as error:
+        except (msgspec.MsgspecError, RecursionError, ValueError) as error:
             raise SpoolError(f"{path} holds a record that this version cannot read: {error}") from error
         position = start + length
     held.torn = len(data) - position

@@ -7,11 +7,15 @@ further; its job is found by, in this order: its session, LAULIMA_JOB and LAULIM
 output files that it holds open. One without any of these belongs to nobody that is known: it ends with the last job
 that ran when it was first seen.
 
+A keeper that has no descriptor left (its limit was lowered, the machine's table is full) cannot look at other
+processes. What ends a job needs none; escapees that are known by their marks only wait until it can look again.
+
 Called by `keeper_process.py`, each turn in which a job ended. Time limits are the machine's, not ours.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections.abc import Iterable, Sequence
@@ -22,6 +26,8 @@ from model.job import AttemptKey, JobSpec
 
 ROUNDS_MAX = 20
 """Times that one look goes through the list of children: what forks and exits without end is caught in the act."""
+ENDING_LOOKS = 10 * ROUNDS_MAX
+"""Looks at a stranger on its way out, until its end is no longer waited for: half a second or so."""
 KILL_LIMIT_NS = 10_000_000_000
 """A process that is still there so long after KILL is called a survivor."""
 _PAUSE_MIN_NS = 1_000_000
@@ -114,6 +120,8 @@ class Trees:
         self._known: set[int] = set()
         self._survivors: set[int] = set()
         self._orphans: dict[int, _Orphan] = {}
+        self._ending: dict[int, int] = {}
+        """strangers that are on their way out, and how often they were found so"""
 
     def add(self, job: RunningJob) -> None:
         self.jobs[job.pid] = job
@@ -168,16 +176,34 @@ class Trees:
         """Send a signal to the whole tree of a job whose main process was not reaped yet; TERM also wakes what is
         stopped."""
         self._refresh(self._children.read() - self._known)
-        rows = processes.scan()
-        for pid in self._members(job, rows):
-            if pid not in self._known or pid == job.pid:
-                processes.send(pid, rows[pid].started, number)
-                if number == signal.SIGTERM:
-                    processes.send(pid, rows[pid].started, signal.SIGCONT)
+        try:
+            rows = processes.scan()
+            for pid in self._members(job, rows):
+                if pid not in self._known or pid == job.pid:
+                    processes.send(pid, rows[pid].started, number)
+                    if number == signal.SIGTERM:
+                        processes.send(pid, rows[pid].started, signal.SIGCONT)
+        except OSError as error:
+            if error.errno not in processes.NO_DESCRIPTOR:
+                raise
+            self._signal_unseen(job, number)
+
+    def _signal_unseen(self, job: RunningJob, number: int) -> None:
+        """The same without a descriptor to look with: those that can be named without, as the main process, which leads
+        a group of its own, is not reaped, and orphans are our children. The others are found at the end of the job."""
+        for target in (-job.pid, *(pid for pid, orphan in self._orphans.items() if orphan.owner is job)):
+            for one in (number, signal.SIGCONT) if number == signal.SIGTERM else (number,):
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(target, one)
 
     def give_up(self, job: RunningJob) -> None:
         """Its main process cannot be ended: name what is left."""
-        members = self._members(job, processes.scan())
+        try:
+            members = self._members(job, processes.scan())
+        except OSError as error:
+            if error.errno not in processes.NO_DESCRIPTOR:
+                raise
+            members = [job.pid]
         job.survivors = tuple(sorted(members))
         self._survivors.update(set(members) & self._children.read())
 
@@ -189,29 +215,40 @@ class Trees:
 
     def _refresh(self, strange: set[int]) -> bool:
         """Bring the orphans up to date with the list of unknown children; zombies are reaped. True: some have ended
-        since the list was read, so what they had started may be our child by now, and is not in it."""
+        since the list was read, or are about to; what they had started is our child by now, or soon, and is not in it.
+        """
         have_ended = False
         for pid in self._orphans.keys() - strange:
             del self._orphans[pid]
         for pid in strange - self._survivors:
-            row = processes.look(pid)
-            if row is None:
+            try:
+                ended, session = processes.reap(pid) is not None, os.getsid(pid)
+            except (ChildProcessError, ProcessLookupError):
+                ended, session = True, 0
+            if ended:
                 have_ended = True
-                continue
-            if row.state == "Z":
-                have_ended = True
-                processes.reap(pid)
                 self._orphans.pop(pid, None)
-            elif pid not in self._orphans:
-                self._orphans[pid] = self._identify(pid, row)
-            elif self._orphans[pid].is_stranger:  # in the instant of its exec a process has no environment
-                known = self._identify(pid, row)
-                if not known.is_stranger:
-                    self._orphans[pid] = known
+                continue
+            orphan = self._orphans.get(pid)
+            if orphan is None or orphan.is_stranger:  # in the instant of its exec a process has no environment
+                found = self._identify(pid, session)
+                if orphan is None or not found.is_stranger:
+                    orphan = self._orphans[pid] = found
+                have_ended |= orphan.is_stranger and self._is_about_to_end(pid)
+        self._ending = {pid: looks for pid, looks in self._ending.items() if pid in strange}
         return have_ended
 
-    def _identify(self, pid: int, row: processes.Row) -> _Orphan:
-        owner = self.jobs.get(row.session)
+    def _is_about_to_end(self, pid: int) -> bool:
+        """Its marks are gone already, and what it started is not our child yet, so who looks now sees neither. One that
+        stays so for long hangs in the kernel, and is a stranger like others."""
+        looks = self._ending.get(pid, 0)
+        if looks >= ENDING_LOOKS or not processes.is_exiting(pid):
+            return False
+        self._ending[pid] = looks + 1
+        return True
+
+    def _identify(self, pid: int, session: int) -> _Orphan:
+        owner = self.jobs.get(session)
         if owner is not None:
             return _Orphan(owner, False, set())
         marks = processes.environment_of(pid)

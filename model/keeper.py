@@ -82,7 +82,7 @@ class ListHeld(Struct, frozen=True, array_like=True, tag="list", gc=False):
 
 class Leave(Struct, frozen=True, array_like=True, tag="leave", gc=False):
     """Go away once nothing runs and everything was forgotten, or the agent is gone (ends that were not forgotten are
-    in the log); `kill`: end what runs first. A later `Start` takes it back."""
+    in the log); `kill`: end what runs first. A later `Start` takes it back, and so does the next agent (`ListHeld`)."""
 
     kill: bool
 
@@ -423,7 +423,7 @@ class Keeper:
             del self.attempts[key]
 
     def _list(self, _order: ListHeld, _now: int) -> None:
-        self.lease_over = False
+        self.lease_over = self.leaving = False
         for attempt in [each for each in self.attempts.values() if each.state is _S.WAITING]:
             self._drop(attempt)  # whoever asks does not count on it: it is given anew
         entries = tuple(

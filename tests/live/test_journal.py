@@ -274,6 +274,33 @@ def test_a_record_that_cannot_be_read_stops_the_replay_with_its_number(path: Pat
     one.close()
 
 
+def test_a_journal_that_is_only_read_stays_as_it_is_to_the_byte(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A start that is refused because of a damaged record must leave no trace of itself."""
+    one = Journal(path)
+    one.append(life(1))
+    one._connection.execute("UPDATE record SET body = x'c1' WHERE sequence = 2")
+    one.close()
+    before = path.read_bytes()
+    monkeypatch.setattr(journal, "boot_id", lambda: "another boot")
+    two = Journal(path)
+    with pytest.raises(JournalBrokenError, match="record 2"):
+        list(two.replay())
+    two.close()
+    assert path.read_bytes() == before
+
+
+def test_a_boot_whose_first_write_failed_is_written_with_the_next(path: Path) -> None:
+    one = Journal(path)
+    pages = one._connection.execute("PRAGMA page_count").fetchone()[0]
+    one._connection.execute(f"PRAGMA max_page_count={pages}")
+    with pytest.raises(JournalFullError):
+        one.append(life(1) * 400)
+    one._connection.execute("PRAGMA max_page_count=1000000")
+    one.append(life(1))
+    assert {header.boot for header, _ in one.replay()} == {journal.boot_id()}
+    one.close()
+
+
 def test_old_history_is_pruned_in_steps_and_the_records_stay(path: Path) -> None:
     one = Journal(path)
     one.append([record for job in range(1, 6) for record in life(job)])

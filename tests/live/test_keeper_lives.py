@@ -8,15 +8,19 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from live import keepers
+from live.keeper_process import UNATTENDED_NS
 from live.spool import Spool, SpoolBusyError
 from model.job import JobId, JobSpec, Outcome
 from model.keeper import Leave, Renew, Start
 from model.messages import Held
-from tests.live.keeper_rig import SECOND, Rig, exists, marked, rig, sh, wait_until
+from tests.live.keeper_rig import PATIENCE, SECOND, Rig, exists, marked, rig, sh, wait_until
 
 AGENT = """
 import asyncio, os, sys
@@ -41,6 +45,28 @@ if __name__ == "__main__":
 def children_of(pid: int) -> list[int]:
     lists = [path.read_text().split() for path in Path(f"/proc/{pid}/task").glob("*/children")]
     return [int(one) for children in lists for one in children]
+
+
+def test_a_folder_with_modules_of_our_names_is_not_taken_for_ours(tmp_path: Path) -> None:
+    """A server works in its user's folder, and nothing there is imported by the keepers or what starts them."""
+    scripts, folder = tmp_path / "scripts", tmp_path / "folder"
+    for place in (scripts, folder, folder / "live"):
+        place.mkdir()
+    for name in ("json.py", "selectors.py", "live/__init__.py"):
+        (folder / name).write_text("raise SystemExit('a file of the user was imported')\n")
+    (scripts / "agent.py").write_text(
+        "import asyncio, os\nfrom pathlib import Path\nfrom tests.live.keeper_rig import rig, sh\n"
+        "async def main():\n"
+        "    async with rig(Path.cwd()) as agent:\n"
+        "        assert (await agent.run(sh('exit 7'))).exit_code == 7\n"
+        "    assert not {'PYTHONSAFEPATH'} & os.environ.keys()\n"
+        "if __name__ == '__main__':\n"
+        "    asyncio.run(main())\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    words = [sys.executable, scripts / "agent.py"]
+    done = subprocess.run(words, env=environment, cwd=folder, capture_output=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_a_keeper_survives_its_agents_death_and_is_adopted(tmp_path: Path) -> None:
@@ -180,8 +206,10 @@ def test_a_keeper_that_was_told_to_leave_goes_when_its_agent_has_gone_and_keeps_
         await agent.run(sh("exit 8"))
         pid = agent.keeper_pid()
         agent.keepers.send(0, Leave(kill=False))
-        await agent.holding()
-        assert exists(pid), "its agent may still forget what it holds"
+        del agent.reports[1]
+        agent.stop(1)
+        assert (await agent.report(1)).exit_code == 8, "its agent may still forget what it holds"
+        assert exists(pid)
         await agent.keepers.close()
         spool.close()
         wait_until(lambda: not exists(pid))
@@ -191,6 +219,60 @@ def test_a_keeper_that_was_told_to_leave_goes_when_its_agent_has_gone_and_keeps_
             assert entry.report.exit_code == 8
 
     asyncio.run(scene())
+
+
+def test_a_keeper_that_was_told_to_leave_stays_with_the_next_agent(tmp_path: Path) -> None:
+    async def scene() -> None:
+        spool = Spool(tmp_path / "spool")
+        agent = Rig(spool, tmp_path)
+        await agent.keepers.start()
+        agent.start(1, sh("read go < gate; exit 8"))
+        await agent.until(lambda: 1 in agent.running)
+        agent.keepers.send(0, Leave(kill=False))
+        await agent.keepers.close()
+        spool.close()
+        async with rig(tmp_path) as successor:
+            pid = successor.keeper_pid()
+            await successor.holding()
+            (tmp_path / "gate").write_text("go\n")
+            await successor.report(1)
+            successor.forget(1)
+            await successor.holding()
+            assert (await successor.run(sh("exit 0"), 2)).exit_code == 0
+            assert (successor.keeper_pid(), successor.downs) == (pid, [])
+
+    os.mkfifo(tmp_path / "gate")
+    asyncio.run(scene())
+
+
+def test_a_keeper_that_dies_while_all_are_told_to_leave_leaves_no_successor_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = Spool(tmp_path / "spool")
+    agents: list[Rig] = []
+    begun = threading.Event()
+    start_them = keepers._run_starter
+
+    def starter(*arguments: Any) -> None:
+        begun.set()
+        start_them(*arguments)
+
+    async def scene() -> None:
+        agent = Rig(spool, tmp_path)
+        agents.append(agent)
+        await agent.keepers.start()
+        monkeypatch.setattr(keepers, "_run_starter", starter)
+        os.kill(agent.keeper_pid(), signal.SIGKILL)
+        assert await asyncio.to_thread(begun.wait, PATIENCE)
+        agent.keepers.send(0, Leave(kill=True))
+        async with asyncio.timeout(PATIENCE):
+            await agent.keepers.gone()
+        await agent.keepers.close()
+
+    asyncio.run(scene())  # its end waits for whatever is still being started
+    spool.close()
+    last = agents[0].keeper_pid()
+    wait_until(lambda: not exists(last), UNATTENDED_NS / SECOND / 2)  # by itself a keeper goes only after that
 
 
 def test_a_keeper_of_a_larger_life_is_heard_too(tmp_path: Path) -> None:
@@ -240,3 +322,99 @@ def test_nobody_else_can_reach_a_keeper(tmp_path: Path) -> None:
                 assert path.stat().st_mode & 0o077 == 0, path
 
     asyncio.run(scene())
+
+
+STAYS = """
+import asyncio, sys
+from pathlib import Path
+from live.spool import Spool
+from tests.live.keeper_rig import Rig, sh
+
+async def main(directory):
+    agent = Rig(Spool(directory / "spool"), directory, 2)
+    await agent.keepers.start()
+    agent.start(1, sh("trap '' TERM; setsid sleep 1000 & read never < wait"), 0)
+    agent.start(2, sh("echo on; read go < wait; echo goes on; exit 7"), 1)
+    await agent.until(lambda: {1, 2} <= agent.running)
+    print(agent.keeper_pid(0), flush=True)
+    await asyncio.Event().wait()
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1])))
+"""
+
+
+@pytest.mark.parametrize("then", [signal.SIGSTOP, signal.SIGKILL])
+def test_what_a_dead_keeper_left_is_ended_though_its_agent_cannot_do_it(tmp_path: Path, then: signal.Signals) -> None:
+    """Its agent stands still, or is dead as well. The other keeper's job is left alone."""
+    os.mkfifo(tmp_path / "wait")
+    script = tmp_path / "agent.py"
+    script.write_text(STAYS)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    process = subprocess.Popen([sys.executable, script, tmp_path], env=environment, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    keeper = int(process.stdout.readline())
+    identity = (tmp_path / "spool" / "identity").read_text().strip()
+    left = of_keeper(identity, 0)
+    others = of_keeper(identity, 1)
+    assert len(left) >= 2, "shell, sleep"
+    assert others
+    process.send_signal(then)
+    os.kill(keeper, signal.SIGKILL)
+    wait_until(lambda: not any(exists(pid) for pid in left))
+    assert all(exists(pid) for pid in others)
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+    async def scene() -> None:
+        async with rig(tmp_path, 2) as agent:
+            held = {int(entry.job): entry.report for entry in (await agent.holding(0)).entries}
+            assert held[1] is not None
+            assert (held[1].outcome, held[1].reason) == (Outcome.LOST, "its keeper died")
+            (tmp_path / "wait").write_text("go\n")
+            assert (await agent.report(2)).exit_code == 7
+            guards = guards_of(tmp_path / "spool")
+            assert len(guards) == 2, "that of the keeper that lives on, and that of the successor"
+        wait_until(lambda: not any(exists(pid) for pid in guards))
+
+    asyncio.run(scene())
+
+
+def test_a_guard_leaves_the_processes_of_a_successor_alone(tmp_path: Path) -> None:
+    """They carry the marks of the dead keeper, too."""
+
+    async def scene() -> None:
+        async with rig(tmp_path) as agent:
+            (first,) = guards_of(agent.spool.path)
+            os.kill(first, signal.SIGSTOP)
+            os.kill(agent.keeper_pid(), signal.SIGKILL)
+            await agent.until(lambda: agent.ups == [0, 0])
+            agent.start(1, sh("sleep 1000"))
+            await agent.until(lambda: 1 in agent.running)
+            os.kill(first, signal.SIGCONT)
+            wait_until(lambda: not exists(first))
+            await agent.holding()
+            assert 1 not in agent.reports
+            assert agent.downs == [0]
+
+    asyncio.run(scene())
+
+
+def of_keeper(identity: str, number: int) -> list[int]:
+    """Living processes that carry the marks of a keeper."""
+    mark = f"LAULIMA_KEEPER={number}\0".encode()
+    return [pid for pid in marked(identity) if mark in Path(f"/proc/{pid}/environ").read_bytes() + b"\0"]
+
+
+def guards_of(spool: Path) -> list[int]:
+    """Living guards of this spool: their errors go to a file of it."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            is_guard = (entry / "comm").read_text() == "laulima-guard\n"
+            if is_guard and Path(os.readlink(entry / "fd/2")).parent == spool:
+                found.append(int(entry.name))
+        except OSError:
+            continue  # no process, or it has just ended
+    return found

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -22,12 +23,15 @@ signal.signal(signal.SIGTERM, signal.SIG_IGN)
 print("main", os.getpid(), flush=True)
 if os.fork() == 0:
     os.setsid()
+    said, say = os.pipe()
     if os.fork() == 0:
         print("daemon", os.getpid(), flush=True)
+        os.write(say, b"x")
         if clear:
             os.closerange(0, 3)
             os.execve("/bin/sleep", ["sleep", "1000"], {})
         signal.pause()
+    os.read(said, 1)
     os._exit(0)
 if "leave" in sys.argv:
     os.wait()
@@ -167,6 +171,43 @@ def test_a_killed_job_of_a_hundred_is_the_only_one_that_ends(tmp_path: Path) -> 
             await agent.report(17)
             held = {entry.job: entry.report for entry in (await agent.holding()).entries}
             assert [job for job, report in held.items() if report is not None] == [17]
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("limit", [3, 10], ids=["none at all", "some for files that are open"])
+def test_a_keeper_without_descriptors_ends_jobs_as_ever_and_escapees_when_it_can_look_again(
+    tmp_path: Path, limit: int
+) -> None:
+    for name in ("gate", "other gate"):
+        os.mkfifo(tmp_path / name)
+
+    async def scene() -> None:
+        async with rig(tmp_path) as agent:
+            agent.start(1, sh("sleep 1000 & read go < gate; exit 3"))
+            agent.start(2, sh("setsid sleep 1000 & echo $! > escaped; read go < 'other gate'; exit 4"))
+            agent.start(3, sh("trap '' TERM; sleep 1000 & echo deaf; sleep 1000", grace_ns=SECOND // 5))
+            agent.start(4, sh("sleep 1000", grace_ns=1000 * SECOND))
+            await agent.until(lambda: {1, 2, 3, 4} <= agent.running)
+            await agent.until_printed(3, b"deaf\n")
+            wait_until(lambda: (tmp_path / "escaped").read_text().strip())
+            keeper = agent.keeper_pid()
+            before = resource.prlimit(keeper, resource.RLIMIT_NOFILE)
+            resource.prlimit(keeper, resource.RLIMIT_NOFILE, (limit, before[1]))
+            for name in ("gate", "other gate"):
+                (tmp_path / name).write_text("go\n")
+            agent.stop(3)
+            agent.stop(4)
+            agent.start(5, sh("exit 0"))
+            ends = {job: await agent.report(job) for job in (1, 2, 3, 4, 5)}
+            assert [ends[job].exit_code for job in (1, 2)] == [3, 4]
+            assert [ends[job].outcome for job in (3, 4)] == [Outcome.KILLED] * 2
+            assert (ends[5].outcome, ends[5].again) == (Outcome.OVERLOADED, True)
+            assert agent.downs == []
+            resource.prlimit(keeper, resource.RLIMIT_NOFILE, before)
+            assert (await agent.run(sh("exit 6"), 6)).exit_code == 6
+            wait_until(lambda: not exists(int((tmp_path / "escaped").read_text())))
+            wait_until(lambda: marked(agent.spool.identity) == [])
 
     asyncio.run(scene())
 

@@ -323,7 +323,7 @@ def test_a_superior_that_stood_still_declares_nothing_lost_at_once() -> None:
     down.assign((JobId(1), 1), SPEC, 0, now)
     later = 3 * TIMES.lease_ns
     assert down.advance(later) == []
-    assert down.state is LinkState.OPEN
+    assert down.state is LinkState.INQUIRING
     assert down.lost_at > later
 
 

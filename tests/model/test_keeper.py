@@ -252,6 +252,15 @@ def test_it_may_leave_when_nothing_is_held_and_a_start_takes_that_back() -> None
     assert may_leave(scene) is False
 
 
+def test_the_next_agent_keeps_a_keeper_that_an_earlier_one_had_told_to_leave() -> None:
+    scene = Scene()
+    scene.run_from(0)
+    scene.at(1, Leave(kill=False))
+    scene.at(2, ListHeld())
+    scene.at(3, died(0), Forget(JOB, 1))
+    assert may_leave(scene) is False
+
+
 def test_leave_and_kill_ends_what_runs() -> None:
     scene = Scene()
     scene.run_from(0)

@@ -151,11 +151,10 @@ def test_what_a_process_started_just_before_it_ended_by_itself_is_seen(
     pool = OutputPool(tmp_path, 0)
     job = RunningJob((JobId(1), 1), JobSpec("test", command=("x",)), pool.lend(), pool.lend())
     job.pid, parent, child = 10, 11, 12
-    rows = {parent: processes.Row("Z", 1, 11, 11, 0), child: processes.Row("S", 1, 12, 12, 0)}
     marks = {"LAULIMA_SPOOL": "00", "LAULIMA_JOB": "1", "LAULIMA_ATTEMPT": "1"}
     killed: list[int] = []
-    monkeypatch.setattr(processes, "look", rows.get)
-    monkeypatch.setattr(processes, "reap", lambda pid: None)
+    monkeypatch.setattr(processes, "reap", lambda pid: "it ended" if pid == parent else None)
+    monkeypatch.setattr(os, "getsid", lambda pid: pid)
     monkeypatch.setattr(processes, "environment_of", lambda pid: marks)
     monkeypatch.setattr(os, "kill", lambda pid, number: killed.append(pid))
     watched = Trees("00")
@@ -163,6 +162,38 @@ def test_what_a_process_started_just_before_it_ended_by_itself_is_seen(
     watched.add(job)
     job.begin_ending(1)
     assert watched.settle([job], 1) == []
+    assert killed == [child]
+
+
+def test_who_is_on_its_way_out_and_has_lost_its_marks_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the end of its memory and its end a process has no environment and no files, and its children are still
+    its own. Another job runs, so it could be of that one."""
+    (tmp_path / "pool").mkdir()
+    pool = OutputPool(tmp_path, 0)
+    watched = Trees("00")
+    jobs = [
+        RunningJob((JobId(number), 1), JobSpec("test", command=("x",)), pool.lend(), pool.lend()) for number in (1, 2)
+    ]
+    for job, pid in zip(jobs, (10, 20), strict=True):
+        job.pid = pid
+        watched.add(job)
+    parent, child = 11, 12
+    looks = iter([None, "it ended"])
+    marks = {"LAULIMA_SPOOL": "00", "LAULIMA_JOB": "1", "LAULIMA_ATTEMPT": "1"}
+    killed: list[int] = []
+    monkeypatch.setattr(processes, "reap", lambda pid: next(looks) if pid == parent else None)
+    monkeypatch.setattr(processes, "is_exiting", lambda pid: pid == parent)
+    monkeypatch.setattr(processes, "environment_of", lambda pid: marks if pid == child else {})
+    monkeypatch.setattr(processes, "open_files_of", lambda pid: set())
+    monkeypatch.setattr(os, "getsid", lambda pid: pid)
+    monkeypatch.setattr(os, "kill", lambda pid, number: killed.append(pid))
+    mains = {10, 20}
+    watched._children = Lists([mains | {parent}, mains | {parent}, mains | {child}])  # type: ignore[assignment]
+    jobs[0].ended_ns = 1
+    jobs[0].begin_ending(1)
+    assert watched.settle([jobs[0]], 1) == []
     assert killed == [child]
 
 

@@ -82,7 +82,8 @@ def check_promises(submitter: Submitter, rows: list[HistoryRow]) -> None:
         ends = [row for row in finals.values() if row.task == task]
         assert Counter(row.item for row in ends) == Counter(str(item) for item in range(1, LINES + 1)), task
         assert {(row.outcome, row.exit_code) for row in ends} == {("EXITED", 0)}, task
-    assert {row.outcome for row in rows} <= {"EXITED", "LOST"}, outcomes(rows)
+    begun = [row for row in rows if row.final or row.outcome != "OVERLOADED" or row.started_at is not None]
+    assert {row.outcome for row in begun} <= {"EXITED", "LOST"}, outcomes(rows)  # the rest was given back unstarted
 
 
 def outcomes(rows: list[HistoryRow]) -> Counter[str]:

@@ -34,9 +34,8 @@ def test_while_the_server_stands_still_a_lease_ends_and_the_job_runs_again_later
         second = here.begun(2)[1]
         assert (second.job, second.attempt > 1) == (first.job, True)
         rows = here.finish(1)
-        assert (rows[0].attempt, rows[0].outcome, rows[-1].outcome) == (1, "LOST", "EXITED")
-        # the other host's own lease was as old: what it was given before its first word may have come too late as well
-        assert {row.outcome for row in rows[1:-1]} <= {"LOST", "OVERLOADED"}
+        # the other host's lease was as old: it was asked what it holds before it was given anything
+        assert [(row.attempt, row.outcome) for row in rows] == [(1, "LOST"), (2, "EXITED")]
 
 
 def test_an_agent_that_stands_still_keeps_its_job_and_holds_up_nobody_else(tmp_path: Path) -> None:
