@@ -12,15 +12,18 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 from enum import Enum
-from typing import Annotated, Final, Protocol
+from typing import Annotated, Any, Final, Protocol
 
 import msgspec
 
 from live import hello
 from live.hello import Hello, HelloError, Refused, Side
+from live.output_pieces import Fetch, Piece, decode_fetch, decode_piece, encode, is_aside
 from live.transport import Transport
 from live.wire import Wire, WireError
+from model.bounds import Number
 from model.errors import LaulimaError
 from model.messages import Batch, Down, Up
 
@@ -43,6 +46,9 @@ class LinkOwner(Protocol):
 
     def link_batch(self, link: Link, batch: Batch) -> None: ...
 
+    def link_aside(self, link: Link, message: Fetch | Piece) -> None:
+        """Something beside the job channel: an agent hears a Fetch, a superior a Piece."""
+
     def link_down(self, link: Link, reason: str) -> None:
         """Called once for each link that was not closed by its owner. `link.left`: the peer left on purpose."""
 
@@ -56,18 +62,18 @@ class LinkState(Enum):
 class DownBatch(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """`model.messages.Batch` as an agent may get it: what no superior says does not decode."""
 
-    epoch: int
-    sequence: int
-    receiver_epoch: int
+    epoch: Number
+    sequence: Number
+    receiver_epoch: Number
     messages: Annotated[tuple[Down, ...], msgspec.Meta(max_length=MESSAGES_MAX)]
 
 
 class UpBatch(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """`model.messages.Batch` as a superior may get it."""
 
-    epoch: int
-    sequence: int
-    receiver_epoch: int
+    epoch: Number
+    sequence: Number
+    receiver_epoch: Number
     messages: Annotated[tuple[Up, ...], msgspec.Meta(max_length=MESSAGES_MAX)]
 
 
@@ -87,6 +93,14 @@ def decode_batch(data: bytes, receiver: Side) -> Batch:
     except (msgspec.MsgspecError, RecursionError, ValueError) as error:
         raise WireError(f"its batch cannot be read: {error}") from error
     return Batch(said.epoch, said.sequence, said.receiver_epoch, said.messages)
+
+
+def decode_aside(data: bytes, receiver: Side) -> Fetch | Piece:
+    """The same for what is said beside the job channel."""
+    try:
+        return decode_fetch(data) if receiver is Side.AGENT else decode_piece(data)
+    except (msgspec.MsgspecError, RecursionError, ValueError) as error:
+        raise WireError(f"what it says beside the channel cannot be read: {error}") from error
 
 
 class Link:
@@ -151,10 +165,17 @@ class Link:
 
     def send(self, batch: Batch) -> None:
         """Send a batch, without waiting. Dropped unless OPEN. A link whose peer is too slow ends (in a later turn)."""
+        self._send(encode_batch, batch)
+
+    def send_aside(self, message: Fetch | Piece) -> None:
+        """The same for what is said beside the job channel."""
+        self._send(encode, message)
+
+    def _send(self, encoded: Callable[[Any], bytes], said: Batch | Fetch | Piece) -> None:
         if self.state is not LinkState.OPEN:
             return
         try:
-            self._wire.deliver(encode_batch(batch))
+            self._wire.deliver(encoded(said))
         except WireError as error:
             self._loop.call_soon(self._fail, str(error))
         else:
@@ -205,6 +226,9 @@ class Link:
         """The peer's `deliver`; the return value is the reply."""
         if self.state is LinkState.OPEN:
             assert self.peer is not None
+            if is_aside(payload):
+                self._owner.link_aside(self, decode_aside(payload, self._side))
+                return b""
             batch = decode_batch(payload, self._side)
             if batch.epoch != self.peer.epoch:  # a wrong one would make all that the true life says look stale
                 raise WireError(f"its batch speaks for life {batch.epoch}, its hello spoke for {self.peer.epoch}")

@@ -1,6 +1,6 @@
 """A host with `link: process`: an agent process on this machine, behind a unix socket in the host's folder.
 
-A `Dialer` of `live/links.py`. `dial` first calls an agent that is alive (it may be of an earlier server), and starts
+A `HostLink` of `live/hosts.py`. `dial` first calls an agent that is alive (it may be of an earlier server), and starts
 one when nobody listens. Belongs here: starting, watching and, as the last resort, signalling that process. What it
 does is `live/agent_program.py`.
 
@@ -16,15 +16,16 @@ import json
 import os
 import signal
 import socket
-import struct
 import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import live
+from live.accepting import peer_process, peer_user
 from live.complaints import set_aside
 from live.listener import socket_address
+from live.sweep import sweep
 from model.channel import ChannelTimes
 from model.errors import NotReachableError
 
@@ -38,7 +39,6 @@ STARTS_MAX: Final = 4
 """Agents that start at one time: each costs a few tenths of a second of a core."""
 ENVIRONMENT: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "USER", "LOGNAME", "TMPDIR")
 """What an agent gets of the server's environment."""
-_CREDENTIALS: Final = struct.Struct("3i")
 
 
 class ProcessHost:
@@ -59,7 +59,8 @@ class ProcessHost:
         `turn_to_start`: shared by the hosts of one server, with STARTS_MAX permits."""
         self._loop = loop
         self._name = name
-        self._slots = slots
+        self.slots = slots
+        """with which an agent is started"""
         self._spool = spool.absolute()
         self._directory = directory.absolute()
         self._times = times
@@ -78,6 +79,19 @@ class ProcessHost:
         if connected is None:
             raise NotReachableError(f"the agent of {self._name} left as soon as it had started{self._last_words()}")
         return connected
+
+    def ended(self) -> str:
+        """A link, or an attempt to make one, is over: nothing more is known of the reason."""
+        return ""
+
+    @property
+    def agent(self) -> str:
+        """The agents that are alive, for people; empty: none."""
+        return f"pid {' '.join(map(str, self._watched))}" if self._watched else ""
+
+    async def end_by_force(self) -> None:
+        """Kill the agents and keepers of this host, whoever started them."""
+        sweep(self._spool)
 
     @property
     def processes(self) -> tuple[int, ...]:
@@ -118,12 +132,10 @@ class ProcessHost:
         calling = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
             calling.connect(socket_address(directory_fd))
-            process, user, _ = _CREDENTIALS.unpack(
-                calling.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-            )
+            user = peer_user(calling)
             if user != os.getuid():
                 raise NotReachableError(f"the agent of {self._name} belongs to another user (id {user})")
-            self._watch(process)
+            self._watch(peer_process(calling))
         except (ConnectionRefusedError, FileNotFoundError):
             calling.close()
             return None
@@ -187,20 +199,26 @@ class ProcessHost:
         finally:
             os.close(told)
 
+    def _program(self) -> list[str]:
+        """The module that is run, and what only it is told."""
+        return ["live.agent_program", f"--name={self._name}", f"--slots={self.slots}"]
+
+    def _variables(self) -> tuple[str, ...]:
+        """What it gets of the server's environment."""
+        return ENVIRONMENT
+
     def _spawn(self, tell: int) -> int:
         command = [
             sys.executable,
             "-P",
             "-m",
-            "live.agent_program",
-            f"--name={self._name}",
-            f"--slots={self._slots}",
+            *self._program(),
             f"--spool={self._spool}",
             f"--directory={self._directory}",
             f"--times={times_text(self._times)}",
             f"--ready-fd={READY_FD}",
         ]
-        environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
+        environment = {name: os.environ[name] for name in self._variables() if name in os.environ}
         environment["PYTHONPATH"] = str(Path(live.__file__).parents[1])
         set_aside(self._spool / LOG_NAME)
         log = str(self._spool / LOG_NAME)

@@ -2,7 +2,7 @@
 
 Used by `live/server.py`, which turns the controller's `Connect`, `Disconnect` and `Transmit` into calls, and what it
 hears here into `LinkUp`, `LinkDown` and `Delivered`. When to connect, and how often, is the controller's business; how
-a host is reached is a `Dialer`'s (`live/link_process.py`).
+a host is reached is a `Dialer`'s (`live/link_process.py`, `live/link_ssh.py`).
 
 Rule: each `connect` is answered by exactly one `up` or `down`, each `up` that was not ended by `disconnect` by exactly
 one `down`; and no answer is given inside `connect`, `disconnect` or `send` themselves.
@@ -13,12 +13,14 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from live.hello import Hello, Side, own_hello
 from live.link import Link
-from model.errors import LaulimaError
+from live.output_pieces import Fetch, Piece
+from live.spool import Stream
+from model.errors import LaulimaError, NotReachableError
 from model.messages import Batch
 
 DIALS_MAX: Final = 32
@@ -37,8 +39,19 @@ class _Host:
     """What is open to one host: nothing, an attempt to connect, or a link."""
 
     dialer: Dialer
+    turn: asyncio.Semaphore
+    ended: Callable[[], str]
     dialling: asyncio.Task[None] | None = None
     link: Link | None = None
+    fetches: dict[int, asyncio.Future[Piece]] = field(default_factory=dict)
+    """by number: who waits for a piece of an output"""
+
+    def give_up_fetches(self) -> None:
+        """The link is gone, and their answers with it."""
+        fetches, self.fetches = self.fetches, {}
+        for future in fetches.values():
+            if not future.done():
+                future.set_exception(NotReachableError("its link ended"))
 
 
 class Links:
@@ -65,14 +78,25 @@ class Links:
         self._hosts: dict[str, _Host] = {}
         self._names: dict[Link, str] = {}
         self._turn_to_dial = asyncio.Semaphore(DIALS_MAX)
+        self._fetched = 0
 
-    def define(self, host: str, dialer: Dialer) -> None:
-        """How to reach a host from now on; an open link to it stays."""
+    def define(
+        self,
+        host: str,
+        dialer: Dialer,
+        *,
+        turn: asyncio.Semaphore | None = None,
+        ended: Callable[[], str] = str,
+    ) -> None:
+        """How to reach a host from now on; an open link to it stays. `turn`: shared by hosts that must not all be
+        dialled at once. `ended()` is called whenever a link, or an attempt to make one, is over; what it knows of the
+        reason is added to it."""
+        turn = turn or self._turn_to_dial
         known = self._hosts.get(host)
         if known is None:
-            self._hosts[host] = _Host(dialer)
+            self._hosts[host] = _Host(dialer, turn, ended)
         else:
-            known.dialer = dialer
+            known.dialer, known.turn, known.ended = dialer, turn, ended
 
     def forget(self, host: str) -> None:
         """The host is no longer ours: its link ends."""
@@ -107,6 +131,19 @@ class Links:
         if known is not None and known.link is not None:
             known.link.send(batch)
 
+    def fetch(self, host: str, job: int, attempt: int, stream: Stream, offset: int, size: int) -> asyncio.Future[Piece]:
+        """Bytes of what a job wrote there. The future fails with NotReachableError when there is no link, or it ends
+        before the answer."""
+        future: asyncio.Future[Piece] = self._loop.create_future()
+        known = self._hosts.get(host)
+        if known is None or known.link is None or known.link.peer is None:
+            future.set_exception(NotReachableError(f"host {host} is not connected"))
+            return future
+        self._fetched += 1
+        known.fetches[self._fetched] = future
+        known.link.send_aside(Fetch(self._fetched, job, attempt, stream, offset, size))
+        return future
+
     def fail(self, host: str, reason: str) -> None:
         """End the link because of something that the host said (a ProtocolError of the machine); `down` follows."""
         known = self._hosts.get(host)
@@ -125,14 +162,17 @@ class Links:
         if known.dialling is not None:
             known.dialling.cancel()
             known.dialling = None
+            known.ended()
         link, known.link = known.link, None
         if link is not None:
             self._names.pop(link, None)
             link.close(goodbye)
+            known.give_up_fetches()
+            known.ended()
 
     async def _dial(self, host: str, known: _Host) -> None:
         try:
-            async with self._turn_to_dial, asyncio.timeout(self._connect_seconds):
+            async with known.turn, asyncio.timeout(self._connect_seconds):
                 connected = await known.dialer.dial()
         except TimeoutError:
             reason = f"no connection within {self._connect_seconds:g} s"
@@ -144,7 +184,7 @@ class Links:
             self._begin(host, known, connected)
             return
         known.dialling = None  # a cancelled attempt does not come here
-        self._down(host, reason)
+        self._down(host, _with(reason, known.ended()))
 
     def _begin(self, host: str, known: _Host, connected: socket.socket) -> None:
         """Runs in the same step of the loop as the end of `dial`: a `disconnect` came before it or comes after."""
@@ -165,8 +205,22 @@ class Links:
         if host is not None:
             self._batch(host, batch)
 
+    def link_aside(self, link: Link, message: Fetch | Piece) -> None:
+        host = self._names.get(link)
+        if host is not None:
+            future = self._hosts[host].fetches.pop(message.number, None)
+            if future is not None and not future.done() and isinstance(message, Piece):
+                future.set_result(message)
+
     def link_down(self, link: Link, reason: str) -> None:
         host = self._names.pop(link, None)
         if host is not None:
-            self._hosts[host].link = None
-            self._down(host, reason)
+            known = self._hosts[host]
+            known.link = None
+            known.give_up_fetches()
+            self._down(host, _with(reason, known.ended()))
+
+
+def _with(reason: str, words: str) -> str:
+    """A reason, and what is known of it besides."""
+    return reason if not words or words in reason else f"{reason}: {words}"

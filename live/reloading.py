@@ -19,7 +19,7 @@ from live.errands import Errands
 from live.loop import Turns
 from live.outward import CONTROLLER, SCHEDULER
 from live.scripts import SCRIPTS
-from model.configuration import Configuration
+from model.configuration import Configuration, HostDefinition
 from model.controller import Controller
 from model.errors import OperatorError
 from model.reloading import difference, host_orders, task_orders
@@ -57,10 +57,10 @@ class Reloading:
         running: Callable[[], Configuration],
         take: Callable[[Configuration], None],
         controller: Callable[[], Controller],
-        define_host: Callable[[str, int], None],
+        define_host: Callable[[HostDefinition], None],
         has_scripts: bool,
     ) -> None:
-        """`running()` is the configuration of now, `take` makes another one that. `define_host(name, slots)`: see
+        """`running()` is the configuration of now, `take` makes another one that. `define_host`: see
         `Hosts.define`."""
         self._errands = errands
         self._turns = turns
@@ -82,7 +82,7 @@ class Reloading:
         if given.apply and found.changes:
             known = frozenset(self._controller().hosts)
             for host in found.hosts:
-                self._define_host(host.name, host.slots)
+                self._define_host(host)
             if self._has_scripts:
                 self._turns.post(SCRIPTS, DeclareTasks(found.defined, found.gone))
             for order in task_orders(found):

@@ -8,11 +8,12 @@ line; rows are those of `model/views.py`.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from live.clock import wall_ns
 from live.control import Verb, typed
@@ -20,14 +21,16 @@ from live.errands import Errands
 from live.history import History, HistoryQuestion
 from live.host_names import refuse_host
 from live.loop import Turns
+from live.outputs import Outputs
 from live.outward import CONTROLLER, SCHEDULER, Outward
 from live.reloading import ByFile
 from live.selection import Selection, live_jobs, wants_final
-from live.spool import output_path
+from live.spool import Stream, output_path
 from live.state_directory import StateDirectory
 from live.story import story_lines
 from live.submission import Submission, specification
 from model import view_rows
+from model.bounds import Count
 from model.effects import Answer
 from model.errors import OperatorError
 from model.events import (
@@ -49,6 +52,9 @@ from model.views import ExplanationView, HistoryRow, JobRow, Status
 READ_SECONDS = 25.0
 """How long a question to the history may take."""
 FAILURES_SHOWN = 5
+JOB_NUMBER = re.compile("[0-9]{1,18}")
+"""A name that can only be a job's."""
+_STREAMS: dict[str, Stream] = {"stdout": "stdout", "stderr": "stderr"}
 
 
 class Nothing(Struct, frozen=True, forbid_unknown_fields=True):
@@ -64,7 +70,7 @@ class ByTaskOrJobs(Struct, frozen=True):
     task: str | None = None
     selection: Selection = Selection()
     reason: str = ""
-    for_ns: int | None = None
+    for_ns: Count | None = None
 
 
 class ByTask(Struct, frozen=True):
@@ -93,6 +99,16 @@ class ByOutput(Struct, frozen=True):
     stream: str = "stdout"
 
 
+class ByPiece(Struct, frozen=True):
+    """Bytes of what one attempt wrote, from `offset` on; as many as one piece holds."""
+
+    job: int
+    attempt: int
+    host: str
+    stream: str = "stdout"
+    offset: Annotated[int, Meta(ge=0)] = 0
+
+
 class ByEnd(Struct, frozen=True):
     kill: bool = False
 
@@ -107,6 +123,7 @@ class Requests:
         state: StateDirectory,
         errands: Errands,
         turns: Turns,
+        outputs: Outputs,
         *,
         status: Callable[[], Status],
         define_host: Callable[[str, int], None],
@@ -117,7 +134,7 @@ class Requests:
         server, and returns what was left."""
         self._outward = outward
         self._machines = machines
-        self._state = state
+        self._outputs = outputs
         self._errands = errands
         self._turns = turns
         self._status = status
@@ -136,6 +153,7 @@ class Requests:
             "explain": typed(ByName, self._do_explain),
             "history": typed(HistoryQuestion, self._do_history),
             "logs": typed(ByOutput, self._do_logs),
+            "output": typed(ByPiece, self._do_output),
             "kill": typed(ByJobs, lambda given: self._do_to_jobs(JobVerb.KILL, given)),
             "delete": typed(ByJobs, lambda given: self._do_to_jobs(JobVerb.DELETE, given)),
             "retry": typed(ByJobs, self._do_retry),
@@ -178,8 +196,8 @@ class Requests:
 
     async def _do_explain(self, given: ByName) -> ExplanationView:
         machines, name = self._machines(), given.name
-        if given.about in (None, "job") and (name.isdigit() or name == "last"):
-            number = int(name) if name.isdigit() else max(machines.scheduler.jobs, default=0)
+        if given.about in (None, "job") and (JOB_NUMBER.fullmatch(name) or name == "last"):
+            number = max(machines.scheduler.jobs, default=0) if name == "last" else int(name)
             return await self._explain_job(machines, number)
         found = view_rows.explain_task(machines, name) if given.about in (None, "task") else None
         if found is None and given.about in (None, "host"):
@@ -206,8 +224,7 @@ class Requests:
         return await self._errands.run(question, READ_SECONDS)
 
     async def _do_logs(self, given: ByOutput) -> dict[str, Any]:
-        if given.stream not in ("stdout", "stderr"):
-            raise OperatorError(f"there is no stream {given.stream}", "a job has stdout and stderr")
+        stream = _stream(given.stream)
         job = self._machines().scheduler.jobs.get(JobId(given.job))
         attempt, host = given.attempt, ""
         running = False
@@ -222,18 +239,22 @@ class Requests:
                 raise OperatorError(f"job {given.job} has no such attempt", f"see laulima history --job {given.job}")
             if wanted and not host:
                 attempt, host = wanted[-1].attempt, wanted[-1].host
-        path, size = self._output(host, given.job, attempt or 0, given.stream)
-        return {"path": path, "bytes": size, "running": running}
+        path, size = None, 0
+        if host:
+            path, size = await self._outputs.size(host, given.job, attempt or 0, stream)
+        return {"path": path, "bytes": size, "running": running, "host": host, "attempt": attempt or 0}
 
-    def _output(self, host: str, job: int, attempt: int, stream: str) -> tuple[str | None, int]:
-        if not host:
-            return None, 0
-        spool = self._state.local_spool if host == LOCAL else self._state.host_spool(host)
-        path = output_path(spool, job, attempt, "stderr" if stream == "stderr" else "stdout")
-        try:
-            return str(path), path.stat().st_size
-        except FileNotFoundError:
-            return None, 0
+    async def _do_output(self, given: ByPiece) -> dict[str, Any]:
+        """For what stands on another machine; the rest is read where `logs` says that it is."""
+        stream = _stream(given.stream)
+        piece = await self._outputs.piece(given.host, given.job, given.attempt, stream, given.offset)
+        return {"data": piece.data, "total": piece.total}
+
+    def _output_here(self, host: str, job: int, attempt: int, stream: Stream) -> str | None:
+        """The file with what an attempt wrote, if it stands on this machine."""
+        spool = self._outputs.spool(host) if host else None
+        path = None if spool is None else output_path(spool, job, attempt, stream)
+        return str(path) if path is not None and path.exists() else None
 
     # orders
 
@@ -336,8 +357,9 @@ class Requests:
             "job": answer.job,
             "attempt": attempt,
             "report": report,
-            "stdout": self._output(host, answer.job, attempt, "stdout")[0],
-            "stderr": self._output(host, answer.job, attempt, "stderr")[0],
+            "stdout": self._output_here(host, answer.job, attempt, "stdout"),
+            "stderr": self._output_here(host, answer.job, attempt, "stderr"),
+            "elsewhere": bool(host) and self._outputs.spool(host) is None,
         }
 
     async def _end_of(self, job: int) -> tuple[int, dict[str, Any]]:
@@ -353,6 +375,13 @@ class Requests:
         if row is None:
             raise OperatorError(f"the end of job {job} is not recorded yet", "the disk may be full: laulima status")
         return row.attempt, msgspec.structs.asdict(row)
+
+
+def _stream(name: str) -> Stream:
+    stream = _STREAMS.get(name)
+    if stream is None:
+        raise OperatorError(f"there is no stream {name}", "a job has stdout and stderr")
+    return stream
 
 
 def _summed(answers: list[Answer]) -> dict[str, Any]:

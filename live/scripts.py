@@ -20,18 +20,17 @@ from msgspec import structs
 from live.errands import ErrandError, Errands
 from live.host_names import refuse_host
 from live.loop import Inward
+from live.outputs import Outputs
 from live.prompts import Prompts
 from live.script_files import use_file
 from live.shell_lines import ShellLines
 from live.shell_lines import Show as ShowText
 from live.spool import Stream as OutputStream
 from live.spool import output_name
-from live.state_directory import StateDirectory
 from live.texts import Texts
 from model.effects import Answer, Notice, Prepare, React
 from model.errors import OperatorError
 from model.events import HostVerb, OrderHost
-from model.job import LOCAL
 from model.scripting import (
     MAIN_SESSION,
     Abandon,
@@ -73,7 +72,7 @@ class ScriptDriver:
         self,
         loop: asyncio.AbstractEventLoop,
         errands: Errands,
-        state: StateDirectory,
+        outputs: Outputs,
         mask: int,
         directory: str,
         *,
@@ -89,7 +88,7 @@ class ScriptDriver:
         status)` ends the server soon."""
         self._loop = loop
         self._errands = errands
-        self._state = state
+        self._outputs = outputs
         self._mask = mask
         self._directory = directory
         self._post = post
@@ -186,11 +185,14 @@ class ScriptDriver:
         self._start(effect.run, self._output_fetched(effect))
 
     async def _output_fetched(self, effect: FetchOutput) -> OutputFetched:
-        spool = self._state.local_spool if effect.host in (LOCAL, "") else self._state.host_spool(effect.host)
-        paths = [f"{spool}/{output_name(effect.job, effect.attempt, stream)}" for stream in _OUTPUTS]
+        spool = self._outputs.spool(effect.host)
         try:
-            outputs = await self._errands.run(lambda: [_output(path) for path in paths], FILE_SECONDS)
-        except (OSError, ErrandError) as error:
+            if spool is None:
+                outputs = await self._outputs_elsewhere(effect)
+            else:
+                paths = [f"{spool}/{output_name(effect.job, effect.attempt, stream)}" for stream in _OUTPUTS]
+                outputs = await self._errands.run(lambda: [_output(path) for path in paths], FILE_SECONDS)
+        except (OSError, ErrandError, OperatorError) as error:
             return OutputFetched(effect.run, "", "", f"its output cannot be read: {error}")
         notes = [
             f"{left_out} bytes of its {stream} are left out, {OUTPUT_MAX >> 20} MiB are given"
@@ -198,6 +200,20 @@ class ScriptDriver:
             if left_out
         ]
         return OutputFetched(effect.run, outputs[0][0], outputs[1][0], "; ".join(notes))
+
+    async def _outputs_elsewhere(self, effect: FetchOutput) -> list[tuple[str, int]]:
+        """The same of a host that is another machine; one that is away gets the time that a dead disk would get."""
+        found = []
+        try:
+            async with asyncio.timeout(FILE_SECONDS):
+                for stream in _OUTPUTS:
+                    text, left_out = await self._outputs.text(
+                        effect.host, effect.job, effect.attempt, stream, OUTPUT_MAX
+                    )
+                    found.append((text.decode(errors="replace"), left_out))
+        except TimeoutError:
+            raise OperatorError(f"host {effect.host} did not send it within {FILE_SECONDS:g} s") from None
+        return found
 
     def _start(self, run: int, work: Awaitable[object | None]) -> None:
         """Do the work beside the loop; its result is the run's answer."""

@@ -2,11 +2,12 @@
 
     .laulima/            0700
       lock               flock of the server, and its pid for people
+      identity           names this directory on other machines
       control.sock       0600, see live/control.py
       journal.sqlite     see live/journal.py (with -wal and -shm beside it)
       server.log         output of a detached server
       local/             spool of the server's own machine
-      hosts/NAME/        spool and log of the agent of each process host
+      hosts/NAME/        spool and log of the agent of each process host; of others, how they are reached
 
 Called by the server (owns it) and by the command line (finds it, connects to the socket). Nothing here reads what the
 files hold.
@@ -18,6 +19,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import secrets
 import socket
 import stat
 from collections.abc import Iterator, Mapping
@@ -122,6 +124,15 @@ class StateDirectory:
 
     def host_spool(self, host: str) -> Path:
         return self.hosts / host
+
+    def identity(self) -> str:
+        """A name that no other state directory has, for what is kept on other machines; made once."""
+        file = self.path / "identity"
+        if not file.exists():
+            fresh = file.with_suffix(".new")
+            fresh.write_text(secrets.token_hex(6) + "\n", encoding="ascii")
+            fresh.replace(file)
+        return file.read_text(encoding="ascii").strip()
 
     def _take_lock(self) -> int:
         lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)

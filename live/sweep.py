@@ -17,6 +17,8 @@ from pathlib import Path
 
 from live.spool import SpoolBusyError, lock_file
 
+PROGRAMS = (b"live.agent_program", b"live.batch_program")
+"""What runs for a host on this machine."""
 GONE_MILLISECONDS = 5000
 """How long the kernel may take to end a killed process."""
 
@@ -54,7 +56,7 @@ def _agents(spool: Path) -> Iterator[int]:
         if entry.name.isdigit():
             with contextlib.suppress(OSError):  # it ended meanwhile, or is another user's
                 words = (entry / "cmdline").read_bytes().split(b"\0")
-                if b"live.agent_program" in words and wanted in words:
+                if wanted in words and any(program in words for program in PROGRAMS):
                     yield int(entry.name)
 
 

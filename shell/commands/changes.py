@@ -93,9 +93,20 @@ def flush(session: Session, *, task: str, reason: str, wait_at_most: int | None)
 
 
 def host(
-    session: Session, *, verb: str, names: Sequence[str], slots: int, reason: str, wait_at_most: int | None
+    session: Session,
+    *,
+    verb: str,
+    names: Sequence[str],
+    slots: int,
+    file: str | None,
+    reason: str,
+    wait_at_most: int | None,
 ) -> int:
-    """One order for each host. All are tried; the first refusal gives the exit code."""
+    """One order for each host. All are tried; the first refusal gives the exit code. `check` orders nothing."""
+    if verb == "check":
+        from shell.commands.host_check import check  # noqa: PLC0415 - the only one that needs no server
+
+        return check(session, names=names, file=file)
     from shell.hostset import expand  # noqa: PLC0415
 
     hosts = list(dict.fromkeys(name for words in names for name in expand(words)))

@@ -1,4 +1,5 @@
-"""`laulima logs JOB`: what a job wrote. The server says where it stands; the bytes come from the file itself.
+"""`laulima logs JOB`: what a job wrote. The server says where it stands; the bytes come from the file itself, or, of a
+host that is another machine, through the server.
 
 To a terminal, everything but newlines and tabs that a terminal would obey is shown as a visible escape; to a pipe or
 a file every byte goes as it is.
@@ -26,11 +27,20 @@ FOLLOW_S = 0.25
 
 
 class Log(Struct, frozen=True):
-    """`path`: None when nothing was written. `bytes`: written so far."""
+    """`path`: None when nothing was written, or it stands on another machine, `host`. `bytes`: written so far."""
 
     path: str | None = None
     bytes: int = 0
     running: bool = False
+    host: str = ""
+    attempt: int = 0
+
+
+class Piece(Struct, frozen=True):
+    """Bytes of an output that stands on another machine; `total`: written so far."""
+
+    data: bytes = b""
+    total: int = 0
 
 
 class Printer:
@@ -58,13 +68,13 @@ def logs(session: Session, *, job: str, follow: bool, stderr: bool, attempt: int
         if json:
             return session.say_json({"schema": 1, "job": number, "stream": stream, **_fields(found)})
         printer = Printer(raw=raw or not is_terminal())
-        shown = copy_output(found, 0, printer)
+        shown = copy_output(client, number, stream, found, 0, printer)
         while follow and found.running:
             if client.wait_closed(FOLLOW_S):
                 session.note("the server has ended; the job may go on")
                 break
             found = client.ask("logs", arguments, Log)
-            shown += copy_output(found, shown, printer)
+            shown += copy_output(client, number, stream, found, shown, printer)
     printer.write(b"", last=True)
     if not shown:
         session.note(f"job {number} {'has written' if found.running else 'wrote'} nothing to {stream}")
@@ -72,7 +82,7 @@ def logs(session: Session, *, job: str, follow: bool, stderr: bool, attempt: int
 
 
 def _fields(found: Log) -> dict[str, object]:
-    return {"path": found.path, "bytes": found.bytes, "running": found.running}
+    return {"path": found.path, "bytes": found.bytes, "running": found.running, "host": found.host}
 
 
 def _number(client: Client, word: str) -> int:
@@ -90,21 +100,36 @@ def _number(client: Client, word: str) -> int:
     return max(numbers)
 
 
-def copy_output(found: Log, start: int, printer: Printer) -> int:
-    """Print what the file holds from byte `start` to what the job wrote; gives how many bytes that was."""
-    if not found.path or found.bytes <= start:
+def copy_output(client: Client, job: int, stream: str, found: Log, start: int, printer: Printer) -> int:
+    """Print from byte `start` to what the job has written; gives how many bytes that was."""
+    if found.path:
+        return copy_file(found.path, start, found.bytes, printer)
+    copied = 0
+    while start + copied < found.bytes:
+        at = {"job": job, "attempt": found.attempt, "host": found.host, "stream": stream, "offset": start + copied}
+        piece = client.ask("output", at, Piece).data[: found.bytes - start - copied]
+        if not piece:
+            break
+        printer.write(piece)
+        copied += len(piece)
+    return copied
+
+
+def copy_file(path: str, start: int, end: int, printer: Printer) -> int:
+    """The same of a file on this machine."""
+    if end <= start:
         return 0
     try:
-        file = Path(found.path).open("rb")  # noqa: SIM115 - closed by the with below; only the opening may fail so
+        file = Path(path).open("rb")  # noqa: SIM115 - closed by the with below; only the opening may fail so
     except OSError as error:
         raise OperatorError(
-            f"the output cannot be read: {found.path}: {error.strerror}",
-            "it may have been pruned, or stand on its host",
+            f"the output cannot be read: {path}: {error.strerror}",
+            "it may have been pruned",
         ) from error
     copied = 0
     with file:
         file.seek(start)
-        while copied < found.bytes - start and (piece := file.read(min(PIECE, found.bytes - start - copied))):
+        while copied < end - start and (piece := file.read(min(PIECE, end - start - copied))):
             printer.write(piece)
             copied += len(piece)
     return copied

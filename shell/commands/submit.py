@@ -9,12 +9,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from msgspec import Struct
 
 from model.job import Outcome
-from shell.commands.logs import Log, Printer, copy_output
+from shell.client import Client
+from shell.commands.logs import Log, Printer, copy_file, copy_output
 from shell.selections import UsageError
 from shell.session import Session, is_terminal
 from shell.wording import clean, duration
@@ -35,13 +36,15 @@ class EndedReport(Struct, frozen=True):
 
 
 class Waited(Struct, frozen=True):
-    """The answer to `submit` with `wait`. `stdout`, `stderr`: files, None when nothing was written."""
+    """The answer to `submit` with `wait`. `stdout`, `stderr`: files, None when nothing was written, or it stands on
+    another machine (`elsewhere`)."""
 
     job: int
     attempt: int
     report: EndedReport
     stdout: str | None = None
     stderr: str | None = None
+    elsewhere: bool = False
 
 
 def submit(
@@ -86,7 +89,7 @@ def submit(
         except KeyboardInterrupt:
             session.note("the job goes on: laulima jobs last, laulima kill last")
             raise
-    return show(session, ended)
+        return show(session, client, ended)
 
 
 def _assignment(word: str) -> tuple[str, str]:
@@ -96,10 +99,19 @@ def _assignment(word: str) -> tuple[str, str]:
     return name, value
 
 
-def show(session: Session, ended: Waited) -> int:
+def show(session: Session, client: Client, ended: Waited) -> int:
     """The job's output and errors as they are, and its exit code."""
-    _print(ended.stdout, sys.stdout.buffer, raw=not is_terminal())
-    _print(ended.stderr, sys.stderr.buffer, raw=not sys.stderr.isatty())
+    for stream, path, to, raw in (
+        ("stdout", ended.stdout, sys.stdout.buffer, not is_terminal()),
+        ("stderr", ended.stderr, sys.stderr.buffer, not sys.stderr.isatty()),
+    ):
+        printer = Printer(raw=raw, to=to)
+        if ended.elsewhere:
+            found = client.ask("logs", {"job": ended.job, "attempt": ended.attempt, "stream": stream}, Log)
+            copy_output(client, ended.job, stream, found, 0, printer)
+        elif path is not None and Path(path).exists():
+            copy_file(path, 0, Path(path).stat().st_size, printer)
+        printer.write(b"", last=True)
     report = ended.report
     if report.outcome is Outcome.EXITED:
         return report.exit_code or 0
@@ -108,11 +120,3 @@ def show(session: Session, ended: Waited) -> int:
     if report.outcome is Outcome.CRASHED and report.signal:
         return 128 + report.signal
     return CODES.get(report.outcome, NEVER_RAN)
-
-
-def _print(path: str | None, to: BinaryIO, *, raw: bool) -> None:
-    if path is None or not Path(path).exists():
-        return
-    printer = Printer(raw=raw, to=to)
-    copy_output(Log(path, Path(path).stat().st_size), 0, printer)
-    printer.write(b"", last=True)

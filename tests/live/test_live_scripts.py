@@ -12,19 +12,20 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from live import script_files, scripts, shell_lines, texts
 from live.errands import Errands
+from live.outputs import Outputs
 from live.prompts import Prompts
 from live.scripts import SCRIPTS, ScriptDriver
 from live.spool import output_path
 from live.state_directory import StateDirectory
 from model.effects import Answer, Notice
 from model.events import HostVerb, IntakeVerb, OrderHost, OrderIntake
-from model.job import SECOND
+from model.job import LOCAL, SECOND
 from model.scripting import (
     Abandon,
     AppendText,
@@ -49,6 +50,16 @@ LIMIT = 20.0
 MASK = 0o022
 
 
+class Spools:
+    """Outputs of hosts on this machine (`live.outputs.Outputs`)."""
+
+    def __init__(self, state: StateDirectory) -> None:
+        self._state = state
+
+    def spool(self, host: str) -> Path:
+        return self._state.local_spool if host == LOCAL else self._state.host_spool(host)
+
+
 class World:
     """The driver, and what it told."""
 
@@ -66,7 +77,7 @@ class World:
         self.driver = ScriptDriver(
             loop,
             self.errands,
-            self.state,
+            cast("Outputs", Spools(self.state)),
             MASK,
             str(folder),
             post=self._post,
