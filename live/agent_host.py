@@ -17,7 +17,7 @@ from live.agent_life import Life, begin_life
 from live.clock import boottime_ns
 from live.keepers import Keepers
 from live.looks import Looks
-from live.spool import Spool, SpoolBusyError
+from live.spool import AGENT_SPOOL, Spool, SpoolBusyError
 from live.sweep import owner_of
 from model.agent import Agent, AgentEvent
 from model.channel import ChannelTimes
@@ -75,7 +75,7 @@ class AgentHost:
     async def start(self, wait_seconds: float = 0.0) -> Agent:
         """Own the spool, adopt or start the keepers, make the machine. `wait_seconds`: patience with another agent that
         is just leaving the spool. Raises SpoolError, KeeperError, LifeError, OSError; `close` follows in any case."""
-        self._spool = spool = await _own_spool(self._path, wait_seconds)
+        self._spool = spool = await own_spool(self._path, wait_seconds)
         self.life = life = begin_life(spool.path)
         self._orders = self._keepers = keepers = Keepers(
             spool,
@@ -179,11 +179,12 @@ async def _ended(process: int) -> None:
         os.close(pidfd)
 
 
-async def _own_spool(path: Path, wait_seconds: float) -> Spool:
+async def own_spool(path: Path, wait_seconds: float, kind: str = AGENT_SPOOL) -> Spool:
+    """A spool of this kind, for which another agent that is just leaving is waited for. Raises SpoolError, OSError."""
     deadline = boottime_ns() + int(wait_seconds * SECOND)
     while True:
         try:
-            return Spool(path)
+            return Spool(path, kind)
         except SpoolBusyError:
             if boottime_ns() >= deadline:
                 raise

@@ -19,23 +19,24 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Protocol
 
 from live.agent_host import AgentHost
-from live.agent_turns import AgentTurns
+from live.agent_turns import AgentTurns, HostMachine
 from live.clock import boottime_ns
 from live.complaints import Complaints
+from live.errands import ErrandError, Errands
 from live.hello import Hello, Side, own_hello
 from live.link_process import READY, times_from_text
 from live.listener import SOCKET_NAME, Listener, listen
-from model.agent import Agent
+from live.output_pieces import FETCHES_MAX, Fetch, Piece, read_piece
 from model.channel import ChannelTimes, ProtocolError
-from model.effects import Effect, Notice, Transmit
+from model.effects import Notice, Transmit
 from model.errors import LaulimaError
 from model.events import Delivered, LinkDown, LinkUp
-from model.hosted_attempt import AttemptState
 from model.job import SECOND
 from model.messages import Batch
 
@@ -45,6 +46,8 @@ SPOOL_SECONDS: Final = 2.0
 """How long a new agent waits for one that is just leaving."""
 KEEPERS_SECONDS: Final = 1.0
 """How long an agent that leaves waits for its keepers; one that is later leaves once the agent is gone."""
+READ_SECONDS: Final = 20.0
+"""How long reading what a job wrote may take."""
 EXIT_FAILED: Final = 1
 SUPERIOR: Final = "superior"
 
@@ -61,10 +64,71 @@ class Settings:
     ready_fd: int | None
 
 
+class Household(Protocol):
+    """The world around the machine of a host: `live.agent_host.AgentHost`, `live.batch.host.BatchHost`."""
+
+    @property
+    def agent(self) -> HostMachine | None:
+        """The machine, once it is made."""
+
+    async def start(self, wait_seconds: float, /) -> HostMachine: ...
+
+    def carry_out(self, effect: Any, /) -> None: ...
+
+    @property
+    def is_busy(self) -> bool: ...
+
+    @property
+    def holds_nothing(self) -> bool: ...
+
+    async def dismiss_keepers(self, kill: bool, limit_seconds: float, /) -> bool: ...
+
+    async def close(self) -> None: ...
+
+
+MakeHousehold = Callable[
+    [
+        asyncio.AbstractEventLoop,
+        Settings,
+        Callable[[Any], None],
+        Callable[[Notice], None],
+        Callable[[BaseException], None],
+    ],
+    Household,
+]
+"""(loop, settings, post, notice, failed): `post` brings an event to the machine, `failed` ends the program."""
+
+
+def agent_household(
+    loop: asyncio.AbstractEventLoop,
+    settings: Settings,
+    post: Callable[[Any], None],
+    notice: Callable[[Notice], None],
+    _failed: Callable[[BaseException], None],
+) -> Household:
+    """Of a host that starts its jobs itself."""
+    return AgentHost(
+        loop,
+        name=settings.name,
+        slots=settings.slots,
+        spool=settings.spool,
+        directory=settings.directory,
+        times=settings.times,
+        post=post,
+        notice=notice,
+    )
+
+
 class AgentProgram:
     """One agent, from its start to its leaving. Is the `Doorkeeper` of its listener."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, settings: Settings, complaints: Complaints) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        settings: Settings,
+        complaints: Complaints,
+        make_household: MakeHousehold = agent_household,
+    ) -> None:
         self._loop = loop
         self._settings = settings
         self._complaints = complaints
@@ -75,16 +139,9 @@ class AgentProgram:
             after_turn=self._after_turn,
             failed=self._failed,
         )
-        self._host = AgentHost(
-            loop,
-            name=settings.name,
-            slots=settings.slots,
-            spool=settings.spool,
-            directory=settings.directory,
-            times=settings.times,
-            post=self._turns.post,
-            notice=self._notice,
-        )
+        self._host = make_household(loop, settings, self._turns.post, self._notice, self._failed)
+        self._errands = Errands(loop, threads_max=2)
+        self._reading: set[asyncio.Task[None]] = set()
         self._listener: Listener | None = None
         self._goodbye = False
         """the last superior left on purpose, or nobody waits for this agent"""
@@ -101,10 +158,13 @@ class AgentProgram:
             status = await self.over
             await self._leave()
         finally:
+            self._errands.close()
+            for task in list(self._reading):
+                task.cancel()
             await self._host.close()
         return status
 
-    def _open_door(self, agent: Agent) -> None:
+    def _open_door(self, agent: HostMachine) -> None:
         settings = self._settings
         own = own_hello(Side.AGENT, settings.name, agent.uplink.epoch)
         listening = listen(settings.spool)
@@ -118,7 +178,7 @@ class AgentProgram:
         self._turns.close()
         (self._settings.spool / SOCKET_NAME).unlink(missing_ok=True)
         self._listener.close()
-        if not self._is_needed():
+        if not self._host.is_busy:
             await self._host.dismiss_keepers(False, KEEPERS_SECONDS if self._host.holds_nothing else 0.0)
 
     def stop(self) -> None:
@@ -135,6 +195,27 @@ class AgentProgram:
     def superior_said(self, batch: Batch) -> None:
         self._turns.post(Delivered(SUPERIOR, batch))
 
+    def superior_asks(self, wish: Fetch) -> None:
+        """Read what it wants to see beside the loop: a disk that hangs holds nothing else."""
+        if len(self._reading) >= FETCHES_MAX:
+            self._answer(Piece(wish.number, error=f"{FETCHES_MAX} others are read for it already"))
+            return
+        task = self._loop.create_task(self._read(wish))
+        self._reading.add(task)
+        task.add_done_callback(self._reading.discard)
+
+    async def _read(self, wish: Fetch) -> None:
+        spool = self._settings.spool
+        try:
+            piece: Piece = await self._errands.run(lambda: read_piece(spool, wish), READ_SECONDS)
+        except ErrandError as error:
+            piece = Piece(wish.number, error=str(error))
+        self._answer(piece)
+
+    def _answer(self, piece: Piece) -> None:
+        if self._listener is not None:
+            self._listener.answer(piece)
+
     def superior_down(self, reason: str, left: bool) -> None:
         self._goodbye = left
         self._alone_since_ns = boottime_ns()
@@ -143,7 +224,7 @@ class AgentProgram:
 
     # what the turns ask for
 
-    def _carry_out(self, effect: Effect) -> None:
+    def _carry_out(self, effect: Any) -> None:
         if type(effect) is Transmit:
             if self._listener is not None:
                 self._listener.send(effect.batch)
@@ -167,16 +248,11 @@ class AgentProgram:
         if self._may_leave() and not self.over.done():
             self.over.set_result(0)
 
-    def _is_needed(self) -> bool:
-        """Whether something runs or waits here."""
-        agent = self._host.agent
-        return agent is not None and any(attempt.state is not AttemptState.ENDED for attempt in agent.attempts.values())
-
     def _may_leave(self) -> bool:
         agent, listener = self._host.agent, self._listener
         if agent is None or listener is None or listener.connected:
             return False
-        if self._is_needed():
+        if self._host.is_busy:
             return False
         now = boottime_ns()
         if not self._goodbye and now - self._alone_since_ns < ALONE_SECONDS * SECOND:
@@ -215,9 +291,9 @@ def read_arguments(arguments: list[str]) -> Settings:
     )
 
 
-async def _serve(settings: Settings, complaints: Complaints) -> int:
+async def _serve(settings: Settings, complaints: Complaints, make_household: MakeHousehold) -> int:
     loop = asyncio.get_running_loop()
-    program = AgentProgram(loop, settings, complaints)
+    program = AgentProgram(loop, settings, complaints, make_household)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, program.stop)
     loop.add_signal_handler(signal.SIGHUP, lambda: None)
@@ -226,13 +302,17 @@ async def _serve(settings: Settings, complaints: Complaints) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """The program; its exit status: 0 left as it should, 1 could not start or failed."""
-    settings = read_arguments(sys.argv[1:] if arguments is None else arguments)
+    return run_program(read_arguments(sys.argv[1:] if arguments is None else arguments), agent_household)
+
+
+def run_program(settings: Settings, make_household: MakeHousehold) -> int:
+    """The same for the machine of any kind of host (`live/batch_program.py`)."""
     os.umask(0o077)
     complaints = Complaints(sys.stderr)
     if settings.ready_fd is not None:
         os.set_inheritable(settings.ready_fd, False)
     try:
-        return asyncio.run(_serve(settings, complaints))
+        return asyncio.run(_serve(settings, complaints, make_household))
     except LaulimaError as error:
         complaints.say(f"{error}{'; ' + error.hint if error.hint else ''}")
         return EXIT_FAILED

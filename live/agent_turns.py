@@ -1,4 +1,5 @@
-"""Drives one Agent machine in an event loop of its own: many events make one turn, one turn one batch.
+"""Drives one machine of a host (an Agent, a BatchAgent) in an event loop of its own: many events make one turn, one
+turn one batch.
 
 Used by `live/agent_program.py`. (A server drives its machines by `live/loop.py`, which also commits records; an agent
 has none: what must survive it is in its keepers' logs.)
@@ -9,14 +10,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final, Protocol
 
 from live.clock import boottime_ns, wall_ns
-from model.agent import Agent, AgentEvent
 from model.channel import ProtocolError
-from model.effects import Effect
 from model.events import Delivered, WallClock
 from model.job import SECOND
+from model.uplink import Uplink
 
 WAKE_SECONDS: Final = 5.0
 """The longest sleep of the turns: the loop's own clock stands still while the machine is suspended, a lease doesn't."""
@@ -26,6 +26,20 @@ WALL_STEP_NS: Final = SECOND // 2
 """A step of the wall clock that the machine is told."""
 
 
+class HostMachine(Protocol):
+    """What is driven here."""
+
+    uplink: Uplink
+
+    def receive(self, event: Any, now: int, /) -> None: ...
+
+    def advance(self, now: int, /) -> None: ...
+
+    def next_due(self) -> int | None: ...
+
+    def drain(self) -> list[Any]: ...
+
+
 class AgentTurns:
     """See the head of this file. Everything is called in the loop."""
 
@@ -33,7 +47,7 @@ class AgentTurns:
         self,
         loop: asyncio.AbstractEventLoop,
         *,
-        carry_out: Callable[[Effect], None],
+        carry_out: Callable[[Any], None],
         protocol_error: Callable[[ProtocolError], None],
         after_turn: Callable[[], None],
         failed: Callable[[BaseException], None],
@@ -47,19 +61,19 @@ class AgentTurns:
         self._after_turn = after_turn
         self._failed = failed
         self._clock = clock
-        self._agent: Agent | None = None
-        self._inbox: deque[AgentEvent] = deque()
+        self._agent: HostMachine | None = None
+        self._inbox: deque[Any] = deque()
         self._planned = False
         self._timer: asyncio.TimerHandle | None = None
         self._offset_ns: int | None = None
         self._closed = False
 
-    def begin(self, agent: Agent) -> None:
+    def begin(self, agent: HostMachine) -> None:
         """Drive this machine; what was posted before is delivered in the first turn."""
         self._agent = agent
         self._plan()
 
-    def post(self, event: AgentEvent) -> None:
+    def post(self, event: Any) -> None:
         """An event for the next turn."""
         self._inbox.append(event)
         self._plan()
@@ -89,7 +103,7 @@ class AgentTurns:
             return
         self._after_turn()
 
-    def _settle(self, agent: Agent) -> None:
+    def _settle(self, agent: HostMachine) -> None:
         now = self._clock()
         self._tell_wall_clock(agent, now)
         inbox = self._inbox
@@ -108,7 +122,7 @@ class AgentTurns:
             self._plan()
         self._arm(agent.next_due(), now)
 
-    def _tell_wall_clock(self, agent: Agent, now: int) -> None:
+    def _tell_wall_clock(self, agent: HostMachine, now: int) -> None:
         offset = wall_ns() - now
         if self._offset_ns is None or abs(offset - self._offset_ns) > WALL_STEP_NS:
             self._offset_ns = offset
