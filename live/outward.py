@@ -181,7 +181,7 @@ class Outward:
 
     def link_down(self, host: str, reason: str) -> None:
         """A host cannot be reached, or its link ended."""
-        self._turns.post(CONTROLLER, LinkDown(host, reason, self._random.random()))
+        self._turns.post(CONTROLLER, LinkDown(host, reason, self._random.random(), self._hosts.calls(host)))
 
     def link_batch(self, host: str, batch: Batch) -> None:
         """A host said something."""

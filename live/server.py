@@ -32,11 +32,13 @@ from live.beginning import WAITING_TO_RUN, Scripting, ScriptSide, text_of
 from live.clock import boottime_ns, monotonic_ns, wall_ns
 from live.compaction import HISTORY_KEPT_NS, Compaction
 from live.control import ControlServer
+from live.display import clean_lines
 from live.errands import Errands
-from live.hosts import Hosts
+from live.hosts import Hosts, leftover_hosts
 from live.idle import endless, is_idle
 from live.journal import Journal, JournalFullError
 from live.loop import Turns
+from live.outputs import Outputs
 from live.outward import CONTROLLER, LOCAL, SCHEDULER, Outward
 from live.recovery import recover, uncollected
 from live.reloading import Load, Reloading
@@ -44,9 +46,8 @@ from live.requests import Requests
 from live.scripts import SCRIPTS, ScriptDriver
 from live.sources import Notifiers, Sources
 from live.state_directory import StateDirectory, listen
-from live.sweep import is_alive
 from model.behaviour import Behaviour
-from model.configuration import ClusterDefinition, Configuration, HostDefinition, OnExit
+from model.configuration import ClusterDefinition, Configuration, OnExit
 from model.controller import Controller
 from model.effects import Notice
 from model.events import HostVerb, IntakeVerb, LinkUp, OrderIntake, Vouched, WallClock
@@ -109,13 +110,12 @@ class Server:
         """the exit status of a second signal"""
         self.exit_status = 0
         """of a server that leaves in order"""
-        epoch = journal.epoch()
         directory = Path(configuration.directory)
         self._outward = outward = Outward(loop, tell)
         self._turns = turns = Turns(loop, journal, outward.carry_out)
         turns.on_protocol_error, turns.on_disk = outward.protocol_error, self._on_disk
         with uncollected():
-            self._make_machines(epoch, scripting)
+            epoch = self._make_machines(scripting)
         self._errands = Errands(loop)
         cluster = configuration.cluster
         self._hosts = Hosts(
@@ -139,6 +139,7 @@ class Server:
             notice=outward.say,
             queue_max=cluster.pending_local_max,
         )
+        self._outputs = Outputs(state, self._hosts, self._errands)
         sources = Sources(directory, self._errands)
         notifiers = Notifiers(configuration.notifiers, directory, self._errands)
         outward.join(turns, self._hosts, self._local, sources, notifiers)
@@ -151,7 +152,7 @@ class Server:
         driver = ScriptDriver(
             self._loop,
             self._errands,
-            self._state,
+            self._outputs,
             mask,
             self._configuration.directory,
             post=self._turns.post,
@@ -159,14 +160,16 @@ class Server:
             failed=self.fail,
             leave=self.want_leave,
             host_is_known=self._host_is_known,
-            define_host=self._hosts.define,
+            define_host=self._hosts.add,
         )
         self._scripts.join(machine, driver, self._turns.post)
         self._outward.join_scripts(driver)
 
-    def _make_machines(self, epoch: int, scripting: Scripting | None) -> None:
+    def _make_machines(self, scripting: Scripting | None) -> int:
+        """The epoch of this life, raised when the whole journal could be read: a damaged one is left as it is."""
         cluster = self._configuration.cluster
         restored = recover(self._journal)
+        epoch = self._journal.epoch()
         now = monotonic_ns()
         tasks = self._configuration.tasks
         behaviours: dict[str, Behaviour] = {}  # scripts put those of their tasks here
@@ -182,12 +185,14 @@ class Server:
                 tasks=tasks,
                 environment={name: text_of(word) for name, word in os.environ.items()} | {"PID": str(os.getpid())},
                 configuration=self._configuration.path,
+                restored=scripting.data_of(restored.scheduler.scripts),
             )
         self.scheduler = Scheduler(epoch, now, cluster, tasks, restored.scheduler, behaviours)
         self.controller = Controller(epoch, now, cluster, restored.controller)
         added = (change for change in restored.controller.hosts if change.verb == HostVerb.ADD.value)
         self._added_hosts = [(change.host, change.slots) for change in added]
         self._journal.compaction = Compaction(self._journal, restored)
+        return epoch
 
     def _host_is_known(self, name: str) -> bool:
         host = self.controller.hosts.get(name)
@@ -200,7 +205,7 @@ class Server:
         nothing. Raises LaulimaError."""
         turns = self._turns
         for host, slots in self._added_hosts:
-            self._hosts.slots.setdefault(host, slots)
+            self._hosts.restore(host, slots)
         self._journal.keep_reserve()
         self._journal.prune_history(wall_ns() - HISTORY_KEPT_NS, HISTORY_PRUNED_MAX)
         agent = await self._local.start()
@@ -229,14 +234,17 @@ class Server:
         turns.post(SCHEDULER, Vouched(CONTROLLER, True))
         turns.post(CONTROLLER, Vouched("superior", True))
         turns.begin()
+        outward = self._outward
+        self._hosts.listen(lambda make: outward.order(CONTROLLER, make), lambda: self.controller.hosts, outward.say)
         requests = Requests(
             self._outward,
             self.machines,
             self._state,
             self._errands,
             turns,
+            self._outputs,
             status=self.status,
-            define_host=self._hosts.define,
+            define_host=self._hosts.add,
             leave=self._leave_by_request,
             reload=Reloading(
                 self._errands,
@@ -330,8 +338,10 @@ class Server:
         busy = {job.host.name for job in self.controller.jobs.values() if job.host is not None}
         if not kill and self._local.is_busy:
             limit = 0.0  # its keepers stay anyway
-        await asyncio.gather(self._hosts.leave(kill, busy), self._local.dismiss_keepers(kill, limit))
-        text = "everything has ended" if kill else self._name_what_stays()
+        troubles, _ = await asyncio.gather(self._hosts.leave(kill, busy), self._local.dismiss_keepers(kill, limit))
+        for trouble in troubles:
+            self._tell(trouble)
+        text = "\n".join(troubles) or "everything has ended" if kill else self._name_what_stays()
         self._left.set_result(text)
 
     def _order_intake(self, verb: IntakeVerb, reason: str, keep_ns: int = 0, *, lasting: bool = True) -> None:
@@ -341,7 +351,7 @@ class Server:
     def _name_what_stays(self) -> str:
         """Tell what goes on without a server, and how to end it."""
         running = [job for job in self.scheduler.jobs.values() if job.state is JobState.RUNNING]
-        agents = {name: pids for name, pids in self._hosts.agents.items() if pids}
+        agents = self._hosts.agents
         keepers = self._local.processes
         if not running and not agents and not keepers:
             return "nothing is left running"
@@ -350,7 +360,7 @@ class Server:
             f"left running for at most {hours:g} h (shutdown.keep_for), for the next server on {self._state.path}:"
         ]
         lines += [f"  job {job.id} ({job.spec.task}) on {job.host}" for job in running]
-        lines += [f"  agent of {name}: pid {' '.join(map(str, pids))}" for name, pids in agents.items()]
+        lines += [f"  agent of {name}: {agent}" for name, agent in agents.items()]
         if keepers:
             lines.append(f"  local keepers: pid {' '.join(map(str, keepers))}")
         lines.append(f"to end them: laulima shutdown --kill --state {self._state.path}")
@@ -368,6 +378,7 @@ class Server:
         await self._scripts.close()
         await self._outward.close()
         self._turns.close()
+        await self._hosts.stop_listening()
         await self._hosts.links.close(goodbye=False)
         self._hosts.close()
         await self._local.close()
@@ -387,7 +398,8 @@ class Server:
 
     def status(self) -> Status:
         """One screen."""
-        alarms = (self._disk,) if self._disk else ()
+        expiry = self._hosts.joining.warning() if self._hosts.joining is not None else ""
+        alarms = tuple(text for text in (self._disk, expiry) if text)
         age = monotonic_ns() - self._started_ns
         return status(self.machines(), self._configuration.path, "live", age, alarms, os.getpid())
 
@@ -454,6 +466,7 @@ def serve(
     scripts: ScriptFactory | None = None,
     arguments: tuple[str, ...] = (),
     leave_after_scripts: bool = False,
+    new_data: bool = False,
     load: Load | None = None,
 ) -> int:
     """Run a pipeline in this process until a signal, `shutdown`, `for_ns` ns, or (with `until_idle`) until nothing is
@@ -461,11 +474,13 @@ def serve(
 
     `scripts` makes the machine that runs task scripts; without it the server runs none, and has no prompts. With it,
     `arguments` are the script files' `argv`, and with `leave_after_scripts` the server ends with the last of them.
+    `new_data`: the data that scripts had in earlier lives does not count any more.
     `load` reads a configuration, for `laulima reload`.
 
     Raises AlreadyRunningError when another server has the state directory, other LaulimaErrors when it cannot start.
     """
-    scripting = None if scripts is None else Scripting(scripts, tuple(map(text_of, arguments)), leave_after_scripts)
+    words = tuple(map(text_of, arguments))
+    scripting = None if scripts is None else Scripting(scripts, words, leave_after_scripts, new_data)
     how = _How(until_idle=until_idle, for_ns=for_ns, on_turn=on_turn, scripting=scripting, load=load)
     return _run(configuration, state, how)
 
@@ -473,8 +488,7 @@ def serve(
 def end_leftovers(state: Path) -> int:
     """End everything that an earlier server of `state` left running, with its records. Returns the exit status. Raises
     AlreadyRunningError when a server runs there (then ask that one)."""
-    hosts = tuple(HostDefinition(spool.name) for spool in sorted(state.glob("hosts/*/")) if is_alive(spool))
-    cluster = ClusterDefinition(hosts=hosts)
+    cluster = ClusterDefinition(hosts=leftover_hosts(state))
     configuration = Configuration(str(state), str(state.absolute().parent), cluster=cluster, on_exit=OnExit.KILL)
     return _run(configuration, state, _How(kill_now=True))
 
@@ -532,4 +546,4 @@ async def _tell_turns(server: Server, on_turn: Callable[[Status], None]) -> None
 
 
 def _tell(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print(clean_lines(text), file=sys.stderr, flush=True)

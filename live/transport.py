@@ -1,7 +1,6 @@
-"""Bytes between one asyncio loop and a pair of file descriptors, never blocking in either direction.
+"""Bytes between one asyncio loop and a connected socket, never blocking in either direction.
 
-Serves sockets, unix sockets and the pipes of a child process alike; `live/link.py` is the only caller. Knows nothing
-of frames. TLS is another class with the same methods.
+Serves unix sockets, TCP and TLS sockets alike; `live/link.py` is the only caller. Knows nothing of frames.
 
 Rules: reading is paused by the owner, never by a full kernel buffer; what is written leaves at the end of the loop's
 turn, so that many small writes of one turn are one system call; an end is told once, with its reason.
@@ -10,15 +9,18 @@ turn, so that many small writes of one turn are one system call; an end is told 
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
+import ssl
 from collections.abc import Callable
 from typing import Final
 
 READ_BYTES: Final = 64 << 10
-"""Bytes taken in one read; what a link may take of a turn is bounded by its owner, in frames."""
+"""Bytes taken in one read; what a link may take of a turn is bounded by its owner, in frames. Not less than a TLS
+record (16 KiB), so that nothing stays in OpenSSL's buffer, of which the loop would not hear."""
 WRITE_BYTES: Final = 256 << 10
 """Bytes offered to the kernel in one write."""
+NOT_NOW: Final = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+"""There is nothing to read, or no room to write, until the loop says so."""
 
 
 class Transport:
@@ -29,16 +31,15 @@ class Transport:
 
     __slots__ = (
         "_closed",
+        "_descriptor",
         "_emptied",
         "_ended",
         "_flush_planned",
         "_loop",
         "_outgoing",
-        "_read_fd",
         "_reading",
         "_received",
-        "_release",
-        "_write_fd",
+        "_socket",
         "_writing",
     )
 
@@ -54,8 +55,8 @@ class Transport:
         self._received = received
         self._ended = ended
         self._emptied: Callable[[], None] | None = None
-        self._release: Callable[[], None] | None = None
-        self._read_fd = self._write_fd = -1
+        self._socket: socket.socket | None = None
+        self._descriptor = -1
         self._reading = self._writing = self._flush_planned = False
         self._closed = True
 
@@ -64,10 +65,7 @@ class Transport:
         connected.setblocking(False)
         if connected.family in (socket.AF_INET, socket.AF_INET6):
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._attach(connected.fileno(), connected.fileno(), connected.close)
-
-    def _attach(self, read_fd: int, write_fd: int, release: Callable[[], None]) -> None:
-        self._read_fd, self._write_fd, self._release = read_fd, write_fd, release
+        self._socket, self._descriptor = connected, connected.fileno()
         self._closed = False
         self.resume()
 
@@ -75,17 +73,18 @@ class Transport:
         """Read nothing until `resume`."""
         if self._reading:
             self._reading = False
-            self._loop.remove_reader(self._read_fd)
+            self._loop.remove_reader(self._descriptor)
 
     def resume(self) -> None:
         if not self._reading and not self._closed:
             self._reading = True
-            self._loop.add_reader(self._read_fd, self._readable)
+            self._loop.add_reader(self._descriptor, self._readable)
 
     def _readable(self) -> None:
+        assert self._socket is not None
         try:
-            data = os.read(self._read_fd, READ_BYTES)
-        except (BlockingIOError, InterruptedError):
+            data = self._socket.recv(READ_BYTES)
+        except NOT_NOW:
             return
         except OSError as error:
             self._end(f"the connection broke: {error.strerror}")
@@ -108,15 +107,16 @@ class Transport:
         self._write()
         if self._outgoing and not self._closed and not self._writing:
             self._writing = True
-            self._loop.add_writer(self._write_fd, self._write)
+            self._loop.add_writer(self._descriptor, self._write)
 
     def _write(self) -> None:
+        assert self._socket is not None
         outgoing = self._outgoing
         try:
-            with memoryview(outgoing) as view:
-                sent = os.write(self._write_fd, view[:WRITE_BYTES]) if outgoing else 0
-        except (BlockingIOError, InterruptedError):
-            return
+            with memoryview(outgoing) as view, view[:WRITE_BYTES] as piece:
+                sent = self._socket.send(piece) if outgoing else 0
+        except NOT_NOW:
+            return  # TLS wants the same bytes again: `outgoing` only grows at its end
         except OSError as error:
             if not self._reading:
                 self._end(f"the connection broke: {error.strerror}")
@@ -126,7 +126,7 @@ class Transport:
         if not outgoing:
             if self._writing:
                 self._writing = False
-                self._loop.remove_writer(self._write_fd)
+                self._loop.remove_writer(self._descriptor)
             if self._emptied is not None:
                 self._emptied()
 
@@ -152,12 +152,12 @@ class Transport:
         self.pause()
         if self._writing:
             self._writing = False
-            self._loop.remove_writer(self._write_fd)
+            self._loop.remove_writer(self._descriptor)
         self._closed = True
         self._emptied = None
-        if self._release is not None:
-            self._release()
-            self._release = None
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
 
     def _end(self, reason: str) -> None:
         self.close()
