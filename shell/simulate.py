@@ -1,6 +1,7 @@
 """`laulima sim`: rehearse a pipeline on the virtual clock, and say what came of it.
 
-The command line calls `run`. Loading is `shell.config.scenario`'s, simulating `sim`'s; here is what a person reads.
+The command line calls `run`. Loading is `shell.config.scenario`'s (of job logs `shell.replay`'s), simulating `sim`'s;
+here is what a person reads.
 """
 
 from __future__ import annotations
@@ -9,23 +10,31 @@ import shlex
 import sys
 import time
 from array import array
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
-from model.configuration import Configuration
+from model.configuration import Configuration, Order
 from model.errors import ConfigurationError, LaulimaError
 from model.scripting import Stream
 from shell.config.scenario import LoadedScenario, load_rehearsal, with_faults, with_settings
 from shell.config.script_file import has_scripts, read_script
 from shell.durations import format_duration
+from shell.metric_tables import metric_lines
+from shell.replay import Replay, WorkloadLine, beside, feed, left_out, load, with_warnings, workload_line, workload_text
 from shell.tables import Column, Style, table
 from shell.wording import count, duration, thousands
+from sim.jobs_csv import JobsCsv
+from sim.measuring import Measuring
+from sim.metrics import Metrics
 from sim.scenario import DAY
 from sim.simulation import SimulationResult, simulate
 from sim.tally import HostTally, TaskTally, percentile
+from sim.workload import Feed
 from sim.world import Scripting
 
 WIDE = Style(columns=0)
@@ -88,11 +97,29 @@ class Rehearsal(Struct, frozen=True):
     tasks: tuple[TaskLine, ...]
     hosts: tuple[HostLine, ...]
     command: str
+    workload: WorkloadLine | None = None
+    metrics: Metrics | None = None
     schema: int = SCHEMA
 
 
+class Measured(Struct, frozen=True):
+    """What is measured, and written: metrics, `jobs.csv`; the warm-up (ns) is not."""
+
+    metrics: bool = False
+    jobs_csv: Path | None = None
+    warm_up_ns: int = 0
+
+    def words(self) -> list[str]:
+        """The options that say the same, less what is written."""
+        words = ["--metrics"] if self.metrics else []
+        return words + (["--warm-up", format_duration(self.warm_up_ns)] if self.warm_up_ns else [])
+
+
+UNMEASURED = Measured()
+
+
 def run(
-    file: Path,
+    file: Path | None,
     *,
     for_ns: int | None = None,
     fail: tuple[str, ...] = (),
@@ -101,27 +128,47 @@ def run(
     log: Path | None = None,
     json: bool = False,
     style: Style = WIDE,
+    replay: Replay | None = None,
+    measured: Measured = UNMEASURED,
 ) -> int:
     """Simulate and print. Returns 0 when every promise held and every expectation was met, else 1.
 
-    `for_ns` of a day, which the command line takes for granted, gives way to what a scenario says.
+    `for_ns` of a day, which the command line takes for granted, gives way to what a scenario says. `file` None: the
+    cluster is that of the job log that `replay` names, and the simulation ends with its last job.
 
-    Raises `ConfigurationError` when a file or a fault is wrong, `LaulimaError` when the log cannot be written.
+    Raises `ConfigurationError` when a file or a fault is wrong, `LaulimaError` when a file cannot be written.
     """
-    loaded = load_rehearsal(file, scenario)
-    if loaded.path is not None and for_ns == DAY:
-        for_ns = None
+    jobs: Feed | None = None
+    if file is None:
+        assert replay is not None
+        loaded, found = load(replay)
+        jobs = feed(found, replay, alone=True)
+    else:
+        loaded = load_rehearsal(file, scenario)
+        if replay is not None:
+            found = beside(replay, loaded)
+            jobs = feed(found, replay, alone=False)
+            loaded = with_warnings(loaded, left_out(found))
+        if loaded.path is not None and for_ns == DAY:
+            for_ns = None
     loaded = with_faults(with_settings(loaded, seed, for_ns), fail)
     for warning in loaded.warnings:
         sys.stderr.write(warning + "\n")
+    measuring = measured.metrics or measured.jobs_csv is not None or replay is not None
     began = time.perf_counter()
-    result = _simulate(loaded, log, quiet=json)
+    result, metrics = _simulate(loaded, _Extras(log, jobs, measured if measuring else None), quiet=json)
     took_s = time.perf_counter() - began
-    answer = rehearsal(loaded, result, _command(file, scenario, loaded, fail))
+    words = _command(file, scenario, loaded, fail, for_ns)
+    words += [*(replay.words() if replay is not None else []), *measured.words()]
+    answer = rehearsal(loaded, result, shlex.join(words))
+    if replay is not None and jobs is not None:
+        answer = replace(answer, workload=workload_line(found, jobs))
+    answer = replace(answer, metrics=metrics)
     if json:
         sys.stdout.write(msgspec.json.encode(answer).decode() + "\n")
     else:
-        sys.stdout.write("\n".join(report(answer, took_s, style)) + "\n")
+        how = None if file is not None or replay is None else replay.order
+        sys.stdout.write("\n".join(report(answer, took_s, style, how)) + "\n")
     return 0 if answer.good else 1
 
 
@@ -149,32 +196,65 @@ def _read_file(name: str) -> str | None:
         return None  # it is not there, or not for us: so it is for the script
 
 
-def _simulate(loaded: LoadedScenario, log: Path | None, *, quiet: bool) -> SimulationResult:
+class _Extras(Struct, frozen=True):
+    """What a simulation has beside its scenario: the event log's file, a workload, what is to be measured."""
+
+    log: Path | None
+    jobs: Feed | None
+    measured: Measured | None
+
+
+def _simulate(loaded: LoadedScenario, extras: _Extras, *, quiet: bool) -> tuple[SimulationResult, Metrics | None]:
     scripting = scripting_of(loaded.configuration, quiet=quiet)
-    if log is None:
-        return simulate(loaded.configuration, loaded.scenario, scripting=scripting)
+    writing, measured = extras.log, extras.measured
     try:
-        with log.open("wb") as stream:
-            file: IO[bytes] = stream
-            return simulate(loaded.configuration, loaded.scenario, file=file, scripting=scripting)
+        with ExitStack() as files:
+            file: IO[bytes] | None = None if writing is None else files.enter_context(writing.open("wb"))
+            measuring: Measuring | None = None
+            if measured is not None:
+                writer: JobsCsv | None = None
+                if measured.jobs_csv is not None:
+                    writing = measured.jobs_csv
+                    rows = files.enter_context(writing.open("w", newline="", encoding="utf-8"))
+                    writer = JobsCsv(rows, Path(loaded.configuration.path).name)
+                measuring = Measuring(warm_up_ns=measured.warm_up_ns, writer=writer)
+            result = simulate(
+                loaded.configuration,
+                loaded.scenario,
+                file=file,
+                scripting=scripting,
+                feed=extras.jobs,
+                readers=() if measuring is None else (measuring,),
+            )
     except OSError as error:
-        raise LaulimaError(f"{log} cannot be written: {error.strerror}", "another file: --log FILE") from error
+        if writing is None:
+            raise
+        raise LaulimaError(
+            f"{error.filename or writing} cannot be written: {error.strerror}", "another file"
+        ) from error
+    return result, None if measuring is None else measuring.metrics()
 
 
-def _command(file: Path, scenario: Path | None, loaded: LoadedScenario, fail: tuple[str, ...]) -> str:
+def _command(
+    file: Path | None, scenario: Path | None, loaded: LoadedScenario, fail: tuple[str, ...], for_ns: int | None
+) -> list[str]:
     """What makes the same again."""
-    words = ["laulima", "sim", str(file), "--for", format_duration(loaded.scenario.for_ns)]
+    words = ["laulima", "sim"]
+    if file is not None:
+        words.append(str(file))
+    if file is not None or for_ns is not None:
+        words += ["--for", format_duration(loaded.scenario.for_ns)]
     words += ["--seed", str(loaded.scenario.seed)]
     if scenario is not None:
         words += ["--scenario", str(scenario)]
     for line in fail:
         words += ["--fail", line]
-    return shlex.join(words)
+    return words
 
 
 def rehearsal(loaded: LoadedScenario, result: SimulationResult, command: str) -> Rehearsal:
     """The answer as data."""
-    tally, for_ns = result.tally, result.scenario.for_ns
+    tally, for_ns = result.tally, result.ended_ns
     order = [task.name for task in loaded.configuration.tasks]
     names = [*order, *sorted(set(tally.tasks) - set(order))]
     return Rehearsal(
@@ -235,17 +315,21 @@ def _host_line(name: str, host: HostTally, for_ns: int) -> HostLine:
     )
 
 
-def report(answer: Rehearsal, took_s: float, style: Style) -> list[str]:
-    """The answer as lines of text: the verdict, the tasks, the hosts, and how to see it again."""
+def report(answer: Rehearsal, took_s: float, style: Style, order: Order | None = None) -> list[str]:
+    """The answer as lines of text: the verdict, the tasks, the hosts, and how to see it again. `order`: of a replay."""
     lines = [*_verdict(answer, took_s), ""]
+    if answer.workload is not None:
+        lines += [*workload_text(answer.workload, order), ""]
     lines += table(_TASK_COLUMNS, answer.tasks, 0, style)
     lines.append("")
     shown = sorted(answer.hosts, key=lambda host: (host.available, -host.busy))[:HOSTS_SHOWN]
     lines += table(_HOST_COLUMNS, sorted(shown, key=answer.hosts.index), 0, style)
     if len(answer.hosts) > len(shown):
         lines.append(f"and {count(len(answer.hosts) - len(shown), 'host')} more (--json has all)")
+    if answer.metrics is not None:
+        lines += ["", *metric_lines(answer.metrics, style)]
     lines += ["", f"event log  {answer.hash}  {count(answer.lines, 'line')}"]
-    if not answer.scenario:
+    if not answer.scenario and answer.workload is None:
         lines.append(f"assumed    {ASSUMED}")
     lines.append(f"again      {answer.command}")
     return lines

@@ -16,6 +16,7 @@ from sim.log import EventLog, Reader
 from sim.oracle import Oracle, Violation
 from sim.scenario import Expectation, Scenario
 from sim.tally import Tally, TaskTally
+from sim.workload import Feed
 from sim.world import Scripting, World
 
 
@@ -35,7 +36,8 @@ class SimulationResult(Struct):
     """overlaps of attempts on a host that stood still past its lease"""
     unmet: tuple[tuple[Expectation, int], ...]
     """expectations that do not hold, and what was found instead"""
-
+    ended_ns: int
+    """the simulation's end; earlier than the scenario's when a script or the end of a workload ended it"""
     script_status: int | None = None
     """with what status a script ended the simulation; None: none did"""
     script_failed: bool = False
@@ -65,20 +67,25 @@ def simulate(
     check: bool = True,
     prepare: Callable[[World], None] | None = None,
     scripting: Scripting | None = None,
+    feed: Feed | None = None,
+    readers: tuple[Reader, ...] = (),
 ) -> SimulationResult:
     """Run the scenario to its end. `file` gets the event log; `prepare` may look at or change the world before;
-    `scripting` runs the configuration's task scripts.
+    `scripting` runs the configuration's task scripts; `feed` submits the jobs of a workload; `readers` read the log
+    while it is made.
 
     Raises `ConfigurationError` for a fault at something that does not exist. Broken promises are in the result.
     """
     tally = Tally()
     oracle = Oracle()
-    readers: tuple[Reader, ...] = (tally, oracle) if check else (tally,)
-    log = EventLog(file, readers)
+    own: tuple[Reader, ...] = (tally, oracle) if check else (tally,)
+    log = EventLog(file, (*own, *readers) if feed is None else (*own, *readers, feed))
     oracle.listen(lambda: log.count)
     world = World(configuration, scenario, log, scripting)
     if prepare is not None:
         prepare(world)
+    if feed is not None:
+        feed.begin(world)
     collects = gc.isenabled()
     gc.disable()  # nearly everything dies by its reference count; a full collection looks at every pending job
     try:
@@ -86,7 +93,7 @@ def simulate(
     finally:
         if collects:
             gc.enable()
-    tally.finish(world.calendar.now if world.scripts is not None else scenario.for_ns)
+    tally.finish(world.calendar.now)
     digest = log.close()
     found = [(expectation, count_of(tally, expectation)) for expectation in scenario.expect]
     return SimulationResult(
@@ -98,6 +105,7 @@ def simulate(
         violation_count=oracle.count,
         checked=log.count if check else 0,
         excused=oracle.excused,
+        ended_ns=world.calendar.now,
         unmet=tuple((expectation, count) for expectation, count in found if not expectation.holds(count)),
         script_status=None if world.scripts is None else world.scripts.status,
         script_failed=world.scripts is not None and world.scripts.failed,

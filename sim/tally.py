@@ -46,7 +46,7 @@ class TaskTally(Struct):
 
 
 class HostTally(Struct):
-    """One host: attempts that ended there, and how long it was without power (ns)."""
+    """One host: attempts that ended there, and how long it was without power (ns). `busy_ns`: run times x slots."""
 
     slots: int = 0
     done: int = 0
@@ -72,7 +72,7 @@ class Tally:
         self.hosts: dict[str, HostTally] = {}
         self.faults = 0
         self._open: dict[JobId, list[int | str]] = {}
-        """job -> [task, made at, first start or -1]"""
+        """job -> [task, made at, first start or -1, slots]"""
 
     @property
     def table(self) -> dict[type, Callable[[Any], None]]:
@@ -123,7 +123,7 @@ class Tally:
             if tally is None:
                 tally = self.tasks[task] = TaskTally()
             tally.made += 1
-            self._open[record.job] = [task, line.t, -1]  # type: ignore[union-attr]
+            self._open[record.job] = [task, line.t, -1, record.spec.slots]  # type: ignore[union-attr]
 
     def _ended(self, record: AttemptEnded) -> None:
         job = self._open.get(record.job)
@@ -144,7 +144,7 @@ class Tally:
             tally.runs.append(report.ran_for_ns)
             host = self.hosts.get(report.host)
             if host is not None:
-                host.busy_ns += report.ran_for_ns
+                host.busy_ns += report.ran_for_ns * job[3]  # type: ignore[operator]
                 if name == "exit 0":
                     host.done += 1
                 else:

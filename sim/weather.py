@@ -45,6 +45,10 @@ class Weather:
         """which of its task's jobs this is, from 1; kept where the task's texts ask for it"""
         self._printed: dict[str, int] = {}
         self._made: dict[str, int] = {}
+        self._foretold: dict[str, Fate] = {}
+        """what a workload says of jobs that are about to be accepted, by their names"""
+        self._fates: dict[JobId, Fate] = {}
+        """and of those that were, until they are final"""
 
     def of(self, task: str) -> TaskWeather:
         """The weather of a task (of the default one, when the scenario says nothing about it)."""
@@ -53,18 +57,32 @@ class Weather:
     def accepted(self, record: JobAccepted, true_ns: int) -> None:
         """A job was made: give it its name for all draws."""
         task = record.spec.task
-        if task in self._tasks and self._tasks[task].is_numbered:
+        if task in self._tasks and self._tasks[task].is_numbered and not record.plain:
             self._numbers[record.job] = self._printed[task] = self._printed.get(task, 0) + 1
         if record.spec.item is not None:
-            self._names[record.job] = (f"{task}/{record.spec.item}", true_ns, task)
+            name = f"{task}/{record.spec.item}"
+            foretold = self._foretold.pop(name, None)
+            if foretold is not None:
+                self._fates[record.job] = foretold
+            else:
+                self._names[record.job] = (name, true_ns, task)
             return
         number = self._made.get(task, 0) + 1
         self._made[task] = number
         self._names[record.job] = (f"{task}/{number}", true_ns, task)
 
+    def foretell(self, name: str, run_ns: int, exit_code: int) -> None:
+        """Nothing is drawn for the job that will have this name (`task/item`): this is what it does."""
+        self._foretold[name] = Fate(run_ns, exit_code, None, False, False, False, 0, 0)
+
+    def foretold(self) -> tuple[Fate, ...]:
+        """What a workload said of jobs that are not final."""
+        return (*self._foretold.values(), *self._fates.values())
+
     def final(self, job: JobId) -> None:
         """The job is final: nothing more is drawn for it."""
         self._names.pop(job, None)
+        self._fates.pop(job, None)
         self._numbers.pop(job, None)
 
     def texts(self, task: str, job: JobId) -> tuple[str, str]:
@@ -81,6 +99,9 @@ class Weather:
     def fate(self, task: str, job: JobId, attempt: int) -> Fate:
         """What this attempt's process does."""
         weather = self.of(task)
+        foretold = self._fates.get(job)
+        if foretold is not None:
+            return foretold
         name = self.name_of(job)
         run, hang, stdout, stderr = self._runs.four(name)
         if task in self._certain:

@@ -1,0 +1,148 @@
+"""The metrics of a simulation as tables of text. Called by `shell.simulate`; what they mean: `sim/metrics.py`."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from shell.tables import Column, Style, table
+from shell.wording import duration, thousands
+from sim.metrics import Metrics, Spread, TaskMetrics
+
+UNDEFINED = "-"
+TASKS_SHOWN = 30
+"""Tasks in the table: those that asked for the most."""
+
+
+class _Row(Struct, frozen=True):
+    name: str
+    spread: Spread
+    time: bool
+
+
+class _Figure(Struct, frozen=True):
+    name: str
+    value: str
+
+
+def metric_lines(metrics: Metrics, style: Style) -> list[str]:
+    """How job times are spread, each task in one line if there are several, single figures, and what is still open."""
+    window = f"window     {duration(metrics.end - metrics.begin)} from the first submit"
+    if metrics.warm_up:
+        window = f"window     {duration(metrics.end - metrics.begin)} after {duration(metrics.warm_up)} to warm up"
+    lines = [window, "", *table(_SPREADS, _rows(metrics), 0, style)]
+    if len(metrics.tasks) > 1:
+        shown = sorted(metrics.tasks, key=lambda task: -(task.asked or 0))[:TASKS_SHOWN]
+        lines += ["", *table(_TASKS, [*shown, metrics.total], 0, style)]
+        if len(metrics.tasks) > len(shown):
+            lines.append(f"and {thousands(len(metrics.tasks) - len(shown))} tasks more (--json has all)")
+    lines += ["", *table(_FIGURES, _figures(metrics), 0, style)]
+    if metrics.total.open:
+        lines += ["", f"still open: {thousands(metrics.total.open)}"]
+        for job in metrics.open_jobs:
+            name = f"{job.task} {job.item}" if job.item else job.task
+            lines.append(f"  job {job.job} ({name}) {job.state}, submitted {duration(job.age)} before the end")
+        if metrics.total.open > len(metrics.open_jobs):
+            lines.append(f"  and {thousands(metrics.total.open - len(metrics.open_jobs))} more")
+    return lines
+
+
+def _rows(metrics: Metrics) -> list[_Row]:
+    total = metrics.total
+    rows = [
+        _Row("wait", total.wait, True),
+        _Row("  giving", total.giving, True),
+        _Row("  queueing", total.queueing, True),
+        _Row("  dispatch", total.dispatch, True),
+        _Row("run", total.run, True),
+        _Row("response", total.response, True),
+        _Row("slowdown", total.slowdown, False),
+        _Row(f"bounded slowdown, {duration(metrics.tau)}", total.bounded_slowdown, False),
+        _Row("due to handled", total.due_to_handled, True),
+        _Row("poll lateness", total.lateness, True),
+        _Row("fault to host known down", metrics.detection, True),
+        _Row("fault end to old queue", metrics.recovery, True),
+    ]
+    return [row for row in rows if row.spread.count or row.name in ("wait", "run", "response")]
+
+
+def _figures(metrics: Metrics) -> list[_Figure]:
+    attempts = metrics.attempts
+    ends = ", ".join(
+        f"{name} {thousands(number)} ({100 * number / attempts:.2g} %)" for name, number in metrics.timeouts.items()
+    )
+    pairs = [
+        ("jobs submitted / ended / open", _counts(metrics.total)),
+        ("makespan", _time(metrics.makespan)),
+        ("throughput", UNDEFINED if metrics.throughput is None else f"{metrics.throughput * 3600:.4g} jobs an hour"),
+        ("offered load", _load(metrics.offered_load)),
+        ("utilization, of all slots", _share(metrics.utilization_nominal)),
+        ("utilization, of slots with power", _share(metrics.utilization_available)),
+        ("goodput, of all slots", _share(metrics.goodput)),
+        ("lost work, of all slots", _share(metrics.lost_work)),
+        ("jobs waiting, mean / most", f"{_number(metrics.queue_mean)} / {thousands(metrics.queue_max)}"),
+        ("longest wait", _time(metrics.oldest)),
+        ("attempts that did not end by themselves", ends or "none"),
+        ("ends that nobody waited for", thousands(metrics.orphans)),
+        ("slots with power", _share(metrics.system_availability)),
+        ("time with all hosts up", _share(metrics.all_up)),
+        ("controller running", _share(metrics.controller_availability)),
+        ("fairness over tasks (Jain)", _number(metrics.fairness)),
+    ]
+    if metrics.undetected:
+        pairs.append(("host faults over before they were known", thousands(metrics.undetected)))
+    if metrics.unrecovered:
+        pairs.append(("faults after which the queue stayed long", thousands(metrics.unrecovered)))
+    return [_Figure(name, value) for name, value in pairs]
+
+
+def _counts(task: TaskMetrics) -> str:
+    return f"{thousands(task.submitted)} / {thousands(task.ended)} / {thousands(task.open)}"
+
+
+def _time(value: float | None) -> str:
+    return UNDEFINED if value is None else duration(round(value))
+
+
+def _number(value: float | None) -> str:
+    return UNDEFINED if value is None else f"{value:.4g}"
+
+
+def _share(value: float | None) -> str:
+    return UNDEFINED if value is None else f"{100 * value:.2f} %"
+
+
+def _load(value: float | None) -> str:
+    if value is None:
+        return UNDEFINED
+    return f"{100 * value:.2f} %" + (": more than there are slots for, the queue must grow" if value > 1 else "")
+
+
+def _cell(row: _Row, value: float | None) -> str:
+    return _time(value) if row.time else _number(value)
+
+
+_SPREADS: tuple[Column[_Row], ...] = (
+    Column("METRIC", lambda row, _: row.name, most=32),
+    Column("N", lambda row, _: thousands(row.spread.count), right=True, weight=7),
+    Column("MEAN", lambda row, _: _cell(row, row.spread.mean), right=True),
+    Column("p50", lambda row, _: _cell(row, row.spread.p50), right=True, weight=6),
+    Column("p95", lambda row, _: _cell(row, row.spread.p95), right=True, weight=8),
+    Column("p99", lambda row, _: _cell(row, row.spread.p99), right=True, weight=5),
+    Column("MAX", lambda row, _: _cell(row, row.spread.max), right=True),
+)
+
+_TASKS: tuple[Column[TaskMetrics], ...] = (
+    Column("TASK", lambda row, _: "all" if row.task == "*" else row.task),
+    Column("ENDED", lambda row, _: thousands(row.ended), right=True),
+    Column("OPEN", lambda row, _: thousands(row.open), right=True, weight=7),
+    Column("WAIT mean", lambda row, _: _time(row.wait.mean), right=True),
+    Column("p95", lambda row, _: _time(row.wait.p95), right=True, weight=6),
+    Column("RESPONSE mean", lambda row, _: _time(row.response.mean), right=True, weight=5),
+    Column("BOUNDED SLOWDOWN", lambda row, _: _number(row.bounded_slowdown.mean), right=True, weight=5),
+    Column("GOOD/ASKED", lambda row, _: _share(row.slot_time.good / row.asked if row.asked else None), right=True),
+)
+
+_FIGURES: tuple[Column[_Figure], ...] = (
+    Column("FIGURE", lambda row, _: row.name, most=48),
+    Column("VALUE", lambda row, _: row.value),
+)

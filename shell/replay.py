@@ -1,0 +1,159 @@
+"""`laulima sim --workload FILE`: a job log and its options become a pipeline-less cluster, a world and a feed of jobs.
+
+Called by `shell.simulate`. What a job of a log is here is said in `sim/job_log.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from hashlib import blake2b
+from pathlib import Path
+
+from msgspec import Struct
+
+from model.configuration import Configuration, HostDefinition, Order
+from model.errors import ConfigurationError
+from model.job import SECOND
+from shell.config.scenario import LoadedScenario
+from shell.hostset import expand
+from shell.wording import count, duration, thousands
+from sim.job_log import By, Survey, cluster_of, submissions, survey
+from sim.scenario import Scenario
+from sim.workload import Feed
+
+CHUNK = 1 << 20
+HOSTS_HINT = "for example --hosts 'node[01-16]:8': 16 hosts of 8 slots"
+
+
+_HOW = {Order.STRICT: "first come, first served", Order.FILL: "the first that fits"}
+
+
+class Replay(Struct, frozen=True):
+    """What a person asks for. `hosts` empty: those of the log, or of the pipeline."""
+
+    workload: Path
+    first: int = 0
+    hosts: tuple[str, ...] = ()
+    order: Order = Order.STRICT
+    by: By = By.LOG
+
+    def words(self) -> list[str]:
+        """The options that say the same."""
+        words = ["--workload", str(self.workload)]
+        if self.first:
+            words += ["--first", str(self.first)]
+        for hosts in self.hosts:
+            words += ["--hosts", hosts]
+        if self.order is not Order.STRICT:
+            words += ["--order", self.order.value]
+        if self.by is not By.LOG:
+            words += ["--by", self.by.value]
+        return words
+
+
+class WorkloadLine(Struct, frozen=True):
+    """What is said about the workload. Times in ns; `log_wait_ns`: the mean wait that the log itself tells."""
+
+    file: str
+    jobs: int
+    left_out: dict[str, int]
+    log_wait_ns: float | None
+    given: int
+    unheard: int
+    """submitted while no scheduler was there to hear it"""
+    hosts_sized_by_use: bool
+    """each host has the most processors that were used there at one time in the log, which does not tell its size"""
+    open_loop: bool = True
+
+
+def load(replay: Replay) -> tuple[LoadedScenario, Survey]:
+    """The log's own cluster (or `--hosts`) with nothing else to do. Raises `ConfigurationError`."""
+    hosts = _hosts(replay.hosts)
+    found = survey(replay.workload, first=replay.first, slots_max=max((host.slots for host in hosts), default=0))
+    cluster = cluster_of(found, replay.order, hosts)
+    configuration = Configuration(str(replay.workload), ".", cluster=cluster, digest=_digest(replay))
+    world = Scenario(start_wall_ns=found.start_wall_ns, for_ns=found.horizon_ns, digest="default")
+    start = datetime.fromtimestamp(found.start_wall_ns // SECOND, UTC)
+    return LoadedScenario(configuration, world, start, tuple(left_out(found))), found
+
+
+def beside(replay: Replay, loaded: LoadedScenario) -> Survey:
+    """The log's jobs are to run on the hosts of a pipeline, beside its own. Raises `ConfigurationError`."""
+    hosts = loaded.configuration.cluster.hosts
+    if not hosts:
+        raise ConfigurationError(f"{loaded.configuration.path} has no hosts that could run the workload", HOSTS_HINT)
+    return survey(replay.workload, first=replay.first, slots_max=max(host.slots for host in hosts))
+
+
+def left_out(found: Survey) -> list[str]:
+    """Warnings: which jobs are not replayed, and why."""
+    lines = list(found.lines_left_out)
+    lines += [f"{found.path}: {count(number, 'job')} left out: {why}" for why, number in found.left_out.items()]
+    return lines
+
+
+def with_warnings(loaded: LoadedScenario, more: list[str]) -> LoadedScenario:
+    """The same with more warnings."""
+    return replace(loaded, warnings=(*loaded.warnings, *more))
+
+
+def feed(found: Survey, replay: Replay, *, alone: bool) -> Feed:
+    """The log's jobs at their times; `alone`: the simulation ends with the last of them."""
+    return Feed(submissions(found, replay.by), ends=alone)
+
+
+def workload_line(found: Survey, given: Feed) -> WorkloadLine:
+    """See `WorkloadLine`."""
+    mean = found.wait_ns / found.waits if found.waits else None
+    return WorkloadLine(
+        str(found.path), found.jobs, dict(found.left_out), mean, given.given, given.unheard, found.sized_by_use
+    )  # fmt: skip
+
+
+def workload_text(line: WorkloadLine, order: Order | None) -> list[str]:
+    """The same for a person. `order` None: as the pipeline says."""
+    how = _HOW[order] if order is not None else "in the pipeline's order"
+    lines = [
+        f"workload   {count(line.given, 'job')} of {line.file}, {how}",
+        "           open loop: submitted at the log's times, whatever became of earlier ones; nobody waits for a",
+        "           result, so the queue of a cluster that is too slow grows without bound",
+    ]
+    if line.hosts_sized_by_use:
+        lines += [
+            "           the log does not say how large its partitions are: each has the most processors that its jobs",
+            "           used at one time",
+        ]
+    if line.left_out:
+        lines.append(f"           {count(sum(line.left_out.values()), 'job')} of the log left out: see the warnings")
+    if line.given < line.jobs:
+        lines.append(f"           {count(line.jobs - line.given, 'job')} not submitted before the end")
+    if line.unheard:
+        lines.append(f"           {thousands(line.unheard)} submitted while no scheduler was there: lost")
+    if line.log_wait_ns is not None:
+        lines.append(f"           mean wait in the log itself: {duration(round(line.log_wait_ns))}")
+    return lines
+
+
+def _hosts(texts: tuple[str, ...]) -> tuple[HostDefinition, ...]:
+    """`node[01-16]:8` -> 16 hosts of 8 slots."""
+    hosts: list[HostDefinition] = []
+    for text in texts:
+        names, colon, slots = text.rpartition(":")
+        if not colon or not slots.isdecimal() or not 0 < int(slots) <= 1_000_000:
+            raise ConfigurationError(f"--hosts {text!r}: hosts and their slots are expected", HOSTS_HINT)
+        hosts += [HostDefinition(name, int(slots)) for name in expand(names)]
+    names_all = [host.name for host in hosts]
+    twice = next((name for name in names_all if names_all.count(name) > 1), None)
+    if twice is not None:
+        raise ConfigurationError(f"--hosts: {twice} is there twice", HOSTS_HINT)
+    return tuple(hosts)
+
+
+def _digest(replay: Replay) -> str:
+    """BLAKE2 of the log's bytes and of the options: what decides the run, as a pipeline's text does."""
+    digest = blake2b(" ".join(replay.words()[2:]).encode(), digest_size=16)
+    with replay.workload.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,463 @@
+"""Measures a run: reads the event log in one pass, keeps what is open, and gives `Metrics` at the end.
+
+A reader of `EventLog`, or fed with the lines of a file. What a job's process did is taken from the true life of
+processes, not from what machines believe of it. What each figure means is said in `sim/metrics.py`.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from model.job import LOCAL, SECOND, AttemptKey, JobId, Outcome, Report
+from model.records import AttemptAssigned, AttemptEnded, AttemptGiven, JobAccepted
+from sim.clocks import BOOTED_BEFORE
+from sim.faults import CONTROLLER, SCHEDULER
+from sim.host_time import Grounds, HostTime
+from sim.log import Committed, FaultChanged, Finished, Header, Line, Noticed, ProcessEnded, ProcessStarted, Sized
+from sim.metrics import TAU_NS, Metrics, OpenJob, SlotTime, Spread, TaskMetrics, jain, ratio
+from sim.tally import outcome_name
+
+OPEN_SHOWN = 20
+"""Jobs that are still open: so many of the oldest are named."""
+BY_ITSELF = frozenset({Outcome.EXITED, Outcome.CRASHED})
+NONE = -1
+"""ns: it has not happened."""
+
+
+class Observed(Struct, gc=False):
+    """One job that is not final yet. Times are true ns since the start, `NONE` before they are."""
+
+    job: JobId
+    task: str
+    item: str | None
+    slots: int
+    timeout_ns: int
+    submitted: int
+    due: int
+    assigned: int = NONE
+    given: int = NONE
+    started: int = NONE
+    """first start of a process"""
+    run_began: int = NONE
+    """start of its latest process"""
+    ended: int = NONE
+    """end of its latest process"""
+    host: str = ""
+    waits: bool = True
+    """for a start"""
+    waits_since: int = 0
+    attempts: int = 0
+
+
+class Writer(Protocol):
+    """Who is told of each job that is final, and of those that never are (`sim/jobs_csv.py`)."""
+
+    def sized(self, host: str, slots: int) -> None: ...
+
+    def started(self, host: str, key: AttemptKey, slots: int) -> None: ...
+
+    def ended(self, host: str, key: AttemptKey) -> None: ...
+
+    def final(self, job: Observed, record: AttemptEnded | None, handled: int) -> None: ...
+
+
+class _Task(Struct):
+    """What is known of one task so far."""
+
+    submitted: int = 0
+    ended: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)
+    waits: array[int] = field(default_factory=lambda: array("q"))
+    giving: array[int] = field(default_factory=lambda: array("q"))
+    queueing: array[int] = field(default_factory=lambda: array("q"))
+    dispatch: array[int] = field(default_factory=lambda: array("q"))
+    runs: array[int] = field(default_factory=lambda: array("q"))
+    responses: array[int] = field(default_factory=lambda: array("q"))
+    due_to_handled: array[int] = field(default_factory=lambda: array("q"))
+    lateness: array[int] = field(default_factory=lambda: array("q"))
+    slowdowns: array[float] = field(default_factory=lambda: array("d"))
+    bounded: array[float] = field(default_factory=lambda: array("d"))
+    good: int = 0
+    rejected: int = 0
+    lost: int = 0
+    running: int = 0
+    undecided: int = 0
+    asked: int = 0
+    """slots x ns of jobs that ended by themselves"""
+    unknown_slots: int = 0
+    """slots of jobs of which it is not known how long they would have run"""
+    known_ns: int = 0
+    known: int = 0
+    """runs that ended by themselves, and their times together"""
+    open: int = 0
+
+
+class Measuring:
+    """Takes the lines of one log; `finish` gives the metrics."""
+
+    def __init__(self, *, warm_up_ns: int = 0, tau_ns: int = TAU_NS, writer: Writer | None = None) -> None:
+        """`warm_up_ns`: what ends before is not counted."""
+        self._warm_up_ns = warm_up_ns
+        self._tau_ns = tau_ns
+        self._writer = writer
+        self._begin: int | None = None
+        self._end = 0
+        self._jobs: dict[JobId, Observed] = {}
+        self._tasks: dict[str, _Task] = {}
+        self._running: dict[AttemptKey, tuple[int, int, str, str]] = {}
+        """(start, slots, task, host) of each process"""
+        self._ran: dict[AttemptKey, tuple[int, str]] = {}
+        """(slot-time, task) of processes that have ended, and whose end the scheduler does not know yet"""
+        self._judged: dict[AttemptKey, str] = {}
+        """attempts that ended for the scheduler while their process ran on"""
+        self._hosts = HostTime()
+        self._grounds: Counter[str] = Counter()
+        self._attempts = 0
+        self._orphans = 0
+        self._first_submit: int | None = None
+        self._last_end = NONE
+        self._pending = 0
+        self._pending_max = 0
+        self._pending_area = 0
+        self._pending_at = 0
+        self._oldest = NONE
+
+    @property
+    def table(self) -> dict[type, Callable[[Any], None]]:
+        """For `EventLog`: what it wants to read."""
+        return {
+            Header: self._header,
+            Sized: self._sized,
+            Committed: self._committed,
+            ProcessStarted: self._process_started,
+            ProcessEnded: self._process_ended,
+            FaultChanged: self._fault,
+            Noticed: self._noticed,
+            Finished: self._finished,
+        }
+
+    def read(self, lines: Iterable[Line]) -> None:
+        """All lines of a log."""
+        table = self.table
+        for line in lines:
+            reader = table.get(type(line))
+            if reader is not None:
+                reader(line)
+
+    # hosts
+
+    def _header(self, line: Header) -> None:
+        for name, slots in line.slots.items():
+            self._size(name, slots, 0)
+
+    def _sized(self, line: Sized) -> None:
+        self._size(line.node, line.slots, line.t)
+
+    def _size(self, name: str, slots: int, now: int) -> None:
+        if name != LOCAL:
+            self._hosts.size(name, slots, now)
+        if self._writer is not None:
+            self._writer.sized(name, slots)
+
+    def _fault(self, line: FaultChanged) -> None:
+        self._hosts.fault(Grounds(line.kind, line.nodes), line.on, line.t, self._pending)
+
+    def _noticed(self, line: Noticed) -> None:
+        if line.node == CONTROLLER and line.about.startswith("host ") and line.text.startswith(("down", "silent")):
+            self._hosts.known_away(line.about[5:], line.t)
+
+    # jobs
+
+    def _committed(self, line: Committed) -> None:
+        record = line.record
+        kind = type(record)
+        if line.node == SCHEDULER:
+            if kind is JobAccepted:
+                self._accepted(record, line.t)  # type: ignore[arg-type]
+            elif kind is AttemptEnded:
+                self._attempt_ended(record, line.t)  # type: ignore[arg-type]
+            elif kind is AttemptAssigned:
+                job = self._jobs.get(record.job)  # type: ignore[union-attr]
+                if job is not None and job.assigned == NONE:
+                    job.assigned = line.t
+        elif kind is AttemptGiven:
+            job = self._jobs.get(record.job)  # type: ignore[union-attr]
+            if job is not None and job.given == NONE:
+                job.given = line.t
+
+    def _accepted(self, record: JobAccepted, now: int) -> None:
+        if self._begin is None:
+            self._open_window(max(now, self._warm_up_ns))
+        if self._first_submit is None:
+            self._first_submit = now
+        spec = record.spec
+        due = record.due_ns - BOOTED_BEFORE if record.due_ns else NONE
+        job = Observed(record.job, spec.task, spec.item, spec.slots, spec.timeout_ns, now, due, waits_since=now)
+        self._jobs[record.job] = job
+        task = self._tasks.get(spec.task)
+        if task is None:
+            task = self._tasks[spec.task] = _Task()
+        if now >= (self._begin or 0):
+            task.submitted += 1
+        self._change_pending(1, now)
+
+    def _open_window(self, begin: int) -> None:
+        self._begin = self._pending_at = begin
+        self._hosts.open_window(begin)
+
+    def _change_pending(self, by: int, now: int) -> None:
+        passed = now - self._pending_at
+        if passed > 0:
+            self._pending_area += self._pending * passed
+            self._pending_at = now
+        self._pending += by
+        self._pending_max = max(self._pending_max, self._pending)
+        if self._hosts.recovering:
+            self._hosts.pending_is(self._pending, now)
+
+    def _waits_no_more(self, job: Observed, now: int) -> None:
+        job.waits = False
+        self._oldest = max(self._oldest, now - job.waits_since)
+        self._change_pending(-1, now)
+
+    # processes
+
+    def _process_started(self, line: ProcessStarted) -> None:
+        job = self._jobs.get(JobId(line.job))
+        task = "" if job is None else job.task
+        key = (JobId(line.job), line.attempt)
+        self._running[key] = (line.t, line.slots, task, line.node)
+        if self._writer is not None:
+            self._writer.started(line.node, key, line.slots)
+        if job is None:
+            return
+        if job.started == NONE:
+            job.started = line.t
+        job.run_began, job.ended, job.host = line.t, NONE, line.node
+        if job.waits:
+            self._waits_no_more(job, line.t)
+
+    def _process_ended(self, line: ProcessEnded) -> None:
+        key = (JobId(line.job), line.attempt)
+        start, slots, task, host = self._running.pop(key)
+        if self._writer is not None:
+            self._writer.ended(host, key)
+        self._last_end = max(self._last_end, line.t)
+        job = self._jobs.get(key[0])
+        if job is not None:
+            job.ended = line.t
+        judged = self._judged.pop(key, None)
+        known = judged is not None or job is None
+        self._orphans += known
+        if host == LOCAL:
+            return
+        used = self._used(start, line.t, slots)
+        if known:
+            self._spend(task, judged or "lost", used)
+        else:
+            self._ran[key] = (used, task)
+
+    def _used(self, start: int, end: int, slots: int) -> int:
+        """Slot-time within the window."""
+        begin = end if self._begin is None else self._begin
+        return max(0, end - max(start, begin)) * slots
+
+    def _spend(self, name: str, what: str, used: int) -> None:
+        task = self._tasks.get(name)
+        if task is None:
+            task = self._tasks[name] = _Task()
+        setattr(task, what, getattr(task, what) + used)
+
+    # ends
+
+    def _attempt_ended(self, record: AttemptEnded, now: int) -> None:
+        job = self._jobs.get(record.job)
+        if job is None:
+            return
+        key, report = (record.job, record.attempt), record.report
+        self._attempts += 1
+        job.attempts += 1
+        if report.outcome not in BY_ITSELF:
+            self._grounds[report.outcome.name] += 1
+        judged = _judge(record)
+        if key in self._running:
+            self._judged[key] = judged
+        else:
+            ran = self._ran.pop(key, None)
+            if ran is not None:
+                self._spend(ran[1], judged, ran[0])
+        if record.final:
+            del self._jobs[record.job]
+            if job.waits:
+                self._waits_no_more(job, now)
+            if now >= (self._begin or 0):
+                self._count(job, report, now)
+            if self._writer is not None:
+                self._writer.final(job, record, now)
+        elif not job.waits:
+            job.waits, job.waits_since = True, now
+            self._change_pending(1, now)
+
+    def _count(self, job: Observed, report: Report, now: int) -> None:
+        """A job is final within the window."""
+        task = self._tasks[job.task]
+        task.ended += 1
+        task.outcomes[outcome_name(report)] += 1
+        if job.due != NONE:
+            task.due_to_handled.append(now - job.due)
+            task.lateness.append(job.submitted - job.due)
+        if job.started == NONE:
+            task.unknown_slots += job.slots
+            return
+        task.waits.append(job.started - job.submitted)
+        if NONE < job.submitted <= job.assigned <= job.given <= job.started:
+            task.giving.append(job.assigned - job.submitted)
+            task.queueing.append(job.given - job.assigned)
+            task.dispatch.append(job.started - job.given)
+        if job.ended == NONE:
+            task.unknown_slots += job.slots
+            return
+        run, response = job.ended - job.run_began, job.ended - job.submitted
+        task.runs.append(run)
+        task.responses.append(response)
+        if run:
+            task.slowdowns.append(response / run)
+        task.bounded.append(max(1.0, response / max(run, self._tau_ns)))
+        if report.outcome in BY_ITSELF:
+            task.asked += run * job.slots
+            task.known_ns += run
+            task.known += 1
+        else:
+            task.unknown_slots += job.slots
+
+    # the end
+
+    def _finished(self, line: Finished) -> None:
+        self._end = line.t
+        if self._begin is None:
+            self._open_window(line.t)
+        self._change_pending(0, line.t)
+        self._hosts.close(line.t)
+        for start, slots, name, host in self._running.values():
+            if host != LOCAL:
+                self._spend(name, "running", self._used(start, line.t, slots))
+        for used, name in self._ran.values():
+            self._spend(name, "undecided", used)
+        for job in self._jobs.values():
+            task = self._tasks[job.task]
+            task.open += 1
+            task.unknown_slots += job.slots
+            if job.waits:
+                self._oldest = max(self._oldest, line.t - job.waits_since)
+            if self._writer is not None:
+                self._writer.final(job, None, NONE)
+
+    def metrics(self) -> Metrics:
+        """After the last line: what was measured."""
+        begin = self._end if self._begin is None else self._begin
+        span = self._end - begin
+        tasks = [(name, task) for name, task in self._tasks.items() if name]
+        every = list(self._tasks.values())
+        lines = tuple(_task_metrics(name, [task]) for name, task in tasks)
+        total = replace(lines[0], task="*") if lines and len(lines) == len(every) == 1 else _task_metrics("*", every)
+        hosts, slot_time = self._hosts, total.slot_time
+        asked = [(line.slot_time.good, line.asked) for line in lines if line.asked]
+        oldest_first = sorted(self._jobs.values(), key=lambda job: (job.submitted, job.job))
+        return Metrics(
+            begin=begin,
+            end=self._end,
+            warm_up=self._warm_up_ns,
+            tau=self._tau_ns,
+            makespan=self._makespan(),
+            throughput=ratio(total.ended * SECOND, span),
+            offered_load=None if total.asked is None else ratio(total.asked, hosts.nominal),
+            utilization_nominal=ratio(slot_time.busy, hosts.nominal),
+            utilization_available=ratio(slot_time.busy, hosts.up),
+            goodput=ratio(slot_time.good, hosts.nominal),
+            lost_work=ratio(slot_time.lost, hosts.nominal),
+            queue_mean=ratio(self._pending_area, span),
+            queue_max=self._pending_max,
+            oldest=None if self._oldest == NONE else self._oldest,
+            timeouts=dict(self._grounds.most_common()),
+            attempts=self._attempts,
+            orphans=self._orphans,
+            system_availability=ratio(hosts.up, hosts.nominal),
+            all_up=ratio(hosts.all_up, span),
+            controller_availability=ratio(span - hosts.controller_away, span),
+            hosts=hosts.rows(),
+            detection=Spread.of([hosts.detections]),
+            undetected=hosts.undetected,
+            recovery=Spread.of([hosts.recoveries]),
+            unrecovered=len(hosts.recovering),
+            fairness=jain([good / most for good, most in asked]),
+            total=total,
+            tasks=lines,
+            open_jobs=tuple(_open_job(job, self._end) for job in oldest_first[:OPEN_SHOWN]),
+        )
+
+    def _makespan(self) -> int | None:
+        if self._first_submit is None or self._last_end == NONE:
+            return None
+        return self._last_end - self._first_submit
+
+
+def _judge(record: AttemptEnded) -> str:
+    """For what the attempt's slot-time was: the name of a sum of its task."""
+    outcome = record.report.outcome
+    if record.final and record.good:
+        return "good"
+    return "rejected" if outcome in BY_ITSELF else "lost"
+
+
+def _open_job(job: Observed, now: int) -> OpenJob:
+    state = "pending" if job.waits else "running" if job.ended == NONE else "ended"
+    return OpenJob(job.job, job.task, job.item, state, now - job.submitted)
+
+
+def _task_metrics(name: str, tasks: list[_Task]) -> TaskMetrics:
+    """The metrics of these tasks together."""
+    outcomes: Counter[str] = Counter()
+    for task in tasks:
+        outcomes.update(task.outcomes)
+    good, rejected, lost, running, undecided = (
+        sum(getattr(task, what) for task in tasks) for what in ("good", "rejected", "lost", "running", "undecided")
+    )
+    return TaskMetrics(
+        task=name,
+        submitted=sum(task.submitted for task in tasks),
+        ended=sum(task.ended for task in tasks),
+        open=sum(task.open for task in tasks),
+        outcomes=dict(sorted(outcomes.items(), key=lambda pair: (-pair[1], pair[0]))),
+        wait=Spread.of([task.waits for task in tasks]),
+        giving=Spread.of([task.giving for task in tasks]),
+        queueing=Spread.of([task.queueing for task in tasks]),
+        dispatch=Spread.of([task.dispatch for task in tasks]),
+        run=Spread.of([task.runs for task in tasks]),
+        response=Spread.of([task.responses for task in tasks]),
+        due_to_handled=Spread.of([task.due_to_handled for task in tasks]),
+        lateness=Spread.of([task.lateness for task in tasks]),
+        slowdown=Spread.of([task.slowdowns for task in tasks]),
+        bounded_slowdown=Spread.of([task.bounded for task in tasks]),
+        slot_time=SlotTime(
+            good + rejected + lost + running + undecided, good, rejected, lost, running, undecided
+        ),
+        asked=_asked(tasks),
+    )  # fmt: skip
+
+
+def _asked(tasks: list[_Task]) -> int | None:
+    """None: a task has jobs of which nobody knows how long they would run."""
+    asked = 0
+    for task in tasks:
+        asked += task.asked
+        if task.unknown_slots:
+            if not task.known:
+                return None
+            asked += task.unknown_slots * task.known_ns // task.known
+    return asked

@@ -1,0 +1,98 @@
+"""A workload: jobs with their submit times and run times, given to the scheduler of a simulated world as a person's
+`submit` would, each at its time, whatever has become of the earlier ones (open loop).
+
+They go through the scheduler, the controller and the agents like all other jobs; only what their processes do is said
+by the workload instead of the scenario. One entry of the calendar for the whole workload: the next job is read when
+the last one has been given, so a workload may be a stream of any length. Called by `sim/simulation.py`; job logs
+become workloads in `sim/job_log.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from msgspec import Struct
+
+from model.errors import ConfigurationError
+from model.events import Submit
+from model.job import JobSpec
+from model.records import AttemptEnded
+from sim.calendar import REPLY, Happening
+from sim.faults import SCHEDULER
+from sim.log import Committed
+from sim.world import World
+
+
+class Submission(Struct, frozen=True, gc=False):
+    """A job, when it is submitted (true ns since the start), and how long its process runs and with what it exits.
+
+    The item of its specification names it: no two jobs of a task have the same one.
+    """
+
+    at_ns: int
+    spec: JobSpec
+    run_ns: int
+    exit_code: int = 0
+
+
+class Feed:
+    """Gives a workload's jobs to the scheduler; a reader of the log, to know when all of them are final."""
+
+    def __init__(self, submissions: Iterable[Submission], *, ends: bool) -> None:
+        """`ends`: there are no other jobs, and the simulation is over when all of these are."""
+        self.given = 0
+        self.unheard = 0
+        """jobs that were submitted while there was no scheduler to take them"""
+        self._submissions = iter(submissions)
+        self._ends = ends
+        self._final = 0
+        self._next: Submission | None = None
+        self._world: World | None = None
+        self._callbacks = [self._give]
+
+    @property
+    def table(self) -> dict[type, Callable[[Any], None]]:
+        """For `EventLog`: what it wants to read."""
+        return {Committed: self._committed}
+
+    def begin(self, world: World) -> None:
+        """The world is there; the first job comes at its time."""
+        self._world = world
+        self._next = next(self._submissions, None)
+        self._plan(world)
+
+    def _plan(self, world: World) -> None:
+        """The calendar has the time of the next job."""
+        calendar, coming = world.calendar, self._next
+        if coming is not None and coming.at_ns < calendar.until_ns:
+            calendar.after(coming.at_ns - calendar.now, REPLY, Happening(self._callbacks))
+
+    def _give(self, _: Happening) -> None:
+        """Submit all jobs whose time is now."""
+        world = self._world
+        assert world is not None
+        node, now = world.nodes[SCHEDULER], world.calendar.now
+        while (job := self._next) is not None and job.at_ns == now:
+            self.given += 1
+            if node.machine is None:
+                self.unheard += 1
+            else:
+                spec = job.spec
+                world.weather.foretell(f"{spec.task}/{spec.item}", job.run_ns, job.exit_code)
+                node.receive(Submit(0, spec))
+            self._next = coming = next(self._submissions, None)
+            if coming is not None and coming.at_ns < now:
+                raise ConfigurationError(f"job {coming.spec.item} of the workload is to be submitted in the past")
+        self._plan(world)
+        self._look_for_end()
+
+    def _committed(self, line: Committed) -> None:
+        record = line.record
+        if type(record) is AttemptEnded and record.final and line.node == SCHEDULER:
+            self._final += 1
+            self._look_for_end()
+
+    def _look_for_end(self) -> None:
+        if self._ends and self._next is None and self._final >= self.given - self.unheard and self._world is not None:
+            self._world.calendar.end()
