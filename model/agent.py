@@ -167,9 +167,9 @@ class Agent:
                 self._answer_inquiry(now)
 
     def _pass_lease_on(self, before_ns: int | None, now: int) -> None:
-        """A lease that is new, the first one of a host as well, holds at its keepers before anything runs there."""
+        """A new lease holds at the keepers before anything runs there; while the driver vouches theirs has no end."""
         end_ns = self.uplink.lease_end_ns
-        if end_ns is not None and end_ns != before_ns and end_ns > now:
+        if end_ns is not None and end_ns != before_ns and end_ns > now and not self.uplink.vouched:
             self._renew_keepers(end_ns - now)
 
     def _renew_keepers(self, lease_ns: int) -> None:

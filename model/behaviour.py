@@ -143,6 +143,7 @@ def declared_job(task: TaskDefinition, job: int, item: str | None, variables: Ma
         stdout=None if task.stdout is None else expand(task.stdout, values),
         stderr=None if task.stderr is None else expand(task.stderr, values),
         poll_ns=task.periods.poll_ns,
+        needs=task.needs,
     )
 
 

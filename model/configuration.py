@@ -8,10 +8,17 @@ from __future__ import annotations
 from enum import Enum
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from model.channel import ChannelTimes
+from model.health import HealthPolicy
 from model.job import SECOND
+from model.resources import Amounts, Place
 from model.task import TaskDefinition
+
+PASSED_MAX = 1000
+"""How often a job may be passed by later ones unless the configuration says otherwise: some minutes of a busy
+cluster, and far more than in a pipeline whose jobs all find room."""
 
 
 class Order(Enum):
@@ -29,12 +36,67 @@ class Link(Enum):
     """an agent process on this machine, behind a real rpyc link"""
     SSH = "ssh"
     TLS = "tls"
+    """its agent dials in"""
+    SLURM = "slurm"
+    """a cluster under Slurm, as one host of many slots; its program is on this machine"""
+
+
+BATCH_SYSTEMS = frozenset({Link.SLURM})
+"""Links to hosts that are batch systems."""
+
+
+class SshSettings(Struct, frozen=True):
+    """What the site's ssh program is told beside its own configuration."""
+
+    host: str = ""
+    """whom ssh calls; empty: the host's name"""
+    user: str = ""
+    port: int = 0
+    """0: as ssh's configuration says"""
+    options: tuple[str, ...] = ()
+    """as in ssh's configuration: `ProxyJump=gate`"""
+    config: str = ""
+    """another configuration file than the user's own"""
+
+
+class BatchSettings(Struct, frozen=True):
+    """How a batch system (`link: slurm`) is used."""
+
+    options: tuple[str, ...] = ()
+    """more words for the command that submits: `--partition=night`"""
+    poll_ns: int = 5 * SECOND
+    """how often it is asked for the states of all jobs"""
+    window_ns: int = SECOND // 4
+    """jobs that come within it are submitted together"""
+    array_max: int = 1000
+    """how many together at most (Slurm's MaxArraySize is 1001 unless its configuration says otherwise)"""
+    lease_ns: int = 24 * 3600 * SECOND
+    """how long jobs there run on when no server is heard"""
 
 
 class HostDefinition(Struct, frozen=True):
+    """One host, and how its agent is reached and started."""
+
     name: str
     slots: int = 1
     link: Link = Link.PROCESS
+    ssh: SshSettings = SshSettings()
+    python: str = "python3"
+    """the Python that runs the agent there (ssh), or each job's runner on the nodes (batch systems)"""
+    ship: bool = True
+    """the agent's code is sent there when it is not there yet; False: that Python has laulima installed (ssh)"""
+    spool: str = ""
+    """where agents keep their folders there; empty: below the home directory (ssh)"""
+    directory: str = ""
+    """where relative paths of jobs start there; empty: the same as here"""
+    resources: Amounts = ()
+    labels: tuple[str, ...] = ()
+    batch: BatchSettings = BatchSettings()
+
+
+def times_of(host: HostDefinition, times: ChannelTimes) -> ChannelTimes:
+    """The times of the link to this host: a batch system's jobs live longer without a word than an agent's."""
+    return replace(times, lease_ns=host.batch.lease_ns) if host.link in BATCH_SYSTEMS else times
 
 
 class OnExit(Enum):
@@ -44,8 +106,27 @@ class OnExit(Enum):
     KILL = "kill"
 
 
+class ListenSettings(Struct, frozen=True):
+    """Where a server waits for agents that dial in."""
+
+    address: str
+    port: int
+    certificates: str
+    """the folder with ca.pem, server.pem, server.key and the deny list"""
+
+
+class JoinSettings(Struct, frozen=True):
+    """Hosts that may come and go by themselves."""
+
+    names: tuple[str, ...]
+    hosts_max: int
+    slots_max: int
+
+
 class ClusterDefinition(Struct, frozen=True):
     hosts: tuple[HostDefinition, ...] = ()
+    added: HostDefinition = HostDefinition("")
+    """how a host is reached that a person or a script adds by its name"""
     local_slots: int = 2
     order: Order = Order.FILL
     pending_max: int = 100_000
@@ -62,6 +143,14 @@ class ClusterDefinition(Struct, frozen=True):
     """how much longer than its timeout and grace a job may run before the controller asks for its end as well"""
     times: ChannelTimes = ChannelTimes()
     local_times: ChannelTimes = ChannelTimes(lease_ns=3600 * SECOND)
+    resources: Amounts = ()
+    """what all hosts share, such as licences"""
+    place: Place = Place.SPREAD
+    passed_max: int = PASSED_MAX
+    """FILL: how often a job may be passed by later ones before a host is kept for it; 0: any number of times"""
+    health: HealthPolicy = HealthPolicy()
+    listen: ListenSettings | None = None
+    join: JoinSettings | None = None
 
 
 class Notifier(Struct, frozen=True):

@@ -1,11 +1,11 @@
 """The Controller machine: the queue, the hosts, and which job goes where.
 
-Upwards it is a subordinate (one `Uplink` to its scheduler), downwards a superior (one `Downlink` in each host). An
-attempt is given to one host at most; if it comes back, the scheduler makes another attempt. What happens at one
-instant: what came in is taken, then timeouts, then matching.
+Upwards it is a subordinate (one `Superior` with an `Uplink` for each scheduler that uses it; usually there is one),
+downwards a superior (one `Downlink` in each host). An attempt is given to one host at most; if it comes back, the
+scheduler makes another attempt. What happens at one instant: what came in is taken, then timeouts, then matching.
 
-Records: which attempt was given to which host, before it is given; and that it is returned. The queue itself is not
-recorded: after a restart the scheduler gives it again.
+Records: which attempt was given to which host, before it is given; and that it is returned; which superiors there are.
+The queue itself is not recorded: after a restart its schedulers give it again.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from typing import Any
 
 from msgspec import structs
 
-from model.configuration import ClusterDefinition
+from model.channel import ProtocolError
+from model.configuration import ClusterDefinition, times_of
 from model.controller_job import ControllerJob, ControllerJobState
 from model.effects import Commit, Effect, Transmit
-from model.events import Delivered, LinkDown, LinkUp, OrderHost, Vouched, WallClock
+from model.events import Delivered, ForgetSuperior, LinkDown, LinkUp, OrderHost, PartFromHosts, Vouched, WallClock
 from model.explain import Explanation
 from model.explain_controller import explain_attempt, explain_host
 from model.host import Host, HostOrder
@@ -32,9 +33,9 @@ from model.messages import (
     Cancel,
     CancelReason,
     Ended,
-    Entry,
-    Held,
+    Heard,
     Inquire,
+    Notices,
     Parting,
     Ping,
     Pong,
@@ -43,14 +44,17 @@ from model.messages import (
 )
 from model.placing import Placing
 from model.records import AttemptGiven, AttemptReturned
+from model.reloading import GONE
+from model.resources import environment
 from model.restored import RestoredController
+from model.superiors import EMBEDDED, Superior, Superiors, is_superior
 from model.timers import Timers
-from model.uplink import Uplink
 
-SUPERIOR = "superior"
+ControllerEvent = Delivered | LinkUp | LinkDown | Vouched | WallClock | OrderHost | PartFromHosts | ForgetSuperior
 
-ControllerEvent = Delivered | LinkUp | LinkDown | Vouched | WallClock | OrderHost
 
+HELD_MAX = 100_000
+"""Attempts of which one host may claim that it holds them."""
 
 _S = ControllerJobState
 _CANCEL_OUTCOMES = {
@@ -67,22 +71,27 @@ class Controller:
         self, epoch: int, now: int, cluster: ClusterDefinition, restored: RestoredController | None = None
     ) -> None:
         self.cluster = cluster
-        self.uplink = Uplink(epoch, cluster.times)
         self.jobs: dict[AttemptKey, ControllerJob] = {}
+        """of all superiors"""
         self.hosts: dict[str, Host] = {}
         self.effects: list[Effect] = []
+        self.superiors = Superiors(epoch, cluster.times, cluster.pending_max, self.effects)
         self.placing = Placing(self, cluster, self.hosts)
         self.table = HostTable(cluster, epoch, self.effects, self.hosts, self.placing)
         self._overtime: Timers[AttemptKey] = Timers()
         self._handlers: dict[type, Callable[[Any, int], None]] = {
             Delivered: self._delivered,
-            LinkUp: self.table.link_up,
+            LinkUp: self._link_up,
             LinkDown: self._link_down,
             Vouched: self._vouched,
             OrderHost: self.table.order,
+            PartFromHosts: lambda event, _: self._part_from_hosts(event.keep_ns),
+            ForgetSuperior: lambda event, _: self.superiors.forget(event),
         }
+        self._now = now
         for definition in cluster.hosts:
-            self.table.add(definition.name, definition.slots, now)
+            times = times_of(definition, cluster.times)
+            self.table.add(definition.name, definition.slots, now, definition.resources, definition.labels, times)
         if restored is not None:
             self._restore(restored, now)
 
@@ -90,6 +99,8 @@ class Controller:
 
     def receive(self, event: ControllerEvent, now: int) -> None:
         """Take one event."""
+        self._now = now
+        self.table.notice_stall(now)
         handler = self._handlers.get(type(event))
         if handler is not None:
             handler(event, now)
@@ -97,9 +108,11 @@ class Controller:
 
     def advance(self, now: int) -> None:
         """Do what is due: links, connections, overtime, waits and pending timeouts, then matching."""
-        self.uplink.advance(now)
-        if self.uplink.lease_ended(now):
-            self._lease_ended(now)
+        self._now = now
+        for superior in self.superiors.all.values():
+            superior.uplink.advance(now)
+            if superior.uplink.lease_ended(now):
+                self._lease_ended(superior, now)
         for name in self.table.links.take(now):
             host = self.hosts[name]
             self._take_reports(host, host.link.advance(now), now)
@@ -112,9 +125,8 @@ class Controller:
 
     def next_due(self) -> int | None:
         """When `advance` wants to be called (ns)."""
-        uplink = self.uplink
-        earliest = uplink.lease_end_ns if self.jobs and not uplink.vouched else None
-        for due in (uplink.next_due(), self.table.next_due(), self._overtime.next_due(), self.placing.next_due()):
+        earliest = self.superiors.next_due()
+        for due in (self.table.next_due(), self._overtime.next_due(), self.placing.next_due()):
             if due is not None and (earliest is None or due < earliest):
                 earliest = due
         return earliest
@@ -123,6 +135,9 @@ class Controller:
         """What the driver is to do, in order: records first."""
         effects = self.effects[:]
         self.effects.clear()
+        superiors = self.superiors.all
+        if len(superiors) > 1:
+            self.superiors.tell(effects, self._now)
         if len(effects) > 1:
             effects.sort(key=_commits_first)
         for name in self.table.talking:
@@ -134,92 +149,128 @@ class Controller:
                 effects.append(Transmit(name, batch))
             self.table.watch(host)
         self.table.talking.clear()
-        batch = self.uplink.take()
-        if batch is not None:
-            effects.append(Transmit(SUPERIOR, batch))
+        for superior in superiors.values():
+            batch = superior.uplink.take()
+            if batch is not None:
+                effects.append(Transmit(superior.peer, batch))
         return effects
 
+    @property
+    def queued(self) -> int:
+        """Attempts that wait here, of all superiors."""
+        return sum(superior.queued for superior in self.superiors.all.values())
+
+    def _link_up(self, event: LinkUp, now: int) -> None:
+        if is_superior(event.peer):
+            superior = self.superiors.link_up(event)
+            if superior is not None:
+                self.placing.look_again(superior)
+        else:
+            self.table.link_up(event, now)
+
     def _link_down(self, event: LinkDown, now: int) -> None:
-        if event.peer == SUPERIOR:
-            self.uplink.closed()
+        superior = self.superiors.by_peer.get(event.peer)
+        if superior is not None:
+            superior.closed()
         else:
             self.table.link_down(event, now)
 
     def _vouched(self, event: Vouched, now: int) -> None:
-        if event.peer == SUPERIOR:
-            self.uplink.vouch(event.vouched, event.age_ns, now)
+        superior = self.superiors.by_peer.get(event.peer)
+        if superior is not None:
+            superior.uplink.vouch(event.vouched, event.age_ns, now)
         elif event.peer in self.hosts:
             self.hosts[event.peer].link.vouch(event.vouched, now)
             self.table.talking[event.peer] = None
 
-    # the scheduler
+    # the superiors
 
     def _delivered(self, event: Delivered, now: int) -> None:
-        if event.peer != SUPERIOR:
+        superior = self.superiors.by_peer.get(event.peer)
+        if superior is None:
             host = self.hosts.get(event.peer)
             if host is not None:
                 self._from_host(host, event.batch, now)
             return
-        for message in self.uplink.receive(event.batch, now):
+        for message in superior.uplink.receive(event.batch, now):
             kind = type(message)
             if kind is Assign:
-                self._assign(message, now)  # type: ignore[arg-type]
+                self._assign(superior, message, now)  # type: ignore[arg-type]
             elif kind is Acknowledge:
-                self._acknowledge((message.job, message.attempt), now)  # type: ignore[union-attr]
+                self._acknowledge(superior.key_of(message.job, message.attempt), now)  # type: ignore[union-attr]
             elif kind is Cancel:
-                self._cancel(message, now)  # type: ignore[arg-type]
+                self._cancel(superior, message, now)  # type: ignore[arg-type]
             elif kind is Ping:
-                running = len(self.jobs) - self.placing.queued
-                self.uplink.pong(message.number, running, self.placing.queued, "", now)  # type: ignore[union-attr]
-            elif kind is Parting:
-                for host in self.hosts.values():
-                    host.link.part(message.lease_ns)  # type: ignore[union-attr]
-                    self.table.talking[host.name] = None
+                superior.pong(message, now)  # type: ignore[arg-type]
+            elif kind is Parting and superior.number == EMBEDDED:
+                self._part_from_hosts(message.lease_ns)  # type: ignore[union-attr]
             elif kind is Inquire:
-                entries = tuple(self._entry(job) for job in self.jobs.values())
-                self.uplink.inventory(message.number, entries, 0, 0, now)  # type: ignore[union-attr]
+                superior.inventory(message, self.jobs.values(), now)  # type: ignore[arg-type]
+            elif kind is Heard:
+                superior.telling.heard(message.number)  # type: ignore[union-attr]
 
-    def _entry(self, job: ControllerJob) -> Entry:
-        number, attempt = job.key
-        host = job.host.name if job.host is not None else ""
-        if job.state is _S.ENDED:
-            return Entry(number, attempt, Held.ENDED, job.spec, host, job.report)
-        given = None if job.host is None else job.host.link.given.get(job.key)
-        running = given is not None and given.running
-        return Entry(number, attempt, Held.RUNNING if running else Held.WAITING, job.spec, host)
+    def _part_from_hosts(self, keep_ns: int) -> None:
+        """This process is about to end."""
+        for host in self.hosts.values():
+            host.link.part(keep_ns)
+            self.table.talking[host.name] = None
 
-    def _assign(self, message: Assign, now: int) -> None:
-        key = (message.job, message.attempt)
+    def _assign(self, superior: Superior, message: Assign, now: int) -> None:
+        key = superior.key_of(message.job, message.attempt)
         job = self.jobs.get(key)
-        if job is not None:
+        if job is not None and job.stray:
+            self._give_way(job, now)
+        elif job is not None:
             self._say_again(job, now)
             return
-        job = ControllerJob(key, message.spec, message.waited_ns, now)
-        self.jobs[key] = job
-        self.placing.queued += 1
-        if not self.uplink.leased:
+        job = self._take_in(ControllerJob(superior, key, message.spec, message.waited_ns, now))
+        self.placing.arrive(superior)
+        if not superior.uplink.leased:
             self._end_with(job, Report(Outcome.OVERLOADED, reason="the lease is over", again=True), now)
             return
-        if self.placing.queued > self.cluster.pending_max:
-            self.end(job, Outcome.OVERLOADED, f"{self.cluster.pending_max} jobs wait already (pending_max)", now)
+        pending_max = superior.terms.pending_max
+        if superior.queued > pending_max:
+            self.end(job, Outcome.OVERLOADED, f"{pending_max} jobs wait already (pending_max)", now)
             return
         self.placing.admit(job, now)
+
+    def _take_in(self, job: ControllerJob) -> ControllerJob:
+        self.jobs[job.key] = job
+        job.superior.held += 1
+        return job
+
+    def _forget(self, job: ControllerJob) -> None:
+        del self.jobs[job.key]
+        job.superior.held -= 1
+
+    def _give_way(self, job: ControllerJob, now: int) -> None:
+        """A host claimed this attempt before it was given to anybody: only the scheduler's word makes an attempt."""
+        host = job.host
+        assert host is not None
+        self._overtime.cancel(job.key)
+        if job.state is not _S.ENDED:
+            self.placing.give_back(job, host, now)
+        host.holding -= 1
+        host.link.disown(job.key)
+        self.table.talking[host.name] = None
+        job.superior.take_back(job.key)
+        self._forget(job)
 
     def _say_again(self, job: ControllerJob, now: int) -> None:
         if job.state is _S.ENDED:
             assert job.report is not None
-            self.uplink.ended(job.key, job.report, now)
+            job.superior.ended(job.key, job.report, now)
         elif job.state is _S.RUNNING:
             assert job.host is not None
-            self.uplink.started(job.key, job.host.name, 0)
+            job.superior.started(job.key, job.host.name, 0)
         else:
-            self.uplink.accepted(job.key)
+            job.superior.accepted(job.key)
 
     def _acknowledge(self, key: AttemptKey, now: int) -> None:
         job = self.jobs.get(key)
         if job is None or job.state is not _S.ENDED:
             return
-        del self.jobs[key]
+        self._forget(job)
         if job.host is not None:
             self.effects.append(Commit(AttemptReturned(key[0], key[1])))
             job.host.link.acknowledge(key)
@@ -228,11 +279,11 @@ class Controller:
             if job.host.order is HostOrder.OFF:
                 self.table.leave_if_done(job.host, now)
 
-    def _cancel(self, message: Cancel, now: int) -> None:
-        key = (message.job, message.attempt)
+    def _cancel(self, superior: Superior, message: Cancel, now: int) -> None:
+        key = superior.key_of(message.job, message.attempt)
         job = self.jobs.get(key)
         if job is None:
-            self.uplink.deny(key, now)
+            superior.deny(key, now)
         elif job.state is _S.ENDED:
             self._say_again(job, now)
         elif job.state is _S.QUEUED:
@@ -249,10 +300,10 @@ class Controller:
             job.host.link.cancel(job.key, why, now)
             self.table.talking[job.host.name] = None
 
-    def _lease_ended(self, now: int) -> None:
+    def _lease_ended(self, superior: Superior, now: int) -> None:
         """The scheduler was not heard for the lease: nothing of it may live on."""
-        self.uplink.lease_end_ns = None
-        for job in list(self.jobs.values()):
+        superior.uplink.lease_end_ns = None
+        for job in [each for each in self.jobs.values() if each.superior is superior]:
             if job.state is _S.QUEUED:
                 self.end(job, Outcome.LOST, "lease ended", now)
             elif job.state is not _S.ENDED and job.state is not _S.CANCELLING:
@@ -267,22 +318,23 @@ class Controller:
 
     def _end_with(self, job: ControllerJob, report: Report, now: int) -> None:
         if job.state is _S.QUEUED:
-            self.placing.unqueue(job)
+            self.placing.unqueue(job, now)
         job.move(_S.ENDED, now)
         job.report = report
-        self.uplink.ended(job.key, report, now)
+        job.superior.ended(job.key, report, now)
 
     def give(self, job: ControllerJob, host: Host, now: int) -> None:
         """Hand an attempt to a host that has the slots for it."""
-        self.placing.unqueue(job)
+        self.placing.unqueue(job, now)
         job.waited_ns += now - job.arrived_ns
         job.host = host
-        host.free -= job.slots
         host.holding += 1
-        self.placing.took(host)
+        self.table.health.given(host, job.key)
+        self.placing.take(job, host, now)
         job.move(_S.GIVEN, now)
-        self.effects.append(Commit(AttemptGiven(job.key[0], job.key[1], host.name, host.link.peer_epoch, job.spec)))
-        host.link.assign(job.key, _for_host(job.spec, host), job.waited_ns, now)
+        spec = job.spec if job.spec.needs is None else _with_share(job)
+        self.effects.append(Commit(AttemptGiven(job.key[0], job.key[1], host.name, host.link.peer_epoch, spec)))
+        host.link.assign(job.key, _for_host(spec, host), job.waited_ns, now)
         self.table.talking[host.name] = None
 
     def why(self, job: ControllerJob, now: int) -> str:
@@ -290,9 +342,9 @@ class Controller:
         return explain_attempt(self, job, now).text
 
     def accepted(self, job: ControllerJob) -> None:
-        """Tell the scheduler that the attempt waits here."""
+        """Tell its superior that the attempt waits here."""
         job.accepted = True
-        self.uplink.accepted(job.key)
+        job.superior.accepted(job.key)
 
     # what hosts say
 
@@ -319,24 +371,32 @@ class Controller:
             elif kind is Pong and host.dirty != message.dirty:  # type: ignore[union-attr]
                 host.dirty = message.dirty  # type: ignore[union-attr]
                 self.placing.offer(host, now)
+            elif kind is Notices:
+                raise ProtocolError(f"{host.name} sent Notices, which only a controller may say")
 
     def _job_at(self, host: Host, key: AttemptKey, now: int) -> ControllerJob | None:
-        """The attempt that a host speaks of; one of which the controller knows nothing is taken in, for the scheduler
-        to judge. None: it is not at this host, whatever the host says."""
+        """The attempt that a host speaks of; one of which the controller knows nothing is taken in, for its superior
+        to judge. None: it is not at this host, whatever the host says, or nobody's, and is to end there."""
         job = self.jobs.get(key)
         if job is not None:
             return job if job.host is host else None
+        if host.holding >= HELD_MAX:
+            raise ProtocolError(f"{host.name} claims to hold more than {HELD_MAX} attempts")
+        superior = self.superiors.of(key[0])
+        if superior is None:
+            host.link.disown(key)
+            host.link.acknowledge(key)
+            return None
         given = host.link.given.get(key)
-        job = ControllerJob(key, given.spec if given is not None else JobSpec(""), 0, now)
+        # It takes slots of its own host, and nothing that others share, whatever the host says that it needs.
+        slots = 0 if given is None else min(max(given.spec.slots, 0), host.slots)
+        job = self._take_in(ControllerJob(superior, key, JobSpec("", slots=slots), 0, now))
+        job.stray = True
         job.queued = False
         job.host = host
         job.state = _S.GIVEN
-        if given is None:
-            job.slots = 0
-        host.free -= job.slots
         host.holding += 1
-        self.placing.offer(host, now)
-        self.jobs[key] = job
+        self.placing.take(job, host, now)
         return job
 
     def _started_at(self, host: Host, message: Started, now: int) -> None:
@@ -346,15 +406,16 @@ class Controller:
             spec = job.spec
             if spec.timeout_ns:
                 self._overtime.set(job.key, now + spec.timeout_ns + spec.grace_ns + self.cluster.overtime_ns)
-            self.uplink.started(job.key, host.name, message.started_at)
+            job.superior.started(job.key, host.name, message.started_at)
 
     def _ended_at(self, host: Host, message: Ended, now: int) -> None:
         job = self._job_at(host, (message.job, message.attempt), now)
         if job is None or job.state is _S.ENDED:
             return
         report = message.report
+        if report.host not in ("", host.name):
+            report = structs.replace(report, host=host.name)  # the name of a folder, too: no host speaks for another
         self._overtime.cancel(job.key)
-        host.free += job.slots
         if report.again:
             self.table.press(host, now)
         elif report.started:
@@ -363,7 +424,8 @@ class Controller:
             host.done += 1
         else:
             host.failed += 1
-        self.placing.offer(host, now)
+        self.table.health.ended(host, job.key, job.spec.task, report, now)
+        self.placing.give_back(job, host, now)
         self._end_with(job, report, now)
 
     def _overrun(self, job: ControllerJob, now: int) -> None:
@@ -374,21 +436,23 @@ class Controller:
     # after a restart
 
     def _restore(self, restored: RestoredController, now: int) -> None:
+        self.superiors.restore(restored.superiors.values(), restored.following, now)
         self.table.restore(restored.hosts, now)
         for key, given in restored.given.items():
             host = self.hosts.get(given.host)
             if host is None:
                 host = self.table.add(given.host, given.spec.slots, now)
-                host.order = HostOrder.OFF
+                host.order, host.order_reason = HostOrder.OFF, GONE
                 host.provisional = True
-            job = ControllerJob(key, given.spec, 0, now)
+            superior = self.superiors.of(key[0])
+            assert superior is not None, f"{key} is of a superior that was forgotten while it was here"
+            job = self._take_in(ControllerJob(superior, key, given.spec, 0, now))
             job.queued = False
             job.host = host
             job.state = _S.GIVEN
-            host.free -= job.slots
             host.holding += 1
-            host.link.restore(key, given.spec, running=False, sent_to=given.host_epoch)
-            self.jobs[key] = job
+            self.placing.take(job, host, now)
+            host.link.restore(key, given.spec, running=False, sent_to=given.host_epoch, by_middleman=True)
             self.table.talking[host.name] = None
 
     # explain
@@ -402,6 +466,16 @@ class Controller:
         """Why a host is in its state; None: not defined."""
         host = self.hosts.get(name)
         return None if host is None else explain_host(host, now)
+
+
+def _with_share(job: ControllerJob) -> JobSpec:
+    """The specification with what the job was given of the host's resources, for itself and for later lives."""
+    spec = job.spec
+    assert spec.needs is not None
+    if not spec.needs.resources:
+        return spec
+    needs = structs.replace(spec.needs, gpus=job.gpus)
+    return structs.replace(spec, needs=needs, environment=(*spec.environment, *environment(needs)))
 
 
 def _for_host(spec: JobSpec, host: Host) -> JobSpec:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from model.host import Host
 from model.job import AttemptKey, JobSpec, Report
+from model.messages import Entry, Held
+from model.shapes import UNSHAPED, Shape
 from model.states import State, check_move
+from model.superiors import Superior
 
 
 class ControllerJobState(State):
@@ -27,31 +30,44 @@ CONTROLLER_MOVES: dict[ControllerJobState, frozenset[ControllerJobState]] = {
     _S.CANCELLING: frozenset({_S.ENDED}),
     _S.ENDED: frozenset(),
 }
-"""An attempt is forgotten from ENDED, by the scheduler's acknowledgement."""
+"""An attempt is forgotten from ENDED, by its superior's acknowledgement."""
 
 
 class ControllerJob:
-    """One attempt. `queued`, `slots` and `key` are what `matching.py` reads."""
+    """One attempt. `queued`, `shape`, `superior` and `key` are what `matching.py` reads."""
 
     __slots__ = (
         "accepted",
         "anywhere",
         "arrived_ns",
+        "gpus",
         "host",
+        "kept",
         "key",
         "queued",
         "report",
+        "shape",
         "since_ns",
         "slots",
         "spec",
         "state",
+        "stray",
+        "superior",
         "waited_ns",
     )
 
-    def __init__(self, key: AttemptKey, spec: JobSpec, waited_ns: int, now: int) -> None:
+    def __init__(self, superior: Superior, key: AttemptKey, spec: JobSpec, waited_ns: int, now: int) -> None:
+        self.superior = superior
         self.key = key
+        """its name below, see `superiors.py`"""
         self.spec = spec
         self.slots = spec.slots
+        self.shape: Shape = UNSHAPED
+        """what it needs of a host, while it waits"""
+        self.kept = False
+        """whether a host is kept for it (`reserving.py`)"""
+        self.gpus: tuple[int, ...] = ()
+        """which GPUs of its host it has"""
         self.waited_ns = waited_ns
         self.arrived_ns = now
         self.since_ns = now
@@ -60,9 +76,31 @@ class ControllerJob:
         self.anywhere = False
         """whether any host will do"""
         self.accepted = False
-        """whether the scheduler was told that it is here"""
+        """whether its superior was told that it is here"""
+        self.stray = False
+        """whether it is known by its host's word only"""
         self.host: Host | None = None
         self.report: Report | None = None
+
+    def __lt__(self, other: ControllerJob) -> bool:
+        """Among two of one key in a queue: the other one has left it, and only waits to be thrown out."""
+        return self.queued and not other.queued
+
+    @property
+    def words(self) -> str:
+        """What people call the job."""
+        name = self.superior.name
+        return f"job {self.superior.outside(self.key)[0]}" + (f" of {name}" if name else "")
+
+    def entry(self, name: AttemptKey) -> Entry:
+        """Where it is, for an inventory. `name`: what its superior calls it."""
+        number, attempt = name
+        host = self.host.name if self.host is not None else ""
+        if self.state is ControllerJobState.ENDED:
+            return Entry(number, attempt, Held.ENDED, self.spec, host, self.report)
+        given = None if self.host is None else self.host.link.given.get(self.key)
+        running = given is not None and given.running
+        return Entry(number, attempt, Held.RUNNING if running else Held.WAITING, self.spec, host)
 
     def move(self, state: ControllerJobState, now: int) -> None:
         """Change the state, by the table."""

@@ -17,9 +17,11 @@ from model.messages import (
     CancelReason,
     Ended,
     Entry,
+    Heard,
     Held,
     Inquire,
     Inventory,
+    Notices,
     Parting,
     Ping,
     Pong,
@@ -31,7 +33,18 @@ from model.messages import (
 class Given:
     """What a superior believes about one attempt that it gave down."""
 
-    __slots__ = ("cancel", "confirmed", "ended", "running", "sent_ns", "sent_to", "spec", "waited_ns")
+    __slots__ = (
+        "cancel",
+        "confirmed",
+        "doubtful",
+        "ended",
+        "running",
+        "sent_ns",
+        "sent_to",
+        "spec",
+        "waited_ns",
+        "why",
+    )
 
     def __init__(self, spec: JobSpec, waited_ns: int, sent_ns: int, sent_to: int) -> None:
         self.spec = spec
@@ -44,13 +57,17 @@ class Given:
         self.ended = False
         """its end was heard: it may wait for its acknowledgement, but never runs again"""
         self.cancel: CancelReason | None = None
+        self.doubtful = False
+        """our own superior may know of its end already: see `restore`"""
+        self.why = ""
+        """what the subordinate last said of where it is; see `Accepted.why`"""
 
 
 class Downlink(End):
     """The superior's end.
 
-    `receive`, `advance`, and `closed` return the messages that the owner must handle: Accepted, Started, Ended and
-    Pong, each fresh. An inventory is turned into such messages; a loss becomes an Ended with outcome LOST.
+    `receive`, `advance`, and `closed` return the messages that the owner must handle: Accepted, Started, Ended,
+    Pong and Notices, each fresh. An inventory is turned into such messages; a loss becomes an Ended with outcome LOST.
     """
 
     __slots__ = (
@@ -148,12 +165,20 @@ class Downlink(End):
         """Whether something may be assigned now."""
         return self.state is LinkState.OPEN
 
-    def restore(self, key: AttemptKey, spec: JobSpec, running: bool, sent_to: int) -> None:
+    def restore(
+        self, key: AttemptKey, spec: JobSpec, *, running: bool, sent_to: int, by_middleman: bool = False
+    ) -> None:
         """After a restart of the owner: this attempt was given, to the life `sent_to` of the subordinate, in an
-        earlier life of ours, and has not ended."""
+        earlier life of ours, and has not ended.
+
+        `by_middleman`: ends pass through the owner, which does not record them. So one that never began may have ended
+        and be recorded as such above, and then have been forgotten both here and below, where such an end is in no
+        file: it is not handed down again, but given back for another attempt.
+        """
         given = Given(spec, 0, 0, sent_to)
         given.confirmed = True
         given.running = running
+        given.doubtful = by_middleman
         self.given[key] = given
 
     def assign(self, key: AttemptKey, spec: JobSpec, waited_ns: int, now: int) -> None:
@@ -182,12 +207,23 @@ class Downlink(End):
         if self.state is LinkState.OPEN:
             self.outbox.append(Cancel(key[0], key[1], why))
 
+    def disown(self, key: AttemptKey) -> None:
+        """What the subordinate claims of this attempt does not count any more."""
+        self.given.pop(key, None)
+        self.unconfirmed.pop(key, None)
+        self.refuse(key, CancelReason.ORPHAN)
+
     def acknowledge(self, key: AttemptKey) -> None:
         """Its end is recorded where it must be: both ends may forget it."""
         self.given.pop(key, None)
         self.unconfirmed.pop(key, None)
         if self.state is LinkState.OPEN or self.state is LinkState.SILENT:
             self.outbox.append(Acknowledge(key[0], key[1]))
+
+    def heard(self, number: int) -> None:
+        """The subordinate's notices up to this number have come."""
+        if self.state is LinkState.OPEN:
+            self.outbox.append(Heard(number))
 
     def part(self, lease_ns: int) -> None:
         """The last word before a clean stop: what runs may go on for `lease_ns`."""
@@ -221,14 +257,16 @@ class Downlink(End):
                 self._note_end((message.job, message.attempt))  # type: ignore[union-attr]
                 fresh.append(message)  # type: ignore[arg-type]
             elif kind is Started or kind is Accepted:
-                if self._confirm((message.job, message.attempt), kind is Started):  # type: ignore[union-attr]
+                word: Started | Accepted = message  # type: ignore[assignment]
+                if self._confirm((word.job, word.attempt), kind is Started, word.why):
                     fresh.append(message)  # type: ignore[arg-type]
             elif kind is Pong:
                 self._heard_pong(message.number, now)  # type: ignore[union-attr]
                 fresh.append(message)  # type: ignore[arg-type]
+            elif kind is Notices:
+                fresh.append(message)  # type: ignore[arg-type]
             elif kind is Inventory:
-                if self.state is LinkState.INQUIRING and message.number == self._inquiry:  # type: ignore[union-attr]
-                    fresh.extend(self._reconcile(message, now))  # type: ignore[arg-type]
+                fresh.extend(self._reconcile(message, now))  # type: ignore[arg-type]
             else:
                 raise ProtocolError(f"{self.name} sent {kind.__name__}, which only a superior may say")
         return fresh
@@ -239,13 +277,16 @@ class Downlink(End):
         if given is not None:
             given.confirmed = given.ended = True
 
-    def _confirm(self, key: AttemptKey, running: bool) -> bool:
-        """Note that the subordinate has the attempt; whether this is news."""
+    def _confirm(self, key: AttemptKey, running: bool, why: str) -> bool:
+        """Note that the subordinate has the attempt, and where; whether this is news."""
         given = self.given.get(key)
         if given is None:
             return True
-        if given.running or (given.confirmed and not running):
+        if given.running and not running:
             return False
+        if given.confirmed and given.running == running and given.why == why:
+            return False
+        given.why = why
         given.confirmed = True
         given.running = running
         if given.cancel is None:
@@ -254,8 +295,8 @@ class Downlink(End):
 
     def _heard_pong(self, number: int, now: int) -> None:
         """An answer, and nothing less, shows that the subordinate hears us as well as we hear it."""
-        if number <= self.last_pong:
-            return
+        if not self.last_pong < number <= self._number:
+            return  # said before; or to no question of ours, and then a true answer would look old
         self.last_pong = number
         self.last_pong_ns = now
         self._lost_judged = False
@@ -267,6 +308,8 @@ class Downlink(End):
 
     def _reconcile(self, inventory: Inventory, now: int) -> list[Up]:
         """One inventory says everything: what it lists is there, what it does not list is not."""
+        if self.state is not LinkState.INQUIRING or inventory.number != self._inquiry:
+            return []  # no answer to what we asked last
         self.state = LinkState.OPEN
         self.slots = inventory.slots
         self._inquire_at = None
@@ -284,6 +327,8 @@ class Downlink(End):
                 continue
             if given.running or given.sent_to < inventory.remembers:
                 found.append(self._lost(key, "its host came back without it"))
+            elif given.cancel is None and given.doubtful:
+                found.append(self._given_back(key))
             elif given.cancel is None:
                 given.sent_ns, given.sent_to = now, self.peer_epoch
                 given.confirmed = False
@@ -300,21 +345,30 @@ class Downlink(End):
 
     def _found(self, key: AttemptKey, entry: Entry) -> list[Up]:
         if entry.held is Held.ENDED:
-            assert entry.report is not None
+            if entry.report is None:
+                raise ProtocolError(f"{self.name} holds the end of attempt {key} and does not say how it ended")
             self._note_end(key)
             return [Ended(entry.job, entry.attempt, entry.report)]
         running = entry.held is Held.RUNNING
         if key not in self.given:
             self.given[key] = Given(entry.spec, 0, 0, self.peer_epoch)
-        if not self._confirm(key, running):
+        if not self._confirm(key, running, entry.why):
             return []
-        return [Started(entry.job, entry.attempt, entry.host) if running else Accepted(entry.job, entry.attempt)]
+        if running:
+            return [Started(entry.job, entry.attempt, entry.host, why=entry.why)]
+        return [Accepted(entry.job, entry.attempt, entry.why)]
 
     def _lost(self, key: AttemptKey, why: str) -> Ended:
         self.unconfirmed.pop(key, None)
         self.given[key].cancel = CancelReason.ORPHAN  # never to be handed down again, nor to live if it still does
         report = Report(Outcome.LOST, reason=why, host=self.name, started=True)
         return Ended(key[0], key[1], report)
+
+    def _given_back(self, key: AttemptKey) -> Ended:
+        """It never began there, and nobody here knows whether it was to."""
+        self._note_end(key)
+        reason = "neither its host nor the controller know it after their restarts"
+        return Ended(key[0], key[1], Report(Outcome.OVERLOADED, reason=reason, host=self.name, again=True))
 
     # time
 
@@ -334,12 +388,20 @@ class Downlink(End):
         """When `advance` wants to be called (ns)."""
         if self.vouched and self._inquire_at is None and self._unanswered_since is None:
             return self._resend_at  # the usual case: nothing else is awaited on a healthy link
-        dues = [due for due in (self._inquire_at, self._resend_at, self.silent_at) if due is not None]
-        if self._ping_at is not None and not self.vouched:
-            dues.append(self._ping_at)
-        if self.given and not self.vouched and not self._lost_judged:
-            dues.append(self.lost_at)
-        return min(dues) if dues else None
+        earliest = self._resend_at
+        inquire_at = self._inquire_at
+        silent_at = None if self._unanswered_since is None else self.silent_at
+        if inquire_at is not None and (earliest is None or inquire_at < earliest):
+            earliest = inquire_at
+        if silent_at is not None and (earliest is None or silent_at < earliest):
+            earliest = silent_at
+        if self.vouched:
+            return earliest
+        if self._ping_at is not None and (earliest is None or self._ping_at < earliest):
+            earliest = self._ping_at
+        if self.given and not self._lost_judged and (earliest is None or self.lost_at < earliest):
+            earliest = self.lost_at
+        return earliest
 
     def advance(self, now: int) -> list[Up]:
         """Ping, ask again, judge silence and loss, and say again what is not lost, as far as they are due."""
@@ -361,12 +423,9 @@ class Downlink(End):
         return []
 
     def _advance_connected(self, now: int) -> None:
-        times = self.times
+        self.notice_stall(now)
         if self._ping_at is not None and not self.vouched and now >= self._ping_at:
-            if now - self._ping_at >= times.ping_ns:  # we stood still ourselves: the peer gets its full time to speak
-                self._unanswered_since = None
-                self._judge_after = now + times.silent_ns
-            self._ping_at = now + times.ping_ns
+            self._ping_at = now + self.times.ping_ns
             self._ping(now)
         silent_at = self.silent_at
         if silent_at is not None and now >= silent_at:
@@ -374,6 +433,22 @@ class Downlink(End):
             self._inquire_at = None
         if self._inquire_at is not None and now >= self._inquire_at:
             self._inquire(now)
+
+    def notice_stall(self, now: int) -> bool:
+        """Whether we stood still ourselves: a ping is late by a whole period. Then the peer gets its full time to
+        speak before it is judged; and it is asked what it holds before it is given anything, for the lease of what it
+        gets may be all but over. Called before anything that came meanwhile is taken."""
+        if self._ping_at is None or self.vouched or now - self._ping_at < self.times.ping_ns:
+            return False
+        self._unanswered_since = None
+        self._judge_after = now + self.times.silent_ns
+        self._ping_at = now + self.times.ping_ns
+        if self.state is LinkState.SILENT:
+            self._ping(now)
+        else:
+            self.state = LinkState.INQUIRING
+            self._inquire(now)
+        return True
 
     def _inquire(self, now: int) -> None:
         self._number = self._inquiry = self._number + 1

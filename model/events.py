@@ -14,6 +14,9 @@ from model.behaviour import Reaction, Skip
 from model.job import JobSpec
 from model.keeper import KeeperMessage
 from model.messages import Batch
+from model.records import ScriptRecord
+from model.resources import Amounts
+from model.sharing import Terms
 from model.task import TaskDefinition
 
 
@@ -25,18 +28,22 @@ class Delivered(Struct, frozen=True, gc=False):
 
 
 class LinkUp(Struct, frozen=True):
-    """The transport to `peer` is connected and both ends speak the same version."""
+    """The transport to `peer` is connected and both ends speak the same version. `terms`: to the controller, of a
+    superior in another process (`superiors.peer_of`): on what terms it comes; None: as before."""
 
     peer: str
+    terms: Terms | None = None
 
 
 class LinkDown(Struct, frozen=True):
     """The transport to `peer` is gone, or the attempt to make it failed. `chance` (0..1) is drawn by the driver and
-    spreads the next attempt."""
+    spreads the next attempt. `calls`: the peer makes the connection, so there is no next attempt until a RETRY, which
+    the driver orders when the peer has come."""
 
     peer: str
     reason: str
     chance: float = 0.0
+    calls: bool = False
 
 
 class Vouched(Struct, frozen=True):
@@ -77,6 +84,8 @@ class Prepared(Struct, frozen=True):
     number: int
     answer: JobSpec | Skip
     error: str = ""
+    changes: tuple[ScriptRecord, ...] = ()
+    """what its script changed; recorded with what follows from the answer, and also when nothing does"""
 
 
 class Reacted(Struct, frozen=True):
@@ -86,6 +95,14 @@ class Reacted(Struct, frozen=True):
     attempt: int
     reaction: Reaction
     error: str = ""
+    changes: tuple[ScriptRecord, ...] = ()
+    """as of `Prepared`"""
+
+
+class ScriptsRan(Struct, frozen=True):
+    """A script changed its data, for no task: a session, or the beginning. To be recorded."""
+
+    changes: tuple[ScriptRecord, ...]
 
 
 class Submit(Struct, frozen=True):
@@ -190,6 +207,23 @@ class OrderHost(Struct, frozen=True):
     """ADD by a script: a host that is there gets so many slots more; never for later lives"""
     threads: int = 0
     """ADD only: what `job.THREADS_WORD` stands for on this host; 0: 1, or what was said before"""
+    resources: Amounts | None = None
+    """ADD and SLOTS only: what it has beside slots; None: none, or what was said before"""
+    labels: tuple[str, ...] | None = None
+
+
+class PartFromHosts(Struct, frozen=True):
+    """The controller is about to be stopped: say the last word to its hosts, so that what runs goes on for `keep_ns`.
+    The parting of a superior says nothing to them, but for that of the one in the controller's own process."""
+
+    keep_ns: int
+
+
+class ForgetSuperior(Struct, frozen=True):
+    """The scheduler of this name does not come back: forget it, if nothing of it is left."""
+
+    request: int
+    name: str
 
 
 # to the agent

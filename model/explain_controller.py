@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING
 
 from model.configuration import Order
 from model.explain import Explanation, Reason
+from model.explain_needs import explain_needs
 from model.host import Host, HostState
+from model.resources import amount_text
+from model.superiors import number_text
 
 if TYPE_CHECKING:
     from model.controller import Controller
@@ -18,7 +21,9 @@ _BY_HOST_STATE = {
     HostState.CONNECTING: Reason.HOST_CONNECTING,
     HostState.SILENT: Reason.HOST_SILENT,
     HostState.DRAINING: Reason.HOST_DRAINING,
+    HostState.ASIDE: Reason.HOST_ASIDE,
 }
+_OPENED_BY_A_PERSON = frozenset({HostState.OFF, HostState.DRAINING, HostState.ASIDE})
 
 
 def explain_attempt(controller: Controller, job: ControllerJob, now: int) -> Explanation:
@@ -46,16 +51,21 @@ def _explain_given(job: ControllerJob) -> Explanation:
         until = job.host.link.lost_at if job.host.state in (HostState.DOWN, HostState.SILENT) else None
         text = f"{job.state.value} ({host}), and the host is {job.host.state.value}: {job.host.reason}"
         return Explanation(trouble, text, job.since_ns, until, (f"{host} answers",))
-    return Explanation(reason, f"{job.state.value} ({host})", job.since_ns)
+    given = None if job.host is None else job.host.link.given.get(job.key)
+    where = f"{host}: {given.why}" if given is not None and given.why else host
+    return Explanation(reason, f"{job.state.value} ({where})", job.since_ns)
 
 
 def _explain_wait(controller: Controller, job: ControllerJob, now: int) -> Explanation:
     wish = job.spec.host
     if controller.cluster.order is Order.STRICT:
-        first = controller.placing.any_queue.first(1 << 30)
+        first = controller.placing.any_queue.first_of(job.superior)
         if first is not None and first.key < job.key:
-            text = f"order: strict, job {first.key[0]} came before it"
-            return Explanation(Reason.NOT_ITS_TURN, text, job.since_ns, None, (f"job {first.key[0]} starts",))
+            text = f"order: strict, {first.words} came before it"
+            return Explanation(Reason.NOT_ITS_TURN, text, job.since_ns, None, (f"{first.words} starts",))
+    if job.superior.is_full:
+        text = f"{job.superior.in_flight} jobs of its scheduler are at hosts, and no more may be (in_flight_max)"
+        return Explanation(Reason.NOT_ITS_TURN, text, job.since_ns, None, ("one of them ends",))
     if wish.name is not None and not job.anywhere:
         return _explain_one_host(controller, job, wish.name, now)
     return _explain_any_host(controller, job, now)
@@ -70,8 +80,15 @@ def _explain_one_host(controller: Controller, job: ControllerJob, name: str, now
     if job.slots > host.slots:
         text = f"needs {job.slots} slots of host {name}, which has {host.slots}"
         return Explanation(Reason.HOST_TOO_SMALL, text, job.since_ns)
+    found = explain_needs(controller, job, host, now)
+    if found is not None:
+        return found
     if not host.takes_work(now):
         return _explain_host_trouble(host, f"needs host {name} ({kind}), which is", job.since_ns)
+    kept = controller.placing.reserving.kept.get(name)
+    if kept is not None and kept is not job:
+        text = f"needs host {name} ({kind}), which is kept for {kept.words}: that was passed too often"
+        return Explanation(Reason.NOT_ITS_TURN, text, job.since_ns, None, (f"{kept.words} starts",))
     text = f"needs {job.slots} of {host.slots} slots of host {name} ({kind}), {max(0, host.free)} free"
     return Explanation(Reason.NO_SLOT, text, job.since_ns, None, (f"a job on {name} ends",))
 
@@ -85,6 +102,9 @@ def _explain_any_host(controller: Controller, job: ControllerJob, now: int) -> E
     hosts = controller.hosts.values()
     if not controller.hosts:
         return Explanation(Reason.NO_HOST, "no host is defined", job.since_ns, None, ("laulima host add NAME",))
+    found = explain_needs(controller, job, None, now)
+    if found is not None:
+        return found
     able = [host for host in hosts if host.takes_work(now)]
     if not able:
         tries = [host.next_try_ns for host in hosts if host.next_try_ns is not None]
@@ -96,6 +116,10 @@ def _explain_any_host(controller: Controller, job: ControllerJob, now: int) -> E
     slots = sum(host.slots for host in able)
     free = sum(max(0, host.free) for host in able)
     text = f"needs {job.slots} on one host, {free} of {slots} slots of {len(able)} hosts are free"
+    kept = controller.placing.reserving.kept
+    if kept and not job.kept:
+        name, other = next(iter(kept.items()))
+        text += f"; {name} is kept for {other.words}, which was passed too often"
     return Explanation(Reason.NO_SLOT, text, job.since_ns, None, ("a running job ends",))
 
 
@@ -105,20 +129,28 @@ def explain_host_state(host: Host) -> Explanation:
     if host.state is HostState.UP:
         if host.dirty:
             return Explanation(Reason.HOST_PRESSURE, f"dirty: {host.dirty}", host.since_ns)
+        if host.health.probe is not None:
+            text = f"on trial, since {host.health.why}: job {number_text(host.health.probe[0])} shows how it is"
+            return Explanation(Reason.HOST_ASIDE, text, host.since_ns, None, (f"laulima host on {host.name}",))
         text = "short of room: a start failed there"
         return Explanation(Reason.HOST_PRESSURE, text, host.since_ns, host.pressure_until_ns)
-    changes: tuple[str, ...] = (
-        (f"laulima host on {host.name}",) if host.state in (HostState.OFF, HostState.DRAINING) else ()
-    )
+    changes: tuple[str, ...] = (f"laulima host on {host.name}",) if host.state in _OPENED_BY_A_PERSON else ()
     if host.state is HostState.DOWN:
         text += f" ({host.tries} {'try' if host.tries == 1 else 'tries'} failed)"
         changes = (f"{host.name} answers", f"laulima host retry {host.name}")
-    return Explanation(_BY_HOST_STATE[host.state], text, host.since_ns, host.next_try_ns, changes)
+    until = host.health.until_ns if host.state is HostState.ASIDE else host.next_try_ns
+    return Explanation(_BY_HOST_STATE[host.state], text, host.since_ns, until, changes)
 
 
 def explain_host(host: Host, now: int) -> Explanation:
     """Why a host is in its state."""
     if host.takes_work(now):
         text = f"up, {host.slots - host.free} of {host.slots} slots in use"
+        used = [
+            f"{amount_text(name, some)} of {amount_text(name, all_)} {name}" for name, some, all_ in host.stock.used()
+        ]
+        text = ", ".join([text, *used])
+        if host.health.why:
+            text += f"; gets one job to see how it is, since {host.health.why}"
         return Explanation(Reason.UP, text, host.since_ns)
     return explain_host_state(host)

@@ -6,15 +6,19 @@ Which job goes to which host is decided in `matching.py`; what becomes of jobs w
 from __future__ import annotations
 
 from enum import Enum
+from itertools import islice
 
 from model.channel import ChannelTimes, LinkState
 from model.downlink import Downlink
+from model.health import HostHealth
+from model.resources import GPUS, Amounts, Stock
 from model.states import State
 
 
 class HostState(State):
     """OFF by a person; DOWN: no connection; CONNECTING: being tried or asked what it holds; UP: gets work; SILENT:
-    connected, not answering; DRAINING: finishes what it has, takes nothing."""
+    connected, not answering; DRAINING: finishes what it has, takes nothing; ASIDE: jobs failed there in a row, so it
+    takes nothing for a while (`health.py`)."""
 
     OFF = "off"
     DOWN = "down"
@@ -22,16 +26,18 @@ class HostState(State):
     UP = "up"
     SILENT = "silent"
     DRAINING = "draining"
+    ASIDE = "aside"
 
 
 _H = HostState
 HOST_MOVES: dict[HostState, frozenset[HostState]] = {
     _H.OFF: frozenset({_H.CONNECTING}),
     _H.DOWN: frozenset({_H.CONNECTING, _H.OFF}),
-    _H.CONNECTING: frozenset({_H.UP, _H.DRAINING, _H.SILENT, _H.DOWN, _H.OFF}),
-    _H.UP: frozenset({_H.DRAINING, _H.SILENT, _H.CONNECTING, _H.DOWN, _H.OFF}),
+    _H.CONNECTING: frozenset({_H.UP, _H.ASIDE, _H.DRAINING, _H.SILENT, _H.DOWN, _H.OFF}),
+    _H.UP: frozenset({_H.ASIDE, _H.DRAINING, _H.SILENT, _H.CONNECTING, _H.DOWN, _H.OFF}),
     _H.SILENT: frozenset({_H.CONNECTING, _H.DOWN, _H.OFF}),
     _H.DRAINING: frozenset({_H.UP, _H.SILENT, _H.CONNECTING, _H.DOWN, _H.OFF}),
+    _H.ASIDE: frozenset({_H.UP, _H.DRAINING, _H.SILENT, _H.CONNECTING, _H.DOWN, _H.OFF}),
 }
 """A host leaves the table by `host delete`, from OFF or DOWN."""
 
@@ -53,7 +59,10 @@ class Host:
         "done",
         "failed",
         "free",
+        "gpus_used",
+        "health",
         "holding",
+        "labels",
         "link",
         "name",
         "next_try_ns",
@@ -66,6 +75,7 @@ class Host:
         "since_ns",
         "slots",
         "state",
+        "stock",
         "threads",
         "tries",
         "up_since_ns",
@@ -99,6 +109,12 @@ class Host:
         """what `job.THREADS_WORD` stands for here"""
         self.provisional = False
         """nobody in this life has defined it yet; it is there for attempts of an earlier one"""
+        self.stock = Stock()
+        """the resources that it is declared to have"""
+        self.labels: tuple[str, ...] = ()
+        self.gpus_used: dict[int, int] = {}
+        """indices of GPUs that are given out, and to how many: after a restart also to such as ended meanwhile"""
+        self.health = HostHealth()
 
     def resize(self, slots: int, now: int) -> None:
         """It has so many slots from now on; more attempts than that end as they would."""
@@ -106,15 +122,41 @@ class Host:
         self.slots = slots
         self.link.resize(slots, now)
 
+    def declare(self, resources: Amounts, labels: tuple[str, ...]) -> None:
+        """It has these resources and labels from now on."""
+        self.stock.resize(resources)
+        self.labels = labels
+
+    def choose_gpus(self, count: int) -> tuple[int, ...]:
+        """GPUs for a job: those with the lowest indices that nobody has."""
+        free = (index for index in range(self.stock.total.get(GPUS, 0)) if index not in self.gpus_used)
+        return tuple(islice(free, count))
+
+    def take_gpus(self, indices: tuple[int, ...]) -> None:
+        """A job has these GPUs."""
+        for index in indices:
+            self.gpus_used[index] = self.gpus_used.get(index, 0) + 1
+
+    def give_back_gpus(self, indices: tuple[int, ...]) -> None:
+        """A job has them no longer."""
+        for index in indices:
+            self.gpus_used[index] -= 1
+            if not self.gpus_used[index]:
+                del self.gpus_used[index]
+
     def takes_work(self, now: int) -> bool:
-        """Whether a job may be given to it now, slots aside."""
-        return self.state is HostState.UP and not self.dirty and now >= self.pressure_until_ns
+        """Whether a job may be given to it now, slots and resources aside."""
+        return (
+            self.state is HostState.UP and not self.dirty and now >= self.pressure_until_ns and not self.health.closed
+        )
 
     def state_by_link(self) -> HostState:
         """The state that link and order make, while there is a connection."""
         link = self.link.state
         if link is LinkState.OPEN:
-            return HostState.UP if self.order is HostOrder.ON else HostState.DRAINING
+            if self.order is not HostOrder.ON:
+                return HostState.DRAINING
+            return HostState.ASIDE if self.health.aside else HostState.UP
         if link is LinkState.SILENT:
             return HostState.SILENT
         return HostState.CONNECTING

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from model.channel import LinkState
+from model.aside import Asides
+from model.channel import ChannelTimes, LinkState
 from model.configuration import ClusterDefinition
 from model.effects import Answer, Commit, Connect, Disconnect, Effect, Notice, Transmit
 from model.events import HostVerb, LinkDown, LinkUp, OrderHost
 from model.host import HOST_MOVES, Host, HostOrder, HostState
 from model.placing import Placing
-from model.records import HostChanged
+from model.records import SET_ASIDE, HostChanged
+from model.resources import Amounts
 from model.states import check_move
 from model.timers import Timers
 
@@ -30,6 +32,7 @@ class HostTable:
         self.links: Timers[str] = Timers()
         """when each link wants to be advanced"""
         self.placing = placing
+        self.health = Asides(cluster.health, hosts, effects, self._health_changed)
         self._cluster = cluster
         self._epoch = epoch
         self._effects = effects
@@ -39,7 +42,7 @@ class HostTable:
     def next_due(self) -> int | None:
         """When `advance` wants to be called (ns)."""
         earliest = self.links.next_due()
-        for due in (self._tries.next_due(), self._pressure.next_due()):
+        for due in (self._tries.next_due(), self._pressure.next_due(), self.health.next_due()):
             if due is not None and (earliest is None or due < earliest):
                 earliest = due
         return earliest
@@ -50,6 +53,16 @@ class HostTable:
             self._connect(self.hosts[name], now)
         for name in self._pressure.take(now):
             self.placing.offer(self.hosts[name], now)
+        self.health.advance(now)
+
+    def notice_stall(self, now: int) -> None:
+        """When the controller itself stood still, its hosts are asked what they hold before they get anything."""
+        if not self.links.has_due(now - self._cluster.times.ping_ns):
+            return
+        for host in self.hosts.values():
+            if host.link.notice_stall(now):
+                self.talking[host.name] = None
+                self.sync(host, now)
 
     def watch(self, host: Host) -> None:
         """Note when the host's link wants to be advanced."""
@@ -69,8 +82,18 @@ class HostTable:
 
     # connections
 
-    def add(self, name: str, slots: int, now: int) -> Host:
-        host = Host(name, slots, self._epoch, self._cluster.times, now)
+    def add(
+        self,
+        name: str,
+        slots: int,
+        now: int,
+        resources: Amounts = (),
+        labels: tuple[str, ...] = (),
+        times: ChannelTimes | None = None,
+    ) -> Host:
+        """A host is defined, and connected to. `times`: of its link (default: the cluster's)."""
+        host = Host(name, slots, self._epoch, times or self._cluster.times, now)
+        host.declare(resources, labels)
         self.hosts[name] = host
         self._connect(host, now)
         return host
@@ -102,10 +125,11 @@ class HostTable:
         wait = host.wait_before_next_try(cluster.backoff_ns, cluster.backoff_cap_ns, event.chance, now)
         host.up_since_ns = None
         host.tries += 1
-        host.next_try_ns = now + wait
-        self._tries.set(host.name, host.next_try_ns)
+        if not event.calls:
+            host.next_try_ns = now + wait
+            self._tries.set(host.name, host.next_try_ns)
         self._set_state(host, HostState.DOWN, event.reason, now)
-        self.placing.withdraw(host.name)
+        self.placing.withdraw(host.name, now)
         self.placing.judge_waiting(host.name, now)
         if host.order is HostOrder.OFF:
             self.leave_if_done(host, now)
@@ -124,8 +148,17 @@ class HostTable:
         elif state is HostState.SILENT:
             self._set_state(host, state, "connected, but it does not answer", now)
             self.placing.judge_waiting(host.name, now)
+        elif state is HostState.ASIDE:
+            host.tries = 0
+            self._set_state(host, state, host.health.why, now)
+            self.placing.judge_waiting(host.name, now)
         else:
             self._set_state(host, state, "asked what it holds", now)
+        self.placing.offer(host, now)
+
+    def _health_changed(self, host: Host, now: int) -> None:
+        """It was set aside, is tried again, or is well."""
+        self.sync(host, now)
         self.placing.offer(host, now)
 
     def _set_state(self, host: Host, state: HostState, reason: str, now: int) -> None:
@@ -157,7 +190,7 @@ class HostTable:
         self.links.cancel(host.name)
         host.next_try_ns = None
         self._set_state(host, HostState.OFF, host.order_reason, now)
-        self.placing.withdraw(host.name)
+        self.placing.withdraw(host.name, now)
 
     # orders of a person
 
@@ -178,8 +211,7 @@ class HostTable:
     def _order_add(self, order: OrderHost, now: int) -> str:
         host = self.hosts.get(order.host)
         if host is None:
-            host = self.add(order.host, order.slots, now)
-            self.placing.announce(order.host)
+            host = self.add(order.host, order.slots, now, order.resources or (), order.labels or ())
         elif host.provisional:
             host.provisional = False
             host.resize(order.slots, now)
@@ -188,8 +220,17 @@ class HostTable:
             self._resize(host, host.slots + order.slots, now)
         else:
             return f"host {order.host} is there already"
+        if order.resources is not None or order.labels is not None:
+            self._declare(host, order, now)
         host.threads = order.threads or host.threads
+        self.placing.announce(order.host)
         return ""
+
+    def _declare(self, host: Host, order: OrderHost, now: int) -> None:
+        resources = tuple(host.stock.total.items()) if order.resources is None else order.resources
+        host.declare(resources, host.labels if order.labels is None else order.labels)
+        self.placing.announce(host.name)
+        self.placing.offer(host, now)
 
     def _resize(self, host: Host, slots: int, now: int) -> None:
         host.resize(slots, now)
@@ -202,6 +243,7 @@ class HostTable:
             return self._order_delete(host, now)
         if verb is HostVerb.SLOTS:
             self._resize(host, order.slots, now)
+            self._declare(host, order, now)
             return ""
         if verb is HostVerb.RETRY:
             if host.state is not HostState.DOWN:
@@ -214,6 +256,8 @@ class HostTable:
     def _switch(self, host: Host, wanted: HostOrder, reason: str, now: int) -> None:
         host.order = wanted
         host.order_reason = reason
+        if wanted is HostOrder.ON:
+            self.health.recover(host, reason or "a person says so", now)
         if host.order is HostOrder.ON and host.state is HostState.OFF:
             host.backoff_ns = 0
             self._connect(host, now)
@@ -232,7 +276,9 @@ class HostTable:
         del self.hosts[host.name]
         for timers in (self.links, self._tries, self._pressure):
             timers.cancel(host.name)
-        self.placing.withdraw(host.name)
+        self.health.forget(host.name)
+        self.placing.withdraw(host.name, now)
+        self.placing.announce(host.name)
         self.placing.judge_waiting(host.name, now)
         return ""
 
@@ -256,6 +302,8 @@ class HostTable:
             self._effects.remove(Connect(change.host))
         elif change.verb == HostVerb.SLOTS.value:
             host.resize(change.slots, now)
+        elif change.verb == SET_ASIDE:
+            self.health.restore(host, change.reason, now)
         else:
             host.order = HostOrder(change.verb)
             host.order_reason = change.reason

@@ -9,11 +9,13 @@ from __future__ import annotations
 from enum import Enum
 from typing import NewType
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
+from model.bounds import NUMBER_MAX, Count, Number
+from model.resources import Needs
 from model.states import State
 
-JobId = NewType("JobId", int)
+JobId = NewType("JobId", Number)
 """A job's number, given by its scheduler in ascending order and never used again."""
 
 
@@ -67,7 +69,7 @@ class HostPolicy(Struct, frozen=True, array_like=True):
     """A `Wait` with its count (`tries` means something for TRY only)."""
 
     action: Wait = Wait.WAIT
-    tries: int = 0
+    tries: Number = 0
 
 
 class HostWish(Struct, frozen=True, array_like=True):
@@ -75,7 +77,7 @@ class HostWish(Struct, frozen=True, array_like=True):
 
     name: str | None = None
     required: bool = False
-    wait_ns: int = 0
+    wait_ns: Number = 0
     """preferred host only: how long to wait for it before any host will do"""
     when_down: HostPolicy = HostPolicy(Wait.WAIT)
     when_silent: HostPolicy = HostPolicy(Wait.WAIT)
@@ -87,7 +89,7 @@ class Block(Struct, frozen=True, array_like=True):
 
     before: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
-    limit_ns: int = 120 * SECOND
+    limit_ns: Number = 120 * SECOND
 
 
 class JobSpec(Struct, frozen=True, array_like=True):
@@ -105,32 +107,62 @@ class JobSpec(Struct, frozen=True, array_like=True):
     """working directory on the host; None: the directory of the configuration"""
     item: str | None = None
     """the item of an `each` source for which this job was made"""
-    slots: int = 1
-    nice: int = 0
+    slots: Count = 1
+    nice: Number = 0
     host: HostWish = HostWish()
-    timeout_ns: int = 0
+    timeout_ns: Number = 0
     """longest run; 0: no limit"""
-    pending_ns: int = 0
+    pending_ns: Number = 0
     """longest wait for a start, counted by each executor from its acceptance of what is left; 0: no limit"""
-    grace_ns: int = 5 * SECOND
+    grace_ns: Number = 5 * SECOND
     """between TERM and KILL"""
     block: Block | None = None
     stdout: str | None = None
     """file to which the output is appended when the attempt has ended"""
     stderr: str | None = None
-    poll_ns: int = SECOND
+    poll_ns: Number = SECOND
     """how often what does not report by itself is looked at: files of `block`"""
     options: tuple[str, ...] = ()
     """private words of a script's task, seen again when it reacts to the end"""
+    needs: Needs | None = None
+    """what it needs of its host beside slots; None: nothing"""
+
+
+_NUMBERS = ("slots", "nice", "timeout_ns", "pending_ns", "grace_ns", "poll_ns")
+
+
+def within_bounds(spec: JobSpec) -> JobSpec:
+    """The same with every number as large as others take it (`bounds.py`): beyond that a time is for ever anyway, and a
+    host that cannot read one job could not be told of any other."""
+    least = min(spec.slots, spec.nice, spec.timeout_ns, spec.pending_ns, spec.grace_ns, spec.poll_ns)
+    most = max(spec.slots, spec.nice, spec.timeout_ns, spec.pending_ns, spec.grace_ns, spec.poll_ns)
+    if least >= -NUMBER_MAX and most <= NUMBER_MAX and spec.slots >= 0:
+        fit = spec
+    else:
+        fit = structs.replace(spec, **{name: _bounded(getattr(spec, name)) for name in _NUMBERS})
+        fit = structs.replace(fit, slots=max(fit.slots, 0))
+    needs = spec.needs
+    if needs is not None and not all(0 <= amount <= NUMBER_MAX for _, amount in needs.resources):
+        resources = tuple((name, max(0, _bounded(amount))) for name, amount in needs.resources)
+        fit = structs.replace(fit, needs=structs.replace(needs, resources=resources))
+    if abs(spec.host.wait_ns) > NUMBER_MAX:
+        fit = structs.replace(fit, host=structs.replace(fit.host, wait_ns=_bounded(fit.host.wait_ns)))
+    if spec.block is not None and abs(spec.block.limit_ns) > NUMBER_MAX:
+        fit = structs.replace(fit, block=structs.replace(spec.block, limit_ns=_bounded(spec.block.limit_ns)))
+    return fit
+
+
+def _bounded(number: int) -> int:
+    return min(max(number, -NUMBER_MAX), NUMBER_MAX)
 
 
 class Report(Struct, frozen=True, array_like=True):
     """How one attempt ended."""
 
     outcome: Outcome
-    exit_code: int | None = None
+    exit_code: Number | None = None
     """EXITED: 0..255"""
-    signal: int | None = None
+    signal: Number | None = None
     """CRASHED: the signal number"""
     core: bool = False
     oom: bool = False
@@ -138,15 +170,15 @@ class Report(Struct, frozen=True, array_like=True):
     """one clause for people: why it ended so, where the outcome alone does not say it"""
     host: str = ""
     """where it ran; empty when it never started"""
-    waited_ns: int = 0
-    ran_for_ns: int = 0
+    waited_ns: Number = 0
+    ran_for_ns: Number = 0
     started: bool = False
     """False: certainly nothing ran"""
     again: bool = False
     """the executor had no room for it now: the same job may be tried again without counting as a retry"""
-    stdout_bytes: int = 0
-    stderr_bytes: int = 0
-    survivors: tuple[int, ...] = ()
+    stdout_bytes: Number = 0
+    stderr_bytes: Number = 0
+    survivors: tuple[Number, ...] = ()
     """process ids that could not be ended (their host is dirty)"""
 
 

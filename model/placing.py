@@ -1,18 +1,25 @@
 """Where queued attempts wait, the policies for their hosts, and giving them out. Owned by the controller.
 
-The indexes are in `matching.py`. Nothing here scans all jobs or all hosts for each job; a change of a host for the
-worse looks at the jobs that wait for just that host.
+The indexes are in `matching.py` and `shapes.py`; what keeps a large job from waiting for ever is in `reserving.py`.
+Nothing here scans all jobs or all hosts for each job; a change of a host for the worse looks at the jobs that wait for
+just that host.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Protocol
 
 from model.configuration import ClusterDefinition, Order
 from model.controller_job import ControllerJob, ControllerJobState
 from model.host import Host, HostState
 from model.job import AttemptKey, HostPolicy, Outcome, Wait
-from model.matching import FreeHosts, WaitingJobs
+from model.matching import WaitingJobs, anything, is_before
+from model.reserving import Reserving
+from model.resources import GPUS, Stock
+from model.shapes import Shape, Shapes
+from model.sharing import Sharing
+from model.superiors import Superior
 from model.timers import Timers
 
 _S = ControllerJobState
@@ -45,15 +52,25 @@ class Placing:
         """STRICT: all jobs; FILL: those for which any host will do"""
         self.queues: dict[str, WaitingJobs] = {}
         """jobs that wait for one host, by its name, which need not be defined"""
-        self.queued = 0
+        self.outside: deque[ControllerJob] = deque()
+        """jobs of more shapes than there may be (`shapes.SHAPES_MAX`): they queue up when one has gone"""
+        self.shared = Stock(cluster.resources)
+        """what all hosts share"""
+        self.shapes = Shapes(hosts, self.shared, cluster.place)
+        self.reserving = Reserving(hosts, self.shapes, cluster.passed_max, cluster.order is Order.STRICT)
+        self.sharing = Sharing()
+        self._kept = self.reserving.kept
         self._owner = owner
         self._hosts = hosts
-        self._free = FreeHosts()
         self._changed: dict[str, None] = {}
         """hosts that may have become able to take a job of their own queue"""
+        self._sharing: dict[str, None] = {}
+        """those of whose own jobs some need what all hosts share"""
         self._arrived: list[ControllerJob] = []
         self._stirred = False
         """whether a job may go where it could not before"""
+        self._roomy: dict[int, Superior] = {}
+        """superiors that were full and are not, and are behind at hosts, by number"""
         self._pending: Timers[AttemptKey] = Timers()
         self._waits: Timers[AttemptKey] = Timers()
 
@@ -87,21 +104,55 @@ class Placing:
 
     # waiting
 
+    def arrive(self, superior: Superior) -> None:
+        """A job of the superior has come."""
+        if not superior.queued:
+            self.sharing.awaken(superior)
+        superior.queued += 1
+
+    def look_again(self, superior: Superior) -> None:
+        """The superior may have more jobs at hosts than before."""
+        self._stirred = True
+        self._roomy[superior.number] = superior
+
     def admit(self, job: ControllerJob, now: int) -> None:
         """Put a job where it waits, or end it by the policy for its host."""
         spec = job.spec
-        wish = spec.host
+        shape = self.shapes.of(job.slots, spec.needs)
+        if shape is None:
+            self.outside.append(job)
+        elif not self._stand(job, shape, now):
+            return
+        if spec.pending_ns:
+            self._pending.set(job.key, now + max(0, spec.pending_ns - job.waited_ns))
+        self._arrived.append(job)
+
+    def _stand(self, job: ControllerJob, shape: Shape, now: int) -> bool:
+        """Let it stand in the queues that are its own; False: its policy has ended it instead."""
+        wish = job.spec.host
+        if wish.name is not None and self._refused(job, now):
+            return False
+        job.shape = shape
+        if not shape.plain:
+            self.shapes.waits(shape)
         if self.cluster.order is Order.STRICT:
             self.any_queue.add(job)
         if wish.name is None:
             self._go_anywhere(job)
-        elif self._refused(job, now):
-            return
         else:
             self._wait_for_host(job, wish.name, now)
-        if spec.pending_ns:
-            self._pending.set(job.key, now + max(0, spec.pending_ns - job.waited_ns))
-        self._arrived.append(job)
+        return True
+
+    def _let_in(self, now: int) -> None:
+        """Jobs that stood outside, as long as there is room for their shapes."""
+        while self.outside:
+            job = self.outside[0]
+            if job.queued:
+                shape = self.shapes.of(job.slots, job.spec.needs)
+                if shape is None:
+                    return
+                self._stand(job, shape, now)
+            self.outside.popleft()
 
     def _wait_for_host(self, job: ControllerJob, name: str, now: int) -> None:
         wish = job.spec.host
@@ -110,6 +161,8 @@ class Placing:
             queue = self.queues[name] = WaitingJobs()
         queue.add(job)
         self._changed[name] = None
+        if job.shape.shared:
+            self._sharing[name] = None
         host = self._hosts.get(name)
         if wish.required:
             policy = self._policy(job, host)
@@ -178,77 +231,193 @@ class Placing:
                 if policy is not None and policy.action is Wait.ELSEWHERE:
                     self._go_anywhere(job)
 
-    def unqueue(self, job: ControllerJob) -> None:
+    def unqueue(self, job: ControllerJob, now: int) -> None:
         """The attempt waits no longer, whatever becomes of it."""
         job.queued = False
-        self.queued -= 1
+        job.superior.queued -= 1
         self._pending.cancel(job.key)
         self._waits.cancel(job.key)
+        if not job.shape.plain:
+            self.shapes.leaves(job.shape)
+        if job.kept:
+            self._release(job, now)
+
+    # what attempts take
+
+    def take(self, job: ControllerJob, host: Host, now: int) -> None:
+        """The attempt is at the host from now on: its slots, its resources and those of the cluster are taken."""
+        host.free -= job.slots
+        job.superior.count_in_flight(1)
+        needs = job.spec.needs
+        if needs is not None and needs.resources:
+            own, shared = self.shapes.split(needs.resources)
+            host.stock.take(own)
+            self.shared.take(shared)
+            # one that has been there since an earlier life of the controller has its GPUs already
+            job.gpus = needs.gpus
+            if not job.gpus and GPUS in host.stock.total:
+                job.gpus = host.choose_gpus(dict(own).get(GPUS, 0))
+            if job.gpus:
+                host.take_gpus(job.gpus)
+        self._note(host, now)
+
+    def give_back(self, job: ControllerJob, host: Host, now: int) -> None:
+        """The attempt is gone from the host, and what it took is free."""
+        host.free += job.slots
+        superior = job.superior
+        if superior.is_full:
+            self.look_again(superior)
+        superior.count_in_flight(-1)
+        needs = job.spec.needs
+        if needs is not None and needs.resources:
+            own, shared = self.shapes.split(needs.resources)
+            host.stock.give_back(own)
+            if shared:
+                self.shared.give_back(shared)
+                self._stirred = True
+                self._changed.update(self._sharing)
+            if job.gpus:
+                host.give_back_gpus(job.gpus)
+                job.gpus = ()
+        self.offer(host, now)
 
     # matching
 
     def match(self, now: int) -> None:
         """Give out what can be given out now."""
-        if self._changed or self._stirred:
-            self._stirred = False
+        if self.outside and not self.shapes.is_full:
+            self._let_in(now)
+        while self._changed or self._stirred or (self._roomy and self._is_behind()):
+            changed, self._changed, self._stirred = self._changed, {}, False
             if self.cluster.order is Order.STRICT:
                 self._match_strictly(now)
             else:
-                self._match_filling(now)
-            self._changed.clear()
+                self._match_filling(changed, now)
         if self._arrived:
             for job in self._arrived:
                 if job.state is _S.QUEUED and not job.accepted:
                     self._owner.accepted(job)
             self._arrived.clear()
 
-    def _match_filling(self, now: int) -> None:
-        free = self._free
-        for name in self._changed:
-            queue = self.queues.get(name)
-            if queue is None:
+    def _is_behind(self) -> bool:
+        """Whether a superior that is full no more may get something at a host of whose own queue it got nothing. Such
+        hosts are looked at one by one, for the first may make it full again."""
+        while self._roomy:
+            number, superior = next(iter(self._roomy.items()))
+            if superior.behind and not superior.is_full:
+                name = next(iter(superior.behind))
+                del superior.behind[name]
+                self._changed[name] = None
+                return True
+            del self._roomy[number]
+        return False
+
+    def _match_kept(self, now: int) -> None:
+        """Jobs for which hosts are kept, where they fit now."""
+        for name in list(self._kept):
+            job = self._kept.get(name)
+            if job is None or job.superior.is_full or not self.reserving.fits(name):
                 continue
-            while (room := free.free(name)) > 0:
-                own = queue.first(room)
-                if own is None:
-                    break
-                other = self.any_queue.first(room)
-                chosen = own if other is None or own.key <= other.key else other
-                self._owner.give(chosen, self._hosts[name], now)  # type: ignore[arg-type]
-        while (room := free.most()) > 0:
-            waiting = self.any_queue.first(room)
-            if waiting is None:
+            if self.cluster.order is Order.STRICT and self.any_queue.first_of(job.superior) is not job:
+                self._release(job, now)  # one that comes before it has come meanwhile
+            else:
+                self._owner.give(job, self._hosts[name], now)
+                self.sharing.charge(job.superior, job.slots)
+
+    def _match_filling(self, changed: dict[str, None], now: int) -> None:
+        shapes = self.shapes
+        if self._kept:
+            self._match_kept(now)
+        for name in changed:
+            if name in self.queues:
+                self._match_host(name, self.queues[name], now)
+        while shapes.free.most() > 0:  # nobody has to look for a job where there is no room for any
+            job = self.any_queue.first(shapes.able)
+            if job is None:
                 break
-            job: ControllerJob = waiting  # type: ignore[assignment]
             wish = job.spec.host.name
-            name = wish if wish is not None and free.free(wish) >= job.slots else free.freest()
-            self._owner.give(job, self._hosts[name], now)
+            name = wish if wish is not None and shapes.fits(job.shape, wish) else shapes.choose(job.shape)
+            self._give(job, self._hosts[name], now)
+
+    def _match_host(self, name: str, queue: WaitingJobs, now: int) -> None:
+        """The host gets jobs as long as some of its own queue fits."""
+
+        def fits(shape: Shape) -> bool:
+            return self.shapes.fits(shape, name)
+
+        while self.shapes.free.free(name) > 0:
+            own = queue.first(fits)
+            if own is None:
+                break
+            other = self.any_queue.first(fits)
+            self._give(own if other is None or is_before(own, other) else other, self._hosts[name], now)
+        queue.note_full(name)
+        if name in self._sharing and not queue.is_sharing:
+            del self._sharing[name]
+
+    def _give(self, job: ControllerJob, host: Host, now: int) -> None:
+        """Hand it over, and see who was passed: when that was too often, a host is kept."""
+        self._owner.give(job, host, now)
+        own = self.queues.get(host.name)
+        if own is not None and self.cluster.order is Order.FILL:
+            for kept in self.reserving.passed(own, job, host, now):
+                self._note(kept, now)
+        if own is not None or self.any_queue.has_choice:
+            for kept in self.reserving.passed(self.any_queue, job, None, now):
+                self._note(kept, now)
+        self.sharing.charge(job.superior, job.slots)
+        if job.superior.is_full:
+            for passed in [each for each in self._kept.values() if each.superior is job.superior]:
+                self._release(passed, now)  # it cannot go there before one of its superior ends
 
     def _match_strictly(self, now: int) -> None:
-        free = self._free
-        while (waiting := self.any_queue.first(1 << 30)) is not None:
-            job: ControllerJob = waiting  # type: ignore[assignment]
+        """In each superior's line nobody passes the first one; when that cannot go, another superior's may."""
+        if self._kept:
+            self._match_kept(now)
+        while (found := self._next_strictly()) is not None:
+            job, host = found
+            self._give(job, host, now)
+
+    def _next_strictly(self) -> tuple[ControllerJob, Host] | None:
+        shapes = self.shapes
+        for line in self.any_queue.lines():
+            job = None if line.superior.is_full else line.first(anything)
+            if job is None:
+                continue
             wish = job.spec.host.name
-            if wish is not None and free.free(wish) >= job.slots:
-                self._owner.give(job, self._hosts[wish], now)
-            elif job.anywhere and free.most() >= job.slots:
-                self._owner.give(job, self._hosts[free.freest()], now)
-            else:
-                return
+            if wish is not None and shapes.fits(job.shape, wish):
+                return job, self._hosts[wish]
+            if job.anywhere and shapes.able(job.shape):
+                return job, self._hosts[shapes.choose(job.shape)]
+        return None
 
-    def took(self, host: Host) -> None:
-        """A job was given to the host."""
-        self._free.set(host.name, host.free)
+    def _release(self, job: ControllerJob, now: int) -> None:
+        """The host that was kept for the job is for all again."""
+        host = self.reserving.release(job)
+        if host is not None:
+            self.offer(host, now)
 
-    def withdraw(self, host: str) -> None:
+    # hosts
+
+    def withdraw(self, host: str, now: int) -> None:
         """This host takes nothing now."""
-        self._free.set(host, 0)
+        self.shapes.changed(host, 0)
+        if host in self._kept:
+            self._release(self._kept[host], now)
 
     def announce(self, host: str) -> None:
-        """A host of this name is defined now: jobs may wait for it already."""
+        """A host of this name is defined now, or has other resources: jobs may wait for it already."""
         self._changed[host] = None
+        self.shapes.hosts_changed()
 
     def offer(self, host: Host, now: int) -> None:
-        """Take note of what this host can take now."""
-        self._free.set(host.name, host.free if host.takes_work(now) else 0)
+        """The host may be able to take more than before, or nothing any more."""
+        if host.name in self._kept and not host.takes_work(now):
+            self.reserving.release(self._kept[host.name])
+        self._note(host, now)
         self._changed[host.name] = None
+
+    def _note(self, host: Host, now: int) -> None:
+        """What this host can take now is as it says."""
+        is_open = host.takes_work(now) and host.name not in self._kept
+        self.shapes.changed(host.name, host.free if is_open else 0)

@@ -13,6 +13,7 @@ from msgspec import Struct, structs
 
 from model.configuration import Configuration, HostDefinition
 from model.events import DefineTask, HostVerb, OrderHost, OrderTask, TaskVerb
+from model.resources import amounts_text
 from model.task import TaskDefinition
 
 GONE = "not in the configuration any more"
@@ -41,7 +42,7 @@ class Difference(Struct, frozen=True):
     gone: tuple[str, ...]
     """tasks"""
     hosts: tuple[HostDefinition, ...]
-    """new hosts, and such with another number of slots"""
+    """new hosts, and such with another number of slots, other resources or labels"""
     hosts_gone: tuple[str, ...]
 
 
@@ -83,7 +84,9 @@ def host_orders(old: Configuration, found: Difference, known: frozenset[str]) ->
     orders: list[OrderHost] = []
     for host in found.hosts:
         verb = HostVerb.SLOTS if host.name in known else HostVerb.ADD
-        orders.append(OrderHost(0, verb, host.name, host.slots, lasting=False))
+        orders.append(
+            OrderHost(0, verb, host.name, host.slots, lasting=False, resources=host.resources, labels=host.labels)
+        )
         if host.name in known and host.name not in before:
             orders.append(OrderHost(0, HostVerb.ON, host.name, lasting=False))
     gone = [name for name in found.hosts_gone if name in known]
@@ -96,7 +99,9 @@ def _settings(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, str, st
         before, after = getattr(old, name), getattr(new, name)
         if before == after:
             continue
-        if isinstance(before, Struct) and type(before) is type(after):
+        if name == "resources":
+            yield f"{path}{name}", amounts_text(before) or "none", amounts_text(after) or "none"
+        elif isinstance(before, Struct) and type(before) is type(after):
             yield from _settings(before, after, f"{path}{name}.")
         else:
             yield f"{path}{name}", _shown(before), _shown(after)

@@ -17,7 +17,7 @@ from msgspec import structs
 
 from model.behaviour import Behaviour
 from model.channel import ChannelTimes, LinkState
-from model.configuration import ClusterDefinition
+from model.configuration import ClusterDefinition, times_of
 from model.downlink import Downlink
 from model.effects import Commit, Effect, Notice, Transmit
 from model.ending import Ending, describe
@@ -31,14 +31,27 @@ from model.events import (
     OrderTask,
     Prepared,
     Reacted,
+    ScriptsRan,
     SourceAnswered,
     Submit,
     Vouched,
     WallClock,
 )
 from model.explain import Explanation
-from model.job import JOB_MOVES, LOCAL, NO_JOB, AttemptKey, JobId, JobSpec, JobState, Outcome, Report
-from model.messages import Batch, CancelReason, Ended, Pong, Started, Up
+from model.job import (
+    JOB_MOVES,
+    LOCAL,
+    NO_JOB,
+    AttemptKey,
+    JobId,
+    JobSpec,
+    JobState,
+    Outcome,
+    Report,
+    within_bounds,
+)
+from model.messages import Batch, CancelReason, Ended, Notices, Pong, Started, Up
+from model.notices import Hearing
 from model.orders import Orders
 from model.records import AttemptAssigned, AttemptStarted, JobAccepted
 from model.restored import RestoredScheduler, RestoredTask
@@ -61,6 +74,7 @@ SchedulerEvent = (
     | SourceAnswered
     | Prepared
     | Reacted
+    | ScriptsRan
     | Submit
     | OrderJob
     | OrderTask
@@ -74,7 +88,7 @@ _S = JobState
 class Executor:
     """An executor as the scheduler uses it: its link, and the jobs that wait for it to be ready."""
 
-    __slots__ = ("away_since_ns", "link", "name", "waiting")
+    __slots__ = ("away_since_ns", "hearing", "link", "name", "waiting")
 
     def __init__(self, name: str, link: Downlink, now: int) -> None:
         self.name = name
@@ -83,6 +97,7 @@ class Executor:
         """ready jobs that could not be assigned, in order"""
         self.away_since_ns: int | None = now
         """since when nothing can be assigned; None: something can"""
+        self.hearing = Hearing()
 
 
 class Scheduler:
@@ -107,7 +122,7 @@ class Scheduler:
         self.outcomes: Counter[str] = Counter()
         """final jobs by outcome, in this life"""
         self.executors = {
-            CONTROLLER: Executor(CONTROLLER, Downlink(CONTROLLER, epoch, _two_hops(cluster.times), now), now),
+            CONTROLLER: Executor(CONTROLLER, Downlink(CONTROLLER, epoch, _two_hops(cluster), now), now),
             LOCAL: Executor(LOCAL, Downlink(LOCAL, epoch, cluster.local_times, now), now),
         }
         self.spawning = Spawning(self.effects, self._made, lambda: self.next_job)
@@ -122,6 +137,7 @@ class Scheduler:
             SourceAnswered: self.spawning.answered,
             Prepared: self.spawning.prepared,
             Reacted: self.ending.reacted,
+            ScriptsRan: self._scripts_ran,
             LinkUp: self._link_up,
             LinkDown: self._link_down,
             Vouched: self._vouched,
@@ -144,6 +160,9 @@ class Scheduler:
 
     def receive(self, event: SchedulerEvent, now: int) -> None:
         """Take one event."""
+        for executor in self.executors.values():
+            if executor.link.notice_stall(now):
+                self._sync(executor, now)
         self._handlers[type(event)](event, now)
 
     def advance(self, now: int) -> None:
@@ -185,6 +204,9 @@ class Scheduler:
             if batch is not None:
                 effects.append(Transmit(name, batch))
         return effects
+
+    def _scripts_ran(self, event: ScriptsRan, _: int) -> None:
+        self.effects.extend([Commit(change) for change in event.changes])
 
     @property
     def idle(self) -> bool:
@@ -229,6 +251,7 @@ class Scheduler:
         """Make a job and record it; it is not assigned yet."""
         number = JobId(self.next_job)
         self.next_job += 1
+        spec = within_bounds(spec)
         job = ScheduledJob(number, spec, now, parent, plain)
         self.jobs[number] = job
         self.effects.append(Commit(JobAccepted(number, spec, due_ns, parent, plain)))
@@ -287,6 +310,10 @@ class Scheduler:
         for message in reports:
             kind = type(message)
             if kind is Pong:
+                continue
+            if kind is Notices:
+                self.effects += executor.hearing.take(message, executor.link.peer_epoch, executor.name)  # type: ignore[arg-type]
+                executor.link.heard(message.number)  # type: ignore[union-attr]
                 continue
             key = (message.job, message.attempt)  # type: ignore[union-attr]
             job = self.jobs.get(key[0])
@@ -496,10 +523,12 @@ class Scheduler:
         return None if task is None else self.spawning.explain(task, now)
 
 
-def _two_hops(times: ChannelTimes) -> ChannelTimes:
+def _two_hops(cluster: ClusterDefinition) -> ChannelTimes:
     """The controller's lease may end while it cannot reach a host, whose own lease then still runs: what is there is
     lost only after both leases and both margins."""
-    return structs.replace(times, margin_ns=2 * times.margin_ns + times.lease_ns)
+    times = cluster.times
+    lease_ns = max([times_of(host, times).lease_ns for host in cluster.hosts], default=times.lease_ns)
+    return structs.replace(times, margin_ns=2 * times.margin_ns + lease_ns)
 
 
 def _commits_first(effect: Effect) -> int:

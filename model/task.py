@@ -10,6 +10,7 @@ from enum import Enum
 from msgspec import Struct
 
 from model.job import SECOND, Block, HostWish
+from model.resources import Needs
 from model.windows import Window
 
 
@@ -129,3 +130,5 @@ class TaskDefinition(Struct, frozen=True):
     prepare: str = ""
     """statements of the task language that run before each job; they may decline it"""
     prepare_line: int = 1
+    needs: Needs | None = None
+    """what its jobs need of their host beside slots"""

@@ -55,6 +55,14 @@ class Timers(Generic[Key]):
             heappop(heap)
         return None
 
+    def has_due(self, now: int) -> bool:
+        """Whether some deadline is not after `now`: costs next to nothing when none is."""
+        heap = self._heap
+        if not heap or heap[0][0] > now:
+            return False
+        due = self.next_due()
+        return due is not None and due <= now
+
     def take(self, now: int) -> list[Key]:
         """Remove and return the keys whose deadline is not after `now`, earliest first."""
         heap, due = self._heap, self._due

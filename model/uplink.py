@@ -1,6 +1,6 @@
 """The subordinate's end of the job channel: what it still has to say, and how long it may live without a word.
 
-One for each controller and agent. The rules are told in `channel.py`.
+One for each agent, and in a controller one for each of its superiors. The rules are told in `channel.py`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from model.messages import (
     Down,
     Ended,
     Entry,
+    Heard,
     Inquire,
     Inventory,
     Parting,
@@ -29,8 +30,8 @@ PONGS_REMEMBERED = 16
 
 
 class Uplink(End):
-    """The subordinate's end. `receive` returns Assign, Cancel, Acknowledge, Inquire and Ping, each fresh; the owner
-    answers Inquire by `inventory` and Ping by `pong`."""
+    """The subordinate's end. `receive` returns Assign, Cancel, Acknowledge, Inquire, Ping and Heard, each fresh; the
+    owner answers Inquire by `inventory` and Ping by `pong`."""
 
     __slots__ = ("_pongs", "_resend_at", "lease_end_ns", "open", "results", "times", "vouched")
 
@@ -76,7 +77,7 @@ class Uplink(End):
             elif kind is Parting:
                 self.lease_end_ns = now + message.lease_ns  # type: ignore[union-attr]
                 fresh.append(message)  # type: ignore[arg-type]
-            elif kind is Assign or kind is Cancel or kind is Acknowledge:
+            elif kind is Assign or kind is Cancel or kind is Acknowledge or kind is Heard:
                 if unknown or not self.open:
                     self.stale["meant for an earlier life"] += 1
                     continue
@@ -117,15 +118,15 @@ class Uplink(End):
         while len(self._pongs) > PONGS_REMEMBERED:
             del self._pongs[next(iter(self._pongs))]
 
-    def accepted(self, key: AttemptKey) -> None:
+    def accepted(self, key: AttemptKey, why: str = "") -> None:
         """The attempt is here and waits."""
         if self.open:
-            self.outbox.append(Accepted(key[0], key[1]))
+            self.outbox.append(Accepted(key[0], key[1], why))
 
-    def started(self, key: AttemptKey, host: str, started_at: int) -> None:
+    def started(self, key: AttemptKey, host: str, started_at: int, why: str = "") -> None:
         """The attempt runs."""
         if self.open:
-            self.outbox.append(Started(key[0], key[1], host, started_at))
+            self.outbox.append(Started(key[0], key[1], host, started_at, why))
 
     def ended(self, key: AttemptKey, report: Report, now: int) -> None:
         """The attempt ended; kept, and said again, until it is acknowledged."""

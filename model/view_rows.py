@@ -17,10 +17,22 @@ from model.controller import Controller
 from model.explain import Explanation, Reason
 from model.host import HostState
 from model.job import LOCAL, JobId, JobSpec, JobState
+from model.resources import Stock
 from model.scheduled_job import ScheduledJob
 from model.scheduler import Scheduler
+from model.superiors import EMBEDDED
 from model.task_state import TaskState
-from model.views import ExecutorRow, ExplanationView, HistoryRow, HostRow, JobRow, Status, TaskRow
+from model.views import (
+    ExecutorRow,
+    ExplanationView,
+    HistoryRow,
+    HostRow,
+    JobRow,
+    ResourceRow,
+    Status,
+    SuperiorRow,
+    TaskRow,
+)
 
 SKIPS_SHOWN = 10
 """Reasons for which a task made no job, the commonest ones."""
@@ -80,6 +92,8 @@ def explain_chain(machines: Machines, job: ScheduledJob) -> list[Explanation]:
             deeper = _shift(deeper, machines.now_ns - machines.local_now_ns)
     else:
         deeper = machines.controller.explain_attempt(key, machines.now_ns)
+    if deeper is not None and deeper.reason is Reason.RUNS and deeper.text.startswith(f"running ({job.host}: "):
+        return [deeper]  # a host of many machines says on which one
     if deeper is None or deeper.reason in (Reason.RUNS, Reason.ENDED, Reason.NOT_ANSWERED):
         return [found]
     if deeper.reason is found.reason and found.reason is not Reason.NO_SLOT:
@@ -177,18 +191,47 @@ def _task_why(machines: Machines, found: Explanation, task: TaskState, waiting: 
 
 def host_rows(machines: Machines) -> list[HostRow]:
     """All hosts of the controller, and the scheduler's own machine."""
-    rows = [_local_row(machines, machines.local)] if machines.local is not None else []
-    controller = machines.controller
+    own = [_local_row(machines, machines.local)] if machines.local is not None else []
+    return own + controller_host_rows(machines.controller, machines.now_ns)
+
+
+def controller_host_rows(controller: Controller, now_ns: int) -> list[HostRow]:
+    """All hosts of the controller."""
+    rows: list[HostRow] = []
     for name, host in controller.hosts.items():
         queue = controller.placing.queues.get(name)
-        found = controller.explain_host(name, machines.now_ns)
+        found = controller.explain_host(name, now_ns)
         assert found is not None
         why = "" if found.reason is Reason.UP else found.text
         queued = 0 if queue is None else len(queue.all())
         busy = max(0, host.slots - host.free)
-        since = machines.now_ns - host.since_ns
-        rows.append(HostRow(name, host.state.value, host.slots, busy, queued, host.done, host.failed, since, why))
+        since = now_ns - host.since_ns
+        state, resources = host.state.value, resource_rows(host.stock)
+        counts = (host.slots, busy, queued, host.done, host.failed)
+        rows.append(HostRow(name, state, *counts, since, why, resources, host.labels))
     return rows
+
+
+def superior_rows(controller: Controller) -> list[SuperiorRow]:
+    """The schedulers in other processes that use this controller."""
+    return [
+        SuperiorRow(
+            each.name,
+            each.uplink.open,
+            each.terms.share,
+            each.queued,
+            each.terms.pending_max,
+            each.in_flight,
+            each.terms.in_flight_max,
+        )
+        for each in controller.superiors.all.values()
+        if each.number != EMBEDDED
+    ]
+
+
+def resource_rows(stock: Stock) -> tuple[ResourceRow, ...]:
+    """What is declared, and how much of it is given out."""
+    return tuple(ResourceRow(name, used, total) for name, used, total in stock.used())
 
 
 def _local_row(machines: Machines, agent: Agent) -> HostRow:
@@ -235,10 +278,11 @@ def status(
         tuple(executor_rows(machines)),
         tuple(found),
         pid,
+        resources=resource_rows(machines.controller.placing.shared),
     )
 
 
-_BAD_HOSTS = frozenset({HostState.DOWN.value, HostState.SILENT.value})
+_BAD_HOSTS = frozenset({HostState.DOWN.value, HostState.SILENT.value, HostState.ASIDE.value})
 
 
 # explain

@@ -49,6 +49,14 @@ class JobRow(Struct, frozen=True):
     why: str
 
 
+class ResourceRow(Struct, frozen=True):
+    """A declared resource; cpus in thousandths, memory in bytes, everything else in pieces."""
+
+    name: str
+    used: int
+    total: int
+
+
 class HostRow(Struct, frozen=True):
     name: str
     state: str
@@ -61,6 +69,24 @@ class HostRow(Struct, frozen=True):
     failed: int
     since_ns: int
     why: str
+    resources: tuple[ResourceRow, ...] = ()
+    labels: tuple[str, ...] = ()
+
+
+class SuperiorRow(Struct, frozen=True):
+    """A scheduler in another process, as the controller that it shares sees it."""
+
+    name: str
+    listens: bool
+    """connected, and has asked what is here"""
+    share: int
+    waiting: int
+    """jobs"""
+    waiting_most: int
+    at_hosts: int
+    """jobs"""
+    at_hosts_most: int
+    """0: any number"""
 
 
 class ExecutorRow(Struct, frozen=True):
@@ -84,6 +110,8 @@ class Status(Struct, frozen=True):
     alarms: tuple[str, ...]
     pid: int = 0
     schema: int = SCHEMA
+    resources: tuple[ResourceRow, ...] = ()
+    """what all hosts share"""
 
 
 class HistoryRow(Struct, frozen=True):

@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from model.messages import Batch
 from model.records import Record
+from model.resources import Amounts
 
 CHUNK = 256
 """Lines that are encoded, hashed and written in one go."""
@@ -36,6 +37,11 @@ class Header(Struct, frozen=True, tag_field="event", tag="header", gc=False):
     """of each task whose definition stays: jobs in flight, jobs in all (0: no limit)"""
     inside: tuple[tuple[str, str], ...] = ()
     """(sender, receiver) in one process: their words may pass before the commit, nothing else does"""
+    strict: bool = False
+    """one job that waits keeps back all behind it"""
+    backoff_ns: int = 0
+    """the controller's longest back-off: a host that had no room gets nothing for so long; 0: hosts are
+    kept free for jobs that wait long, and the log does not tell which"""
 
 
 class Life(Struct, frozen=True, tag_field="event", tag="life", gc=False):
@@ -132,6 +138,15 @@ class Sized(Struct, frozen=True, tag_field="event", tag="size", gc=False):
     slots: int
 
 
+class Declared(Struct, frozen=True, tag_field="event", tag="declare", gc=False):
+    """A host has these resources and labels; without a name: what all hosts share."""
+
+    t: int
+    node: str
+    resources: Amounts
+    labels: tuple[str, ...] = ()
+
+
 class Shown(Struct, frozen=True, tag_field="event", tag="show", gc=False):
     """A script has printed something."""
 
@@ -165,6 +180,7 @@ LINES = (
     LinkChanged,
     Noticed,
     Sized,
+    Declared,
     Shown,
     Healed,
     Finished,
@@ -181,6 +197,7 @@ Line = (
     | LinkChanged
     | Noticed
     | Sized
+    | Declared
     | Shown
     | Healed
     | Finished

@@ -42,6 +42,7 @@ class Direction:
         "callbacks",
         "doubled",
         "doubling",
+        "echo_ns",
         "extra_ns",
         "jitter_ns",
         "last_ns",
@@ -75,6 +76,8 @@ class Direction:
         """how many faults are at it"""
         self.spread_ns = 0
         """messages overtake each other by up to so much, and outlive their connection"""
+        self.echo_ns = 0
+        """what comes twice comes again up to so much later, and outlives its connection"""
         self.extra_ns = 0
         self.blocked = 0
         """how many faults let nothing through"""
@@ -105,13 +108,13 @@ class Direction:
         if not self.spread_ns:
             first = self.last_ns = max(first, self.last_ns)
         if twice < self.doubling:
-            return (first, first + int(later * (self.jitter_ns + self.spread_ns)))
+            return (first, first + int(later * (self.jitter_ns + self.spread_ns + self.echo_ns)))
         return (first,)
 
     def _arrives(self, delivery: Delivery) -> None:
         link = self.link
         batch = delivery.batch
-        if delivery.generation != link.generation and not (self.spread_ns and link.connected):
+        if delivery.generation != link.generation and not (link.connected and (self.spread_ns or self.echo_ns)):
             self._network.drop(self, batch)
             return
         if link.vouched or self is link.down or not any(type(message) is Pong for message in batch.messages):
@@ -133,7 +136,8 @@ class Delivery(Happening):
 
 
 class Link:
-    """Between a superior and one subordinate. `peer` is what the superior calls it."""
+    """Between a superior and one subordinate. `peer` is what the superior calls it, `upward` what it calls the
+    superior."""
 
     __slots__ = (
         "connected",
@@ -147,16 +151,26 @@ class Link:
         "tries",
         "unaware",
         "up",
+        "upward",
         "vouched",
         "vouched_at",
     )
 
-    def __init__(self, network: Network, superior: Node, subordinate: Node, peer: str, times: ChannelTimes) -> None:
+    def __init__(
+        self,
+        network: Network,
+        superior: Node,
+        subordinate: Node,
+        peer: str,
+        times: ChannelTimes,
+        upward: str = "superior",
+    ) -> None:
         self.superior = superior
         self.subordinate = subordinate
         self.peer = peer
+        self.upward = upward
         self.times = times
-        self.down = Direction(network, self, superior.name, subordinate, "superior")
+        self.down = Direction(network, self, superior.name, subordinate, upward)
         self.up = Direction(network, self, subordinate.name, superior, peer)
         self.connected = False
         self.generation = 0
@@ -210,7 +224,7 @@ class Network:
         """One more link."""
         self.links[link.superior.name, link.subordinate.name] = link
         self.out[link.superior.name, link.peer] = link.down
-        self.out[link.subordinate.name, "superior"] = link.up
+        self.out[link.subordinate.name, link.upward] = link.up
         for node in (link.superior, link.subordinate):
             self.of_node.setdefault(node.name, []).append(link)
 
@@ -246,7 +260,7 @@ class Network:
             self._calendar.call_after(delay, REPLY, lambda: link.superior.receive(event))
         elif direction is link.up and "subordinate" in link.unaware:
             link.unaware.remove("subordinate")
-            self._calendar.call_after(delay, REPLY, lambda: link.subordinate.receive(LinkDown("superior", "reset")))
+            self._calendar.call_after(delay, REPLY, lambda: link.subordinate.receive(LinkDown(link.upward, "reset")))
 
     def drop(self, direction: Direction, batch: Batch) -> None:
         """A batch did not arrive: its connection is gone."""
@@ -303,10 +317,10 @@ class Network:
         link.connected = True
         link.generation += 1
         if "subordinate" in link.unaware:
-            link.subordinate.receive(LinkDown("superior", "replaced by a new connection"))
+            link.subordinate.receive(LinkDown(link.upward, "replaced by a new connection"))
         link.unaware.clear()
         self._log.add(LinkChanged(self._calendar.now, link.superior.name, link.peer, "up"))
-        link.subordinate.receive(LinkUp("superior"))
+        link.subordinate.receive(LinkUp(link.upward))
         link.superior.receive(LinkUp(link.peer))
 
     def _chance(self, link: Link) -> float:
@@ -325,7 +339,7 @@ class Network:
         if cut:
             link.unaware = ["subordinate", "superior"] if tell_superior else ["subordinate"]
         else:
-            link.subordinate.receive(LinkDown("superior", reason))
+            link.subordinate.receive(LinkDown(link.upward, reason))
         if tell_superior and (link.kept or not cut):
             link.superior.receive(LinkDown(link.peer, reason, self._chance(link)))
         if link.kept:
@@ -343,7 +357,7 @@ class Network:
         link.vouched = True
         link.vouched_at = self._calendar.now
         self._log.add(LinkChanged(self._calendar.now, link.superior.name, link.peer, "vouched"))
-        link.subordinate.receive(Vouched("superior", True))
+        link.subordinate.receive(Vouched(link.upward, True))
         link.superior.receive(Vouched(link.peer, True))
 
     def unvouch(self, link: Link) -> None:
@@ -359,7 +373,7 @@ class Network:
         self._log.add(LinkChanged(self._calendar.now, link.superior.name, link.peer, "not vouched"))
         link.superior.receive(Vouched(link.peer, False))
         link.superior.turn()
-        link.subordinate.receive(Vouched("superior", False, age))
+        link.subordinate.receive(Vouched(link.upward, False, age))
         link.subordinate.turn()
 
     def unvouch_node(self, name: str) -> None:

@@ -2,8 +2,9 @@
 
 P1 nothing is lost; P2 results once, and acknowledged only after they were recorded; P3 two attempts of a job never
 overlap in true life; capacity of every host, in truth and in what the controller gives; reports that agree with the
-truth. It holds what is not finished only, so it reads logs of any length. `model` is no witness here: nothing is
-asked of a machine.
+truth. Who waits where there is room is judged in `rooms.py`, what lives on after its end in `afterlife.py`, what jobs
+need beside slots in `oracle_resources.py`. What is not finished is held, and nothing else, so logs may have any length.
+`model` is no witness: nothing is asked of a machine.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 from msgspec import Struct
 
 from model.job import LOCAL, AttemptKey, JobId, Outcome, Report
-from model.messages import Acknowledge, Assign, Ended, Held, Inventory, Message
+from model.messages import Accepted, Acknowledge, Assign, Ended, Held, Inventory, Message
 from model.records import (
     AttemptAssigned,
     AttemptEnded,
@@ -26,10 +27,25 @@ from model.records import (
     JobAccepted,
     TaskChanged,
 )
-from sim.log import Committed, FaultChanged, Finished, Header, Healed, Line, ProcessEnded, ProcessStarted, Sent, Sized
+from sim.afterlife import Afterlife
+from sim.log import (
+    Committed,
+    FaultChanged,
+    Finished,
+    Header,
+    Healed,
+    Life,
+    Line,
+    LinkChanged,
+    ProcessEnded,
+    ProcessStarted,
+    Sent,
+    Sized,
+)
+from sim.oracle_resources import ResourceOracle
+from sim.paths import CONTROLLER, SCHEDULER, Paths
+from sim.rooms import Rooms
 
-SCHEDULER = "scheduler"
-CONTROLLER = "controller"
 _ENDS_WITHOUT_ATTEMPT = (Outcome.KILLED, Outcome.PENDING_TIMEOUT, Outcome.CONTROLLER_SILENT, Outcome.HOST_UNKNOWN)
 """How a job can end while it waits for its next attempt; the record then names its last one."""
 _ENDS_A_PROCESS = frozenset({"crashed", "restarted", "disk_broken"})
@@ -56,7 +72,7 @@ class Violation(Struct, frozen=True):
 class _Job:
     """An accepted job that is not final."""
 
-    __slots__ = ("attempt", "counted", "open", "pending_ns", "ready_ns", "retries", "slots", "task", "timeout_ns")
+    __slots__ = ("attempt", "counted", "open", "pending_ns", "ready_ns", "retries", "spec", "task", "timeout_ns")
 
     def __init__(self, record: JobAccepted, t: int) -> None:
         spec = record.spec
@@ -71,7 +87,7 @@ class _Job:
         self.retries = 0
         self.open = False
         """whether `attempt` was assigned and has not ended"""
-        self.slots = spec.slots
+        self.spec = spec
 
 
 class Oracle:
@@ -101,11 +117,11 @@ class Oracle:
         """attempts whose process was started, until their end is recorded"""
         self._given: dict[AttemptKey, str] = {}
         """attempt -> host, until its end is recorded"""
-        self._at_host: dict[str, dict[AttemptKey, int]] = {}
-        """what the controller must count at a host: attempt -> slots"""
-        self._filled: dict[str, None] = {}
-        """hosts that were given something at the instant `_filled_ns`, and were not looked at since"""
-        self._filled_ns = 0
+        paths = Paths()
+        self._rooms = Rooms(self._broken, paths)
+        self._afterlife = Afterlife(self._broken, paths)
+        self._unheard: dict[AttemptKey, int] = {}
+        """attempts that were ended because their executor did not answer, which may begin in good faith; their grace"""
         self._items: dict[tuple[str, str], JobId] = {}
         self._stood_still: set[AttemptKey] = set()
         """attempts that lived while their whole machine stood still"""
@@ -116,10 +132,6 @@ class Oracle:
         self._made: Counter[str] = Counter()
         self._resting: dict[str, str] = {}
         """tasks that a person holds or has deleted, and which"""
-        self._closed: dict[str, str] = {}
-        """hosts that are to get nothing new, and the order that says so"""
-        self._crashed_ns = -1
-        """when the controller's process was last gone"""
         self._start_ns: dict[AttemptKey, int] = {}
         """when the processes of `_begun` were started"""
         self._disk_was_full = False
@@ -131,10 +143,15 @@ class Oracle:
             ProcessEnded: self._process_ended,
             Header: self._header,
             FaultChanged: self._fault_changed,
+            LinkChanged: self._link_changed(paths),
+            Life: self._life,
             Sized: self._sized,
             Healed: self._heal,
             Finished: self._finished,
         }
+        for kind, check in ResourceOracle(self._broken).table.items():
+            own = self.table.get(kind)
+            self.table[kind] = check if own is None else _both(own, check)
         self._records: dict[type, Callable[[Any], None]] = {
             JobAccepted: self._job_accepted,
             AttemptAssigned: self._attempt_assigned,
@@ -169,14 +186,19 @@ class Oracle:
     def _broken(self, promise: str, text: str) -> None:
         self.count += 1
         if len(self.violations) < VIOLATIONS_MAX:
-            t = 0 if self._line is None or isinstance(self._line, Header) else self._line.t
-            self.violations.append(Violation(self._number(), t, promise, text))
+            self.violations.append(Violation(self._number(), self._now, promise, text))
+
+    @property
+    def _now(self) -> int:
+        """True time of the line that is being looked at."""
+        return 0 if self._line is None or isinstance(self._line, Header) else self._line.t
 
     # the frame
 
     def _finished(self, line: Finished) -> None:
         self._line = line
-        self._check_given()
+        self._rooms.finish(line.t)
+        self._afterlife.finish(line.t)
         healed = self._healed
         if healed is None or line.t < healed.t + healed.bound_ns:
             return
@@ -193,15 +215,27 @@ class Oracle:
 
     def _header(self, line: Header) -> None:
         self._slots = dict(line.slots)
+        self._rooms.header(line)
         self._limits = dict(line.limits)
         self._inside = frozenset(line.inside)
 
     def _sized(self, line: Sized) -> None:
         self._slots[line.node] = line.slots
+        self._rooms.resize(line.t, line.node, line.slots)
+
+    def _life(self, line: Life) -> None:
+        if line.node == CONTROLLER:
+            self._rooms.controller_began()
+
+    def _link_changed(self, paths: Paths) -> Callable[[LinkChanged], None]:
+        def change(line: LinkChanged) -> None:
+            paths.change(line)
+            self._rooms.link_changed(line.t, line.peer)
+
+        return change
 
     def _fault_changed(self, line: FaultChanged) -> None:
-        if line.kind in _ENDS_A_PROCESS and line.on:
-            self._crashed_ns = line.t
+        self._rooms.fault(line, line.kind in _ENDS_A_PROCESS)
         if line.kind == "disk_full":
             self._disk_was_full = True
         if line.kind == "suspended" and line.on:
@@ -226,7 +260,7 @@ class Oracle:
             return
         self._last_job = job
         self.accepted += 1
-        self._jobs[job] = _Job(record, self._line.t)  # type: ignore[union-attr]
+        self._jobs[job] = _Job(record, self._now)
         if record.due_ns and record.spec.task in self._limits:
             self._check_spawn(record.spec.task, job)
         item = record.spec.item
@@ -256,10 +290,7 @@ class Oracle:
             self._resting.pop(record.task, None)
 
     def _host_changed(self, record: HostChanged) -> None:
-        if record.verb in ("drain", "off"):
-            self._closed[record.host] = record.verb
-        elif record.verb == "on":
-            self._closed.pop(record.host, None)
+        self._rooms.order(self._now, record)
 
     def _items_gone(self, record: ItemsGone) -> None:
         for item in record.items:
@@ -284,7 +315,7 @@ class Oracle:
 
     def _attempt_ended(self, record: AttemptEnded) -> None:
         job = self._jobs.get(record.job)
-        key = (record.job, record.attempt)
+        key, now = (record.job, record.attempt), self._now
         if job is None:
             self._broken("P2", f"end of attempt {record.attempt} of job {record.job} recorded after its final state")
             return
@@ -292,12 +323,17 @@ class Oracle:
             if record.attempt != job.attempt:
                 self._broken("P2", f"end of attempt {record.attempt} recorded while attempt {job.attempt} is open")
             job.open = False
+            self._rooms.leave(now, key)
             self._compare(key, record.report, job)
+            host = self._alive.get(record.job, {}).get(record.attempt)
+            if host is not None:
+                self._afterlife.begin(now, key, host, job.spec.grace_ns)
+            elif record.report.outcome is Outcome.CONTROLLER_SILENT:
+                self._unheard[key] = job.spec.grace_ns
         elif record.attempt and not (record.final and record.attempt == job.attempt and self._waits_again(record)):
             self._broken("P2", f"end of attempt {record.attempt} of job {record.job} recorded twice")
         if record.retries < job.retries:
             self._broken("P1", f"job {record.job} has used {record.retries} retries, before it was {job.retries}")
-        now: int = self._line.t  # type: ignore[union-attr]
         waited_ns = now - job.ready_ns + _SYNCS_NS
         if (
             record.report.outcome is Outcome.PENDING_TIMEOUT
@@ -320,7 +356,9 @@ class Oracle:
 
     def _compare(self, key: AttemptKey, report: Report, job: _Job) -> None:
         """What was recorded against what was true."""
-        self._given.pop(key, None)
+        host = self._given.pop(key, None)
+        if host is not None:
+            self._rooms.free(self._now, host, key)
         truth = self._truth.pop(key, None)
         begun = self._begun.pop(key, None)
         started_ns = self._start_ns.pop(key, 0)
@@ -343,34 +381,12 @@ class Oracle:
         if earlier is not None:
             self._broken("P3", f"attempt {key} was given to {earlier} and then to {record.host}")
         self._given[key] = record.host
-        now = self._line.t  # type: ignore[union-attr]
-        if now != self._filled_ns:
-            if self._filled:
-                self._check_given()
-            self._filled_ns = now
-        if record.host in self._closed:
-            self._broken(
-                "orders", f"attempt {key} was given to {record.host}, which has the order {self._closed[record.host]}"
-            )
-        held = self._at_host.setdefault(record.host, {})
-        held[key] = record.spec.slots
-        self._filled[record.host] = None
-
-    def _check_given(self) -> None:
-        """At the end of an instant: in one turn of the controller what it gives is recorded before what it frees."""
-        if self._crashed_ns == self._filled_ns:  # its last word on what is free was not said
-            self._filled.clear()
-        for host in self._filled:
-            used = sum(self._at_host[host].values())
-            if used > self._slots.get(host, used):
-                self._broken("capacity", f"{used} slots of {host} are given out, it has {self._slots[host]}")
-        self._filled.clear()
+        self._rooms.give(self._now, key, record.host, record.spec.slots)
 
     def _sent(self, line: Sent) -> None:
         batch = line.batch
         self._line = line
-        if self._filled and line.t != self._filled_ns:
-            self._check_given()
+        self._rooms.pass_time(line.t)
         if line.node == SCHEDULER:
             if (SCHEDULER, line.to) in self._inside:
                 return
@@ -380,6 +396,8 @@ class Oracle:
                 self._said_by_controller(batch.messages)
         elif line.node != CONTROLLER:
             self._said_by_host(line.node, batch.messages)
+        else:
+            self._said_to_host(line.to, batch.messages)
 
     def _said_by_scheduler(self, messages: tuple[Message, ...]) -> None:
         for message in messages:
@@ -391,30 +409,36 @@ class Oracle:
 
     def _said_by_controller(self, messages: tuple[Message, ...]) -> None:
         for message in messages:
-            if type(message) is Ended:
-                self._freed((message.job, message.attempt))
+            kind = type(message)
+            if kind is Ended:
+                key = (message.job, message.attempt)  # type: ignore[union-attr]
+                self._rooms.leave(self._now, key)
+                host = self._given.get(key)
+                if host is not None:
+                    self._rooms.free(self._now, host, key)
+            elif kind is Accepted:
+                self._queued((message.job, message.attempt))  # type: ignore[union-attr]
+
+    def _queued(self, key: AttemptKey) -> None:
+        """The controller has the attempt; it waits there, unless it was given to a host that says so."""
+        job = self._jobs.get(key[0])
+        if job is not None and key not in self._given and job.spec.needs is None:
+            self._rooms.wait(self._now, key, job.spec.host, job.spec.slots)
 
     def _said_by_host(self, host: str, messages: tuple[Message, ...]) -> None:
         for message in messages:
             kind = type(message)
             if kind is Ended:
-                held = self._at_host.get(host)
-                if held is not None:
-                    held.pop((message.job, message.attempt), None)  # type: ignore[union-attr]
+                self._rooms.free(self._now, host, (message.job, message.attempt))  # type: ignore[union-attr]
             elif kind is Inventory:
-                self._inventory(host, message)  # type: ignore[arg-type]
+                entries = message.entries  # type: ignore[union-attr]
+                listed = {(entry.job, entry.attempt) for entry in entries if entry.held is not Held.ENDED}
+                self._rooms.keep(self._now, host, listed)
 
-    def _inventory(self, host: str, inventory: Inventory) -> None:
-        """From now on the controller counts what is listed, at the most."""
-        listed = {(entry.job, entry.attempt) for entry in inventory.entries if entry.held is not Held.ENDED}
-        held = self._at_host.get(host)
-        if held is not None:
-            self._at_host[host] = {key: slots for key, slots in held.items() if key in listed}
-
-    def _freed(self, key: AttemptKey) -> None:
-        host = self._given.get(key)
-        if host is not None and host in self._at_host:
-            self._at_host[host].pop(key, None)
+    def _said_to_host(self, host: str, messages: tuple[Message, ...]) -> None:
+        for message in messages:
+            if type(message) is Assign and self._given.get((message.job, message.attempt)) == host:
+                self._rooms.hand_again(self._now, host, (message.job, message.attempt), message.spec.slots)
 
     def _acknowledged(self, key: AttemptKey) -> None:
         job = self._jobs.get(key[0])
@@ -443,12 +467,14 @@ class Oracle:
                     self._broken("P3", text)
         if key in self._begun or key in self._truth:
             self._broken("P3", f"attempt {key} was started twice")
-        if self._given.get(key) != host:
+        unknown = self._jobs.get(job)
+        if unknown is None or line.attempt < unknown.attempt or (line.attempt == unknown.attempt and not unknown.open):
+            self._begun_after_its_end(key, host)
+        elif self._given.get(key) != host:
             given = self._given.get(key, "nobody")
-            unknown = self._jobs.get(job)
-            if unknown is not None and line.attempt > unknown.attempt:
+            if line.attempt > unknown.attempt:
                 self._broken("P1", f"attempt {key} was started before it was recorded")
-            elif unknown is not None and unknown.open and unknown.attempt == line.attempt:
+            else:
                 self._broken("P3", f"attempt {key} starts on {host}, it was given to {given}")
         else:
             self._begun[key] = host
@@ -459,6 +485,14 @@ class Oracle:
         if running > self._slots.get(host, running):
             self._broken("capacity", f"{running} slots run on {host}, it has {self._slots[host]}")
 
+    def _begun_after_its_end(self, key: AttemptKey, host: str) -> None:
+        """Only where the scheduler gave up what it could not reach somebody may not know yet that it is over."""
+        grace_ns = self._unheard.pop(key, None)
+        if grace_ns is not None:
+            self._afterlife.begin(self._now, key, host, grace_ns)
+        elif key[0] <= self._last_job:
+            self._broken("P3", f"attempt {key} starts on {host} after its end was recorded")
+
     def _process_ended(self, line: ProcessEnded) -> None:
         self._line = line
         job, key = JobId(line.job), (JobId(line.job), line.attempt)
@@ -466,6 +500,7 @@ class Oracle:
         if alive is None or alive.pop(line.attempt, None) is None:
             self._broken("P3", f"the process of attempt {key} ended twice, or never began")
             return
+        self._afterlife.end(line.t, key)
         if not alive:
             del self._alive[job]
         self._running[line.node] -= line.slots
@@ -473,6 +508,14 @@ class Oracle:
             self._stood_still.discard(key)
         if key in self._begun:
             self._truth[key] = line
+
+
+def _both(first: Callable[[Any], None], second: Callable[[Any], None]) -> Callable[[Any], None]:
+    def check(line: Any) -> None:
+        first(line)
+        second(line)
+
+    return check
 
 
 def _told(truth: ProcessEnded | None) -> str:

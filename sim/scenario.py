@@ -9,6 +9,7 @@ from enum import Enum
 
 from msgspec import Struct, field
 
+from model.configuration import Configuration
 from model.events import OrderHost, OrderIntake, OrderJob, OrderTask
 from model.job import SECOND
 from sim.distributions import Constant, Distribution
@@ -118,6 +119,8 @@ class Kind(Enum):
     """its disk is full"""
     SLOW = "slow"
     """what starts meanwhile runs `factor` times as long; on a link: messages take `delay_ns` more"""
+    FAILING = "failing"
+    """whatever starts there ends at once with exit 1: a lost mount, a full scratch disk"""
     OVERLOADED = "overloaded"
     """no more than `limit` processes can be started"""
     # the scheduler or the controller
@@ -140,7 +143,7 @@ class Kind(Enum):
     LOSSY = "lossy"
     """messages are lost with probability `chance`"""
     DOUBLED = "doubled"
-    """messages come twice with probability `chance`"""
+    """messages come twice with probability `chance`, the second time up to `delay_ns` later"""
     REORDERED = "reordered"
     """messages are late by up to `delay_ns`, overtake each other, and outlive their connection"""
     BROKEN = "broken"
@@ -167,6 +170,10 @@ class Fault(Struct, frozen=True):
     limit: int = 0
     spool_lost: bool = False
     """REBOOT, DOWN: the host comes back with an empty disk"""
+    unacknowledged: bool = False
+    """CRASHED: what the process said last still arrives, and is answered to nobody; otherwise it is lost with it"""
+    kept: int = 0
+    """CRASHED: so many records of the commit that was under way are durable all the same"""
 
 
 class Comparison(Enum):
@@ -218,13 +225,15 @@ class DiskModel(Struct, frozen=True):
 
 
 class Ordered(Struct, frozen=True):
-    """What a person orders, and when: one of the four. Nobody hears it when its machine is gone."""
+    """What a person orders, and when: one of these. Nobody hears it when its machine is gone."""
 
     at_ns: int
     host: OrderHost | None = None
     job: OrderJob | None = None
     task: OrderTask | None = None
     intake: OrderIntake | None = None
+    reload: Configuration | None = None
+    """another configuration; a server that is gone reads it at its next start"""
 
 
 class Scenario(Struct, frozen=True):

@@ -1,5 +1,9 @@
 """Swarm: a seed draws a whole small world, its shape, its times (shrunk), its tasks and a random set of its faults.
 
+Three recipes stand beside faults that come independently of each other: a storm, in which all of them begin within a
+short time, so that they meet; rows of restarts, in which a process is gone again as soon as it is back; and restarts of
+an end of a bad link, so that what an earlier life said arrives in a later one, or never.
+
 Phases: a short warm-up; chaos; then everything is healed (`HEALED_NS`: links, disks, hosts; what crashed last comes
 back a little later); then time enough for every job to become final, `LIVENESS_NS`. The oracle names what is not.
 Used by the tests and by whoever looks for a bug; each seed is its own reproduction.
@@ -9,6 +13,8 @@ from __future__ import annotations
 
 from random import Random
 
+from msgspec import structs
+
 from model.channel import ChannelTimes
 from model.configuration import ClusterDefinition, Configuration, HostDefinition, Order
 from model.events import HostVerb, JobVerb, OrderHost, OrderJob, OrderTask, TaskVerb
@@ -16,6 +22,7 @@ from model.job import SECOND, Block, HostPolicy, HostWish, Wait
 from model.task import FilesSource, Handler, Limits, Periods, Retry, TaskDefinition
 from sim.distributions import Constant, Lognormal, Uniform
 from sim.scenario import DiskModel, Fault, Host, Items, Kind, Network, Ordered, Scenario, TaskWeather
+from sim.swarm_resources import with_a_failing_host, with_resources
 
 WARM_UP_NS = 10 * SECOND
 CHAOS_NS = 150 * SECOND
@@ -31,6 +38,14 @@ FAULTS_MAX = 10
 ORDERS_MAX = 6
 CRASH_STEPS_MAX = 120
 """A crash comes at most so many boundaries after its time."""
+STORM_NS = 20 * SECOND
+"""In a storm all faults begin within so long: as long as a lease."""
+ROW_MAX = 4
+"""Restarts in a row."""
+BETWEEN_MAX_NS = 6 * SECOND
+"""From one restart of a row to the next."""
+LEASE_NS = 20 * SECOND
+LOCAL_LEASE_NS = 40 * SECOND
 JOBS_OF_TASK = 12
 
 _HOST_FAULTS = (
@@ -48,6 +63,10 @@ _HOST_FAULTS = (
 _SERVER_FAULTS = (Kind.FROZEN, Kind.RESTARTED, Kind.DISK_FULL, Kind.DISK_BROKEN)
 _OTHER_FAULTS = (Kind.CRASHED, Kind.WALL_STEP)
 _LINK_FAULTS = (Kind.LOST, Kind.ONE_WAY, Kind.SLOW, Kind.LOSSY, Kind.DOUBLED, Kind.REORDERED, Kind.BROKEN)
+_LATE = frozenset({Kind.DOUBLED, Kind.REORDERED})
+"""Faults by which messages come much later than others that were sent after them."""
+_IN_ROWS = frozenset({Kind.RESTARTED, Kind.CRASHED, Kind.AGENT_RESTART, Kind.BROKEN})
+"""Faults that may come several times in a row."""
 
 
 def swarm(seed: int) -> tuple[Configuration, Scenario]:
@@ -58,16 +77,17 @@ def swarm(seed: int) -> tuple[Configuration, Scenario]:
         hosts=hosts,
         local_slots=2,
         order=shape.choice((Order.FILL, Order.FILL, Order.STRICT)),
-        times=ChannelTimes(SECOND, 3 * SECOND, 20 * SECOND, MARGIN_NS, 2 * SECOND),
-        local_times=ChannelTimes(SECOND, 3 * SECOND, 40 * SECOND, MARGIN_NS, 2 * SECOND),
+        times=ChannelTimes(SECOND, 3 * SECOND, LEASE_NS, MARGIN_NS, 2 * SECOND),
+        local_times=ChannelTimes(SECOND, 3 * SECOND, LOCAL_LEASE_NS, MARGIN_NS, 2 * SECOND),
         backoff_ns=SECOND,
         backoff_cap_ns=8 * SECOND,
         connect_ns=5 * SECOND,
         overtime_ns=5 * SECOND,
     )
     tasks = _tasks(shape, hosts)
+    cluster, tasks = with_resources(seed, cluster, tasks)
     configuration = Configuration(path=f"swarm {seed}", directory="/", tasks=tasks, cluster=cluster)
-    return configuration, _scenario(seed, shape, hosts, tasks)
+    return configuration, with_a_failing_host(seed, cluster, _scenario(seed, shape, hosts, tasks))
 
 
 def _tasks(shape: Random, hosts: tuple[HostDefinition, ...]) -> tuple[TaskDefinition, ...]:
@@ -77,12 +97,19 @@ def _tasks(shape: Random, hosts: tuple[HostDefinition, ...]) -> tuple[TaskDefini
         (HostPolicy(Wait.WAIT), HostPolicy(Wait.FAIL), HostPolicy(Wait.TRY, 2), HostPolicy(Wait.ELSEWHERE))
     )
     limits = Limits(in_flight=shape.choice((0, 2, 5)), total=JOBS_OF_TASK)
+    patience_ns = shape.choice((None, 5 * SECOND, LEASE_NS))  # shorter than a lease: what was given up may still begin
 
     def periods(timeout: int) -> Periods:
         return Periods(shape.randint(1, 10) * SECOND, SECOND, timeout * SECOND, 120 * SECOND)
 
     anywhere = TaskDefinition(
-        name="anywhere", command=("work",), periods=periods(90), limits=limits, retry=retry, lost_reruns=2
+        name="anywhere",
+        command=("work",),
+        periods=periods(90),
+        limits=limits,
+        retry=retry,
+        lost_reruns=2,
+        silent_grace_ns=patience_ns,
     )
     required = TaskDefinition(
         name="required",
@@ -101,6 +128,7 @@ def _tasks(shape: Random, hosts: tuple[HostDefinition, ...]) -> tuple[TaskDefini
         block=Block(("$item.in",), ("$item.out",), 20 * SECOND),
         host=HostWish(hosts[-1].name, False, wait_ns=shape.randint(0, 20) * SECOND),
         lost_reruns=1,
+        silent_grace_ns=patience_ns,
     )
     here = TaskDefinition(
         name="here", command=("work",), periods=periods(30), limits=limits, host=HostWish("local", True), retry=retry
@@ -113,8 +141,7 @@ def _scenario(
 ) -> Scenario:
     weather = {task.name: _weather(shape) for task in tasks}
     faults = Random(f"{seed}/faults")  # noqa: S311 - chance of a simulation
-    kinds = [kind for kind in (*_HOST_FAULTS, *_SERVER_FAULTS, *_LINK_FAULTS, *_OTHER_FAULTS) if faults.random() < 0.4]
-    plan = tuple(_fault(faults, faults.choice(kinds), hosts) for _ in range(faults.randint(1, FAULTS_MAX)) if kinds)
+    plan = _plan(faults, hosts)
     return Scenario(
         seed=seed,
         for_ns=HEALED_NS + LIVENESS_NS + SECOND,
@@ -128,6 +155,48 @@ def _scenario(
         bound_ns=LIVENESS_NS,
         title=f"swarm {seed}",
     )
+
+
+def _plan(chance: Random, hosts: tuple[HostDefinition, ...]) -> tuple[Fault, ...]:
+    """The faults of a world: of few kinds or of many, all over its time or in a storm, some of them in rows."""
+    share = chance.choice((0.15, 0.4))
+    kinds = [
+        kind for kind in (*_HOST_FAULTS, *_SERVER_FAULTS, *_LINK_FAULTS, *_OTHER_FAULTS) if chance.random() < share
+    ]
+    first_ns, within_ns = WARM_UP_NS, CHAOS_NS
+    if chance.random() < 0.4:
+        first_ns, within_ns = WARM_UP_NS + chance.randrange(CHAOS_NS - STORM_NS), STORM_NS
+    plan = _restarts_on_a_bad_link(chance, hosts) if chance.random() < 0.25 else []
+    for _ in range(chance.randint(1, FAULTS_MAX) if kinds else 0):
+        fault = _fault(chance, chance.choice(kinds), hosts, first_ns + chance.randrange(within_ns))
+        plan.append(fault)
+        if fault.kind in _IN_ROWS and chance.random() < 0.3:
+            plan += _row(chance, fault)
+    return tuple(plan)
+
+
+def _restarts_on_a_bad_link(chance: Random, hosts: tuple[HostDefinition, ...]) -> list[Fault]:
+    """A link whose messages come late for a while or are lost, and restarts of one of its ends meanwhile."""
+    link = chance.choice((("scheduler", "controller"), ("controller", chance.choice(hosts).name)))
+    kind = chance.choice((Kind.DOUBLED, Kind.REORDERED, Kind.LOST, Kind.ONE_WAY))
+    lengths = (LEASE_NS, FAULT_MAX_NS) if kind in _LATE else (SECOND, LEASE_NS)
+    at_ns, for_ns = WARM_UP_NS + chance.randrange(CHAOS_NS), chance.randrange(*lengths)
+    bad = Fault(kind, link, at_ns, for_ns, chance=0.5, delay_ns=chance.randrange(SECOND, LEASE_NS))
+    end, limit = chance.choice(link), chance.randint(0, CRASH_STEPS_MAX)
+    crash_ns = at_ns + chance.randrange(min(for_ns, LEASE_NS))
+    first = Fault(Kind.CRASHED, (end,), crash_ns, chance.randrange(1, SECOND), limit=limit)
+    return [bad, first, *_row(chance, first)]
+
+
+def _row(chance: Random, first: Fault) -> list[Fault]:
+    """The same again and again, each soon after the one before."""
+    row, last = [], first
+    for _ in range(chance.randint(1, ROW_MAX - 1)):
+        at_ns = min(last.at_ns + last.for_ns + chance.randrange(BETWEEN_MAX_NS), HEALED_NS - SECOND)
+        limit = chance.randint(0, CRASH_STEPS_MAX) if first.kind is Kind.CRASHED else first.limit
+        last = structs.replace(first, at_ns=at_ns, for_ns=chance.randrange(1, SECOND), limit=limit)
+        row.append(last)
+    return row
 
 
 def _disk(shape: Random, plan: tuple[Fault, ...]) -> DiskModel | None:
@@ -184,16 +253,17 @@ def _weather(shape: Random) -> TaskWeather:
         exits=shape.choice((((0, 1.0),), ((0, 0.7), (1, 0.1), (3, 0.2)))),
         crashes=shape.choice(((), ((11, 0.1),))),
         never_ends=shape.choice((0.0, 0.1)),
-        ignores_term=shape.choice((0.0, 0.3)),
+        ignores_term=shape.choice((0.0, 0.3, 1.0)),
         before=shape.choice((Constant(0), Uniform(0, 30 * SECOND))),
         after=shape.choice((Constant(0), Uniform(0, 10 * SECOND))),
         items=Items(pattern="file-%02d", every_ns=5 * SECOND, count=JOBS_OF_TASK),
     )
 
 
-def _fault(faults: Random, kind: Kind, hosts: tuple[HostDefinition, ...]) -> Fault:
-    at_ns = WARM_UP_NS + faults.randrange(CHAOS_NS)
-    for_ns = faults.choice((faults.randrange(1, SECOND), faults.randrange(SECOND, FAULT_MAX_NS)))
+def _fault(faults: Random, kind: Kind, hosts: tuple[HostDefinition, ...], at_ns: int) -> Fault:
+    """Shorter than any patience, of any length, or longer than a lease; what makes messages late lasts a while."""
+    lengths = ((1, SECOND), (1, SECOND), (SECOND, FAULT_MAX_NS), (LEASE_NS, FAULT_MAX_NS))
+    for_ns = faults.randrange(*faults.choice(lengths[2:] if kind in _LATE else lengths))
     host = faults.choice(hosts).name
     on_link = kind in _LINK_FAULTS and (kind is not Kind.SLOW or faults.random() < 0.5)
     limit = faults.randint(0, 1)

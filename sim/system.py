@@ -40,6 +40,8 @@ DEATH_NS = 1_000_000
 """From a signal to the end of the process that it kills."""
 LOOK_NS = 1_000_000
 """To list a directory."""
+FAILS_AT_ONCE = Fate(1_000_000, 1, None, False, False, False, 0, 0)
+"""What becomes of a job on a host that ends everything."""
 
 
 class Process:
@@ -183,6 +185,8 @@ class System:
         """run times are multiplied by this"""
         self.processes_max = 0
         """0: any number"""
+        self.failing = 0
+        """how many faults end whatever starts there at once"""
         self.full = 0
         """how many faults fill its disk"""
         self.remembers = 0
@@ -313,7 +317,7 @@ class System:
             return
         now = self._calendar.now
         self._pids += 1
-        fate = self._weather.fate(spec.task, job, attempt)
+        fate = FAILS_AT_ONCE if self.failing else self._weather.fate(spec.task, job, attempt)
         process = Process((job, attempt), spec.slots, keeper, self._pids, fate)
         self.processes[process.key] = process
         self._log.add(ProcessStarted(now, self.node.name, job, attempt, process.pid, spec.slots))

@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from model.agent import Agent
 from model.behaviour import NO_REACTION, Behaviour, Skip
-from model.configuration import Configuration
+from model.configuration import PASSED_MAX, Configuration, Order
 from model.controller import Controller
 from model.downlink import Downlink
 from model.effects import (
@@ -42,9 +43,12 @@ from model.events import (
 )
 from model.keeper import Renew
 from model.records import AttemptEnded, JobAccepted, Record
+from model.reloading import difference, host_orders, task_orders
+from model.remembered import RestoredData
 from model.restored import fold
 from model.scheduler import Scheduler
 from model.scripting import MAIN_SESSION, RunFile, ScriptFactory, ScriptMachine, Stream
+from model.superiors import SUPERIOR
 from model.view_rows import Machines
 from sim.calendar import FAULT, MATCH, REPLY, TURN, Calendar
 from sim.clocks import BOOTED_BEFORE, Clock
@@ -53,6 +57,7 @@ from sim.faults import CONTROLLER, CRASHES, DISK_KINDS, LOCAL, RESTARTS, SCHEDUL
 from sim.log import Committed, EventLog, Finished, Header, Healed, Life, Noticed, Sized
 from sim.network import Link, Network
 from sim.node import Machine, Node
+from sim.oracle_resources import declare
 from sim.processes import Processes
 from sim.scenario import DiskModel, Host, Items, Ordered, Scenario
 from sim.scripts import SCRIPTS, PacedScripts, ReadFile, ScriptDriver
@@ -152,13 +157,22 @@ class World:
         self.processes.add_disks(self.scenario.seed, self._durable, self._carry_out_now)
 
     def _write_header(self) -> None:
-        scenario = self.scenario
+        scenario, cluster = self.scenario, self.configuration.cluster
         fixed = () if self._scripting is not None else self.configuration.tasks
         limits = {task.name: (task.limits.in_flight, task.limits.total) for task in fixed}
         header = Header(
-            scenario.seed, self.configuration.digest, scenario.digest, self._slots, 1, limits, self.processes.inside
+            scenario.seed,
+            self.configuration.digest,
+            scenario.digest,
+            self._slots,
+            1,
+            limits,
+            self.processes.inside,
+            cluster.order is Order.STRICT,
+            cluster.backoff_cap_ns if cluster.passed_max in (0, PASSED_MAX) else 0,
         )
         self.log.add(header)
+        declare(self.log, self.calendar.now, cluster)
 
     def _add_machine(self, name: str) -> None:
         """A host's computer: its node and its operating system."""
@@ -181,7 +195,7 @@ class World:
         self._add_link(self.nodes[CONTROLLER], self.nodes[name], name, latency, jitter)
 
     def size_host(self, name: str, slots: int, more: bool) -> None:
-        """A script adds a host (to the controller's table): its computer is there from now on, if it was not before."""
+        """A script or a reload adds a host: its computer is there from now on, if it was not before."""
         known = self._slots.get(name)
         if known is not None and not more:
             return  # the controller will refuse it
@@ -208,10 +222,18 @@ class World:
         self.nodes[name] = node
         return node
 
-    def _add_link(self, superior: Node, subordinate: Node, peer: str, latency_ns: int, jitter_ns: int) -> None:
+    def _add_link(
+        self,
+        superior: Node,
+        subordinate: Node,
+        peer: str,
+        latency_ns: int,
+        jitter_ns: int,
+        upward: str = SUPERIOR,
+    ) -> None:
         cluster = self.configuration.cluster
         times = cluster.local_times if peer == LOCAL else cluster.times
-        link = Link(self.network, superior, subordinate, peer, times)
+        link = Link(self.network, superior, subordinate, peer, times, upward)
         remote = superior.name == CONTROLLER
         for direction in (link.down, link.up):
             direction.latency_ns = latency_ns
@@ -228,12 +250,7 @@ class World:
         self.start_node(CONTROLLER)
         self.start_node(SCHEDULER)
         self.calendar.run_to_end()
-        self.log.add(Finished(self.calendar.now if self._left else self.scenario.for_ns))
-
-    @property
-    def _left(self) -> bool:
-        """Whether a script ended the simulation before its time."""
-        return self.scripts is not None and self.scripts.status is not None
+        self.log.add(Finished(self.calendar.now))
 
     # lives
 
@@ -263,7 +280,7 @@ class World:
         else:
             tasks = self.configuration.tasks
             known = restored.scheduler if restored else None
-            scripts = self._make_scripts()
+            scripts = self._make_scripts(known.scripts if known is not None and known.scripts.begun else None)
             machine = Scheduler(node.epoch, now, cluster, tasks, known, self._behaviours)
         node.start(machine)
         self._tell_wall_clock(node)
@@ -273,7 +290,7 @@ class World:
             self.network.keep(self.network.links[SCHEDULER, LOCAL])
         self.network.keep(self.network.links[SCHEDULER, CONTROLLER])
 
-    def _make_scripts(self) -> ScriptMachine | None:
+    def _make_scripts(self, data: RestoredData | None) -> ScriptMachine | None:
         """The script machine lives and dies with the scheduler, which is given its behaviours: so it is made first."""
         if self._scripting is None:
             return None
@@ -290,6 +307,7 @@ class World:
             tasks=self.configuration.tasks,
             environment={"HOME": "/", "PID": "1"},
             configuration=self.configuration.path,
+            restored=data,
         )
 
     def _start_scripts(self, machine: ScriptMachine) -> None:
@@ -344,8 +362,9 @@ class World:
         if name == LOCAL:
             self.network.keep(self.network.links[SCHEDULER, LOCAL])
 
-    def stop_node(self, name: str, reason: str) -> None:
-        """A machine is gone; those at the other ends of its connections see them end."""
+    def stop_node(self, name: str, reason: str, unacknowledged: bool = False) -> None:
+        """A machine is gone; those at the other ends of its connections see them end: at once, or (`unacknowledged`)
+        when what it said last has arrived."""
         node = self.nodes[name]
         for link in self.network.of_node.get(name, ()):
             self.network.unvouch(link)
@@ -355,7 +374,21 @@ class World:
         if name == SCHEDULER and SCRIPTS in self.nodes:
             self.nodes[SCRIPTS].stop()
         for link in self.network.of_node.get(name, ()):
-            self.network.disconnect(link, reason, tell_superior=True)
+            said = link.down if link.superior is node else link.up
+            wait_ns = said.last_ns - self.calendar.now
+            if unacknowledged and link.connected and wait_ns >= 0:
+                self._hang_up_after(wait_ns, link, reason)
+            else:
+                self.network.disconnect(link, reason, tell_superior=True)
+
+    def _hang_up_after(self, wait_ns: int, link: Link, reason: str) -> None:
+        generation = link.generation
+
+        def hang_up() -> None:
+            if link.generation == generation:
+                self.network.disconnect(link, reason, tell_superior=True)
+
+        self.calendar.call_after(wait_ns, REPLY, hang_up)
 
     def _grant_last(self, node: Node) -> None:
         """What the heartbeats of a vouched link, which are no events, have granted its keepers until now: a process
@@ -389,7 +422,27 @@ class World:
     def _plan_order(self, ordered: Ordered) -> None:
         node = self.nodes[SCHEDULER if ordered.host is None else CONTROLLER]
         order = ordered.host or ordered.job or ordered.task or ordered.intake
-        self.calendar.call_after(ordered.at_ns, REPLY, lambda: node.receive(order))
+        new = ordered.reload
+        happens = (lambda: node.receive(order)) if new is None else (lambda: self._reload(new))
+        self.calendar.call_after(ordered.at_ns, REPLY, happens)
+
+    def _reload(self, new: Configuration) -> None:
+        """What `live/reloading.py` does: all orders in one turn. The next life of a server starts with the new one."""
+        old, controller = self.configuration, self.nodes[CONTROLLER]
+        found = difference(old, new)
+        known = frozenset(controller.machine.hosts) if isinstance(controller.machine, Controller) else frozenset()
+        for host in found.hosts:
+            if host.name in self.systems:
+                self._slots[host.name] = host.slots
+                self.log.add(Sized(self.calendar.now, host.name, host.slots))
+            else:
+                self.size_host(host.name, host.slots, False)
+        declare(self.log, self.calendar.now, new.cluster, old.cluster)
+        for order in task_orders(found):
+            self.nodes[SCHEDULER].receive(order)
+        for host_order in host_orders(old, found, known):
+            controller.receive(host_order)
+        self.configuration = replace(new, cluster=replace(old.cluster, hosts=new.cluster.hosts))
 
     def _heal(self) -> None:
         self.crashes.disarm()

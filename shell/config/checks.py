@@ -9,19 +9,26 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from model.job import HostWish, Wait
+from model.configuration import Link
+from model.job import LOCAL, SECOND, HostWish, Wait
 from model.windows import Window, contradiction, never_opens
-from shell.config.conversion import calendars_of, channel_times, make_wish, window_parts
+from shell.config.conversion import TASK_GRACE_NS, calendars_of, channel_times, make_wish, said, window_parts
 from shell.config.ends import parse_end
+from shell.config.host_sections import LINKS_OF_KEYS, host_definition, unlike_ssh
 from shell.config.problems import KeyPath, Problem, Spot, dotted
 from shell.config.reading import Document
-from shell.config.sections import ConfigurationSection, HandlerSection, TaskSection, TaskSettings
+from shell.config.resource_checks import ResourceChecks
+from shell.config.sections import ConfigurationSection, HandlerSection, HostEntry, TaskSection, TaskSettings
+from shell.durations import format_duration
 from shell.hostset import HOSTS_MAX, expand
 from shell.language.parsing import parse
 from shell.wording import nearest
 
 LOCAL_SLOTS = 2
 """`cluster.local.slots` when it is not said."""
+ENDING_NS = 2 * SECOND
+"""What the end of a lease takes beside the grace of a job: until its keeper notices (at most a second), and until
+everything is gone after KILL."""
 VARIABLES = ("item", "job", "task")
 """What `$name` stands for in words of a task."""
 
@@ -39,13 +46,16 @@ class Checks:
         self.warnings: list[Problem] = []
         self.hosts: dict[str, int] = {}
         """slots of each defined host"""
+        self._resources = ResourceChecks(sections, self._wrong, self._warn, self._known)
 
     def run(self) -> None:
         """Check everything."""
         if not self.sections.tasks and not self.sections.scripts and self._known(("tasks",), ("scripts",)):
             self._wrong(("tasks",), "expects at least one task, or `scripts:` that define some")
         self._hosts()
+        self._resources.run()
         self._times()
+        self._margins()
         self._windows(("defaults",), self.sections.defaults)
         self._settings(("defaults",), self.sections.defaults)
         for name, task in self.sections.tasks.items():
@@ -83,8 +93,40 @@ class Checks:
                     self._wrong(path, f"host {name} is defined twice")
                     break
                 self.hosts[name] = entry.slots
+            self._reached(("cluster", "hosts", index), entry)
         if len(self.hosts) > HOSTS_MAX:
             self._wrong(("cluster", "hosts"), f"{len(self.hosts)} hosts; at most {HOSTS_MAX}")
+        self._joining()
+
+    def _joining(self) -> None:
+        """Who dials in needs somewhere to dial."""
+        cluster = self.sections.cluster
+        if cluster.join is not None and cluster.listen is None and self._known(("cluster", "listen")):
+            self._wrong(("cluster", "join"), "hosts can only join where the server listens: say cluster.listen")
+
+    def _joining_names(self) -> tuple[str, ...]:
+        """Hosts that may come by themselves."""
+        join = self.sections.cluster.join
+        return () if join is None else expand(join.names)
+
+    def _reached(self, path: KeyPath, entry: HostEntry) -> None:
+        """How a host is reached: keys that belong to ssh, and names that ssh can be given."""
+        if not self._known(path, ("cluster", "defaults")):
+            return
+        defaults = self.sections.cluster.defaults
+        hosts = [host_definition(name, entry.slots, entry, defaults, "") for name in expand(entry.name)]
+        for key, links in LINKS_OF_KEYS.items():
+            if hosts[0].link not in links and getattr(entry, key) is not None:
+                wanted = " or ".join(link.value for link in links)
+                self._wrong((*path, key), f"{key} belongs to a host with link: {wanted}", key=True)
+        if hosts[0].link is Link.TLS and self.sections.cluster.listen is None and self._known(("cluster", "listen")):
+            place: KeyPath = (*path, "link") if entry.link is not None else path
+            self._wrong(place, "hosts with link: tls can only dial in where the server listens: say cluster.listen")
+        for host in hosts:
+            problem = unlike_ssh(host)
+            if problem:
+                self._wrong((*path, "name"), problem)
+                return
 
     def _times(self) -> None:
         cluster = self.sections.cluster
@@ -98,6 +140,39 @@ class Checks:
                 self._wrong((*path, self._said(path, "lease", "silent")), "lease must be longer than silent")
         if cluster.backoff and cluster.backoff_cap and cluster.backoff_cap < cluster.backoff:
             self._wrong(("cluster", "backoff_cap"), "backoff_cap must not be shorter than backoff")
+
+    def _margins(self) -> None:
+        """At the end of a lease what runs gets TERM, its grace, and KILL; after the margin it may run elsewhere."""
+        tasks = dict(self.sections.tasks)
+        if self.sections.scripts:
+            tasks["a script"] = TaskSection()  # what the tasks of scripts say of it is not known here
+        complained: set[KeyPath] = set()
+        for name, task in tasks.items():
+            place, message = self._margin(name, task)
+            if message and place not in complained:
+                complained.add(place)
+                self._wrong(place, message)
+
+    def _margin(self, name: str, task: TaskSection) -> tuple[KeyPath, str]:
+        """Where it was said that attempts of this task may overlap, and what is wrong; no words: nothing is."""
+        cluster, defaults = self.sections.cluster, self.sections.defaults
+        link: KeyPath = ("cluster",)
+        times = channel_times(cluster)
+        if make_wish(task, defaults, has_hosts=bool(self.hosts or self.sections.cluster.join)).name == LOCAL:
+            link, times = ("cluster", "local"), channel_times(cluster.local, local=True)
+        places: tuple[KeyPath, ...] = (("tasks", name, "grace"), ("defaults", "grace"), (*link, "margin"))
+        if not self._known(*places, ("tasks", name, "host"), ("defaults", "host"), ("cluster", "hosts")):
+            return (), ""
+        grace_ns = said(task.grace, defaults.grace, otherwise=TASK_GRACE_NS)
+        least_ns = grace_ns + ENDING_NS
+        if times.margin_ns >= least_ns:
+            return (), ""
+        place = next((path for path in places if self.document.position(path) is not None), places[-1])
+        return place, (
+            f"when the lease of its host ends, a job of {name} gets {format_duration(grace_ns)} (grace), but after "
+            f"{format_duration(times.margin_ns)} (margin) it may run elsewhere, so twice at once; "
+            f"{dotted(places[-1])} must be at least {format_duration(least_ns)}, or the grace shorter"
+        )
 
     def _said(self, path: KeyPath, *keys: str) -> str:
         return next((key for key in keys if self.document.position((*path, key)) is not None), keys[0])
@@ -200,13 +275,14 @@ class Checks:
         here: KeyPath = (*path, "host")
         if not self._known(here, ("defaults", "host"), ("defaults", "when_unknown"), ("cluster", "hosts")):
             return
-        wish = make_wish(task, self.sections.defaults, has_hosts=bool(self.hosts))
+        wish = make_wish(task, self.sections.defaults, has_hosts=bool(self.hosts or self.sections.cluster.join))
         name, required = wish.name or "any", wish.required
         if name == "any" and required:
             self._wrong((*here, "required"), "a host must be named to be required; `any` names none")
-        elif name not in ("any", "local") and name not in self.hosts:
+        elif name not in ("any", "local") and name not in self.hosts and name not in self._joining_names():
             self._undefined_host(here, name, wish)
         self._slots(path, name, task, required=required)
+        self._resources.task(str(path[-1]), task, wish, task.slots or self.sections.defaults.slots or 1)
 
     def _undefined_host(self, here: KeyPath, name: str, wish: HostWish) -> None:
         place = next(

@@ -12,18 +12,19 @@ from datetime import UTC
 from pathlib import Path
 from typing import TypeVar
 
+from msgspec import structs
+
 from model.channel import ChannelTimes
 from model.configuration import (
     ClusterDefinition,
     Configuration,
-    HostDefinition,
     LanguageSettings,
-    Link,
     Notifier,
     OnExit,
     Order,
 )
 from model.job import LOCAL, Block, HostPolicy, HostWish, Wait
+from model.resources import Needs, Place
 from model.task import (
     DoneSource,
     FilesSource,
@@ -38,7 +39,10 @@ from model.task import (
 )
 from model.windows import Calendar, Window
 from shell.config.ends import parse_end
+from shell.config.host_sections import HostSettings, host_definition
+from shell.config.joining_sections import join_settings, listen_settings
 from shell.config.problems import KeyPath
+from shell.config.resource_sections import amounts, health_policy, needs_of
 from shell.config.script_file import with_what_is_known
 from shell.config.sections import (
     BlockSection,
@@ -82,7 +86,7 @@ LineOf = Callable[[KeyPath, str], int]
 
 def make_configuration(sections: ConfigurationSection, path: Path, digest: str, line_of: LineOf) -> Configuration:
     """The whole file. The sections must have passed `checks.py`."""
-    cluster = _cluster(sections.cluster)
+    cluster = _cluster(sections.cluster, str(path.parent))
     calendars = calendars_of(sections)
     return Configuration(
         path=str(path),
@@ -128,7 +132,7 @@ def _task(
         directory=said(task.directory, defaults.directory, otherwise="") or None,
         slots=said(task.slots, defaults.slots, otherwise=1),
         nice=said(task.nice, defaults.nice, otherwise=0),
-        host=make_wish(task, defaults, has_hosts=bool(sections.cluster.hosts)),
+        host=make_wish(task, defaults, has_hosts=bool(sections.cluster.hosts or sections.cluster.join)),
         periods=_periods(task.periods, defaults.periods),
         limits=_limits(task.limits, defaults.limits),
         windows=tuple(part for window in windows for part in window_parts(window, sections.zone, calendars)),
@@ -145,6 +149,25 @@ def _task(
         active=said(task.active, defaults.active, otherwise=True),
         prepare=task.prepare or "",
         prepare_line=line_of(("tasks", name, "prepare"), task.prepare) if task.prepare else 1,
+        needs=_needs(task, sections),
+    )
+
+
+def _needs(task: TaskSection, sections: ConfigurationSection) -> Needs | None:
+    """`local` counts slots and nothing else, so what `defaults` say of resources is not for it."""
+    wish = make_wish(task, sections.defaults, has_hosts=bool(sections.cluster.hosts or sections.cluster.join))
+    return None if wish.name == LOCAL else needs_of_task(task, sections.defaults)
+
+
+def needs_of_task(task: TaskSection, defaults: DefaultsSection) -> Needs | None:
+    """Its own laid over the defaults: resources name by name, everything else as a whole."""
+    own, default = task.host, defaults.host
+    avoid = own.avoid if own is not None and own.avoid is not None else None if default is None else default.avoid
+    return needs_of(
+        {**defaults.resources, **task.resources},
+        task.needs if task.needs is not None else defaults.needs or (),
+        avoid or (),
+        task.place or defaults.place,
     )
 
 
@@ -290,13 +313,19 @@ def channel_times(section: ChannelSection, *, local: bool = False) -> ChannelTim
     )
 
 
-def _cluster(section: ClusterSection) -> ClusterDefinition:
+def _cluster(section: ClusterSection, here: str) -> ClusterDefinition:
+    defaults = section.defaults
     return ClusterDefinition(
         hosts=tuple(
-            HostDefinition(name, entry.slots, Link(entry.link))
+            structs.replace(
+                host_definition(name, entry.slots, entry, defaults, here),
+                resources=amounts(entry.resources),
+                labels=entry.labels,
+            )
             for entry in section.hosts
             for name in expand(entry.name)
         ),
+        added=host_definition("", 1, HostSettings(), defaults, here),
         local_slots=said(section.local.slots, otherwise=CLUSTER.local_slots),
         order=Order(section.order),
         pending_max=said(section.pending_max, otherwise=CLUSTER.pending_max),
@@ -308,4 +337,10 @@ def _cluster(section: ClusterSection) -> ClusterDefinition:
         overtime_ns=said(section.overtime, otherwise=CLUSTER.overtime_ns),
         times=channel_times(section),
         local_times=channel_times(section.local, local=True),
+        resources=amounts(section.resources),
+        place=Place(said(section.place, otherwise=CLUSTER.place.value)),
+        passed_max=said(section.passed_max, otherwise=CLUSTER.passed_max),
+        health=health_policy(section.health),
+        listen=listen_settings(section.listen, here),
+        join=join_settings(section.join),
     )

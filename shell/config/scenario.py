@@ -315,10 +315,12 @@ class _Maker:
     def _weather(self, path: KeyPath, section: TaskSection) -> TaskWeather:
         items = section.items
         listed = section.exit if isinstance(section.exit, tuple) else ()
+        if isinstance(section.exit, tuple) and not listed:
+            self._wrong((*path, "exit"), "expects at least one exit code")
         in_order = tuple(code for text in listed for code, _ in self._exits((*path, "exit"), text))
         return TaskWeather(
             run=_as_distribution(section.run),
-            exits=((0, 1.0),) if in_order else self._exits((*path, "exit"), section.exit),  # type: ignore[arg-type]
+            exits=((0, 1.0),) if isinstance(section.exit, tuple) else self._exits((*path, "exit"), section.exit),
             exits_in_order=in_order,
             crashes=self._crashes((*path, "crash"), section.crash),
             out_of_memory=section.out_of_memory,
@@ -339,7 +341,7 @@ class _Maker:
         weights = {value: "1"} if isinstance(value, str) else value
         exits: list[tuple[int, float]] = []
         for text, weight in weights.items():
-            if not text.isdigit() or int(text) > 255:
+            if not text.isdecimal() or int(text) > 255:
                 self._wrong(path, f"expects an exit code from 0 to 255, not {text}")
                 continue
             try:
@@ -351,7 +353,7 @@ class _Maker:
     def _crashes(self, path: KeyPath, value: dict[str, float]) -> tuple[tuple[int, float], ...]:
         crashes: list[tuple[int, float]] = []
         for text, chance in value.items():
-            number = SIGNALS.get(text.upper().removeprefix("SIG"), int(text) if text.isdigit() else 0)
+            number = SIGNALS.get(text.upper().removeprefix("SIG"), int(text) if text.isdecimal() else 0)
             if not 0 < number < 65:
                 guess = nearest(text.upper().removeprefix("SIG"), list(SIGNALS))
                 self._wrong((*path, text), f"{text} is no signal{guess}", key=True)
@@ -399,7 +401,7 @@ SIGNALS = {
 def _is_countable(outcome: str) -> bool:
     word, _, code = outcome.partition(" ")
     if word == "exit":
-        return code.isdigit() and int(code) < 256
+        return code.isdecimal() and int(code) < 256
     return outcome in COUNTS or (outcome in Outcome.__members__ and outcome != Outcome.EXITED.name)
 
 

@@ -28,6 +28,9 @@ from shell.config.fields import (
     Whole,
     Word,
 )
+from shell.config.host_sections import HostSettings
+from shell.config.joining_sections import JoinSection, ListenSection
+from shell.config.resource_sections import Health, HealthSection, HostSets, Labels, PlaceChoice, Resources
 from shell.config.validation import Section
 from shell.config.window_text import DAYS_PATTERN, calendar_days, parse_dates, parse_days, parse_zone
 from shell.hostset import HostSetError, expand
@@ -151,6 +154,8 @@ class HostNameSection(Section):
     """true: on no other host (default false: it is preferred)"""
     wait: Annotated[int | None, Duration(0)] = None
     """preferred host: how long to wait for it before any host will do (default 0s)"""
+    avoid: HostSets | None = None
+    """hosts that will not do: node03, or [node03, "node[05-08]"]"""
 
 
 class HostSection(HostNameSection):
@@ -306,6 +311,12 @@ class TaskSettings(Section):
     """working directory on the host (default: the folder of this file)"""
     slots: Annotated[int | None, Whole(1, 100_000)] = None
     """slots that a job takes, all on one host (default 1)"""
+    resources: Resources = Field(default_factory=dict)
+    """what a job takes beside slots: {cpus: 2, memory: 4GiB, gpus: 1, licence_x: 1}; added to those of `defaults`"""
+    needs: Labels | None = None
+    """labels that the host must have, all of them"""
+    place: PlaceChoice = None
+    """of the hosts that would do the one with the most free slots (spread) or the fewest (pack); default: cluster's"""
     nice: Annotated[int | None, Whole(-20, 19)] = None
     """how much a job gives way to others, 19 most (default 0)"""
     grace: Annotated[int | None, Duration()] = None
@@ -389,28 +400,38 @@ class LocalSection(ChannelSection):
     """jobs that may wait for it (default 100000)"""
 
 
-class HostEntry(Section):
+class HostEntry(HostSettings):
     """One host, or many with the same settings."""
 
     name: Annotated[str, Checked(_check_host_set, "a host name or set such as node[01-16]")]
     """a host name or host set: node[01-16]"""
     slots: Annotated[int, Whole(1, 100_000)] = 1
     """jobs at once (default 1)"""
-    link: Annotated[
-        str,
-        Choice(
-            ("process",),
-            tuple((link, f"link: {link} is not available yet; use process") for link in ("ssh", "tls")),
-        ),
-    ] = "process"
-    """how it is reached; process: an agent on this machine"""
+    resources: Resources = Field(default_factory=dict)
+    """what it has for jobs beside slots: {cpus: 8, memory: 32GiB, gpus: 2, licence_x: 3}"""
+    labels: Labels = ()
+    """words that tasks can ask for with `needs`: [fast, ssd]"""
 
 
 class ClusterSection(ChannelSection):
     """Where jobs run."""
 
     local: LocalSection = LocalSection()
+    defaults: HostSettings = HostSettings()
+    """what holds for every host that does not say otherwise, and for those that people and scripts add"""
     hosts: tuple[HostEntry, ...] = ()
+    listen: ListenSection | None = None
+    """where agents can dial in (link: tls)"""
+    join: JoinSection | None = None
+    """hosts that may come and go by themselves, by dialling in"""
+    resources: Resources = Field(default_factory=dict)
+    """what all hosts share, such as licences: {licence_x: 10}"""
+    place: PlaceChoice = None
+    """of the hosts that would do the one with the most free slots (spread, default) or the fewest (pack)"""
+    passed_max: Annotated[int | None, Whole(1, 10**9, word="none")] = None
+    """how often later jobs may pass one that waits, before a host is kept for it, or none: always (default 1000)"""
+    health: Health = HealthSection()
+    """when a host on which jobs fail in a row is set aside, or off"""
     order: Annotated[str, Choice(("fill", "strict"))] = "fill"
     """fill (default): a job that cannot start yet lets later ones pass; strict: it does not"""
     pending_max: Annotated[int | None, Whole(1, 10**9)] = None

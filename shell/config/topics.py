@@ -27,13 +27,21 @@ def config_topics() -> dict[str, tuple[str, str]]:
 
 
 def _page(section: dict[str, Any], schema: dict[str, Any]) -> str:
-    """The section's keys, then those of the sections inside of it."""
+    """The section's keys, then those of the sections inside of it, each once."""
     parts = [str(section.get("description", "")), _keys(section, schema)]
+    _inner_pages("", section, schema, [], parts)
+    return "\n".join(parts).strip()
+
+
+def _inner_pages(
+    above: str, section: dict[str, Any], schema: dict[str, Any], shown: list[dict[str, Any]], parts: list[str]
+) -> None:
     for name, value in section["properties"].items():
         inner = _section(value, schema)
-        if inner is not None:
-            parts += ["", f"{name}:", _keys(inner, schema, indent="  ")]
-    return "\n".join(parts).strip()
+        if inner is not None and not any(inner is other for other in shown):
+            shown.append(inner)
+            parts += ["", f"{above}{name}:", _keys(inner, schema, indent="  ")]
+            _inner_pages(f"{above}{name}.", inner, schema, shown, parts)
 
 
 def _keys(section: dict[str, Any], schema: dict[str, Any], indent: str = "") -> str:

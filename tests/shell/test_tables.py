@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import time
 
-from model.views import Status
+from msgspec import structs
+
+from model.views import ResourceRow, Status
 from shell.commands.reads import explanation_lines, status_lines
 from shell.commands.statistics import statistics_lines, statistics_rows
-from shell.tables import HISTORY, HOSTS, JOBS, TASKS, Style, table
+from shell.tables import HISTORY, HOSTS, JOBS, TASKS, Style, host_columns, table
 from shell.wording import width
 from tests.shell.rows import HOUR, MINUTE, SECOND, explanation, history_row, host_row, job_row, status_of, task_row
 
@@ -50,6 +52,35 @@ def test_status_is_one_screen_of_80_columns() -> None:
         "          node17: down 26 min, no route to host",
         "          node18: off 0 ms",
     ]
+
+
+def with_resources() -> Status:
+    rows = (ResourceRow("cpus", 1500, 8000), ResourceRow("memory", 4 << 30, 32 << 30))
+    hosts = [
+        host_row("node1", busy=2, resources=rows, labels=("ssd",)),
+        host_row("node2", resources=rows[:1]),
+        host_row("node3", state="down", resources=rows, why="no route to host"),
+    ]
+    return structs.replace(status_of([], hosts), resources=(ResourceRow("licence_x", 3, 10),))
+
+
+def test_declared_resources_are_shown_as_used_of_total_in_the_units_of_people() -> None:
+    assert status_lines(with_resources(), Style(80), NOW)[:3] == [
+        "pipeline.yaml  running 3d 04:00  clock live  pid 4242",
+        "HOSTS 3   busy 1  idle 1  down 1     slots 2/16 (12 %)",
+        "RESOURCES cpus 3/16  memory 4GiB/32GiB  licence_x 3/10",
+    ]
+
+
+def test_the_list_of_hosts_has_columns_for_resources_and_labels_where_there_are_some() -> None:
+    hosts = with_resources().hosts
+    lines = table(host_columns(hosts), hosts, NOW, Style(0))
+    assert [line.split("  ")[0] for line in lines] == ["HOST", "node1", "node2", "node3"]
+    assert "RESOURCES" in lines[0]
+    assert "LABELS" in lines[0]
+    assert "cpus 1.5/8  memory 4GiB/32GiB" in lines[1]
+    plain = [host_row("node1")]
+    assert "RESOURCES" not in table(host_columns(plain), plain, NOW, Style(0))[0]
 
 
 def test_a_wide_status_cuts_nothing() -> None:

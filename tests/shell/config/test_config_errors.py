@@ -30,6 +30,14 @@ def only_error(text: str) -> str:
     return found[0]
 
 
+def test_a_grace_that_is_too_long_for_every_task_is_complained_about_once() -> None:
+    assert len(errors(TASK + "  weld:\n    command: [b]\ndefaults: {grace: 1m}\n")) == 1
+
+
+def test_a_grace_that_just_fits_is_taken() -> None:
+    load_text(TASK + "    grace: 28s\ncluster: {hosts: [{name: a}]}\n")
+
+
 def test_the_form_of_the_message() -> None:
     with pytest.raises(ConfigurationError) as caught:
         load_text("tasks:\n  warp:\n    command: [a]\n    periods: {exce: 5s}\n    limits: {in_flight: x}\n")
@@ -148,14 +156,49 @@ ANYWHERE = [
     (TASK + "cluster: {hosts: [{name: local}]}\n", "4:26   cluster.hosts[0].name", "a meaning of its own"),
     (TASK + "cluster: {hosts: [{name: 'a,any'}]}\n", "4:26   cluster.hosts[0].name", "a meaning of its own"),
     (
-        TASK + "cluster: {hosts: [{name: a, link: ssh}]}\n",
-        "4:35   cluster.hosts[0].link",
-        "not available yet; use process",
-    ),
-    (
         TASK + "cluster: {hosts: [{name: a, link: tls}]}\n",
         "4:35   cluster.hosts[0].link",
-        "not available yet; use process",
+        "say cluster.listen",
+    ),
+    (
+        TASK + "cluster: {hosts: [{name: '-oProxyCommand=x', link: ssh}]}\n",
+        "4:26   cluster.hosts[0].name",
+        "is not a host name",
+    ),
+    (
+        TASK + "cluster: {hosts: [{name: a, link: ssh, ssh: {host: '-oProxyCommand=x'}}]}\n",
+        "4:52   cluster.hosts[0].ssh.host",
+        "cannot be given to ssh",
+    ),
+    (
+        TASK + "cluster: {hosts: [{name: a, link: ssh, ssh: 'me@-oProxyCommand=x'}]}\n",
+        "4:45   cluster.hosts[0].ssh",
+        "cannot be given to ssh",
+    ),
+    (
+        TASK + "cluster: {hosts: [{name: a, link: ssh, ssh: {user: '-l root'}}]}\n",
+        "4:52   cluster.hosts[0].ssh.user",
+        "not the name of a user",
+    ),
+    (
+        TASK + "cluster: {hosts: [{name: a, link: ssh, ssh: {options: ['-F x']}}]}\n",
+        "4:56   cluster.hosts[0].ssh.options[0]",
+        "as in ssh_config",
+    ),
+    (
+        TASK + "cluster: {defaults: {link: ssh}, hosts: [{name: a_b}]}\n",
+        "4:49   cluster.hosts[0].name",
+        "say under which name it knows the host",
+    ),
+    (
+        TASK + "cluster: {hosts: [{name: a, python: python3.12}]}\n",
+        "4:29   cluster.hosts[0].python",
+        "belongs to a host with link: ssh",
+    ),
+    (
+        TASK + "cluster: {hosts: [{name: a, link: ssh, spool: here}]}\n",
+        "4:47   cluster.hosts[0].spool",
+        "expects an absolute path",
     ),
     (
         TASK + "cluster: {hosts: [{name: 'n[1-3]'}, {name: n2}]}\n",
@@ -164,6 +207,18 @@ ANYWHERE = [
     ),
     (TASK + "cluster: {ping: 20s}\n", "4:17   cluster.ping", "silent must be longer than ping"),
     (TASK + "cluster: {local: {lease: 10s}}\n", "4:26   cluster.local.lease", "lease must be longer"),
+    (TASK + "cluster: {local: {margin: 6s}}\n", "4:27   cluster.local.margin", "local.margin must be at least 7s"),
+    (
+        TASK + "    grace: 29s\ncluster: {hosts: [{name: a}]}\n",
+        "4:12   tasks.warp.grace",
+        "margin must be at least 31s",
+    ),
+    (TASK + "defaults: {grace: 1m}\n", "4:19   defaults.grace", "cluster.local.margin must be at least 1m2s"),
+    (
+        "scripts: [a.pro]\ncluster: {hosts: [{name: a}], margin: 1s}\n",
+        "2:39   cluster.margin",
+        "a job of a script gets 5s (grace), but after 1s (margin) it may run elsewhere",
+    ),
     (TASK + "cluster: {backoff: 10s, backoff_cap: 1s}\n", "4:38   cluster.backoff_cap", "not be shorter"),
     (TASK + "cluster: {order: fil}\n", "4:18   cluster.order", "did you mean fill?"),
     (TASK + "shutdown: {on_exit: stop}\n", "4:21   shutdown.on_exit", "one of keep, kill"),

@@ -14,8 +14,18 @@ import msgspec
 import pytest
 
 from model.channel import ChannelTimes
-from model.configuration import ClusterDefinition, Configuration, HostDefinition, Notifier, OnExit, Order
+from model.configuration import (
+    ClusterDefinition,
+    Configuration,
+    HostDefinition,
+    Link,
+    Notifier,
+    OnExit,
+    Order,
+    SshSettings,
+)
 from model.job import SECOND, Block, HostPolicy, HostWish, Wait
+from model.resources import Needs, Place
 from model.task import (
     DoneSource,
     FilesSource,
@@ -59,7 +69,7 @@ def test_a_task_without_a_host_runs_on_any_host_if_there_are_hosts() -> None:
 def test_every_key_of_a_task_arrives() -> None:
     text = """
 zone: Europe/Berlin
-cluster: {hosts: [{name: "n[1-2]", slots: 8}]}
+cluster: {hosts: [{name: "n[1-2]", slots: 8, resources: {cpus: 1}, labels: fast}, {name: n3}], resources: {x: 3}}
 notify: {me: {command: [mail, me]}}
 tasks:
   t:
@@ -69,7 +79,11 @@ tasks:
     directory: work
     slots: 4
     nice: -5
-    host: {name: n1, required: true, wait: 5s, when_down: {try: 3}, when_silent: elsewhere, when_unknown: wait}
+    resources: {cpus: 0.5, x: 2}
+    needs: fast
+    place: pack
+    host:
+      {name: n1, required: true, wait: 5s, when_down: {try: 3}, when_silent: elsewhere, when_unknown: wait, avoid: n3}
     periods: {exec: 1s, poll: 2s, timeout: 3s, pending: 4s}
     limits: {in_flight: 5, total: 6}
     windows: [{days: mon-fri, from: 18:00, to: 06:00}]
@@ -130,6 +144,7 @@ tasks:
             Handler("default", notify="me"),
         ),
         active=False,
+        needs=Needs((("cpus", 500), ("x", 2)), ("fast",), ("n3",), Place.PACK),
     )
 
 
@@ -319,6 +334,35 @@ cluster:
     assert configuration.notifiers == (Notifier("me", ("mail", "me")),)
     assert configuration.on_exit is OnExit.KILL
     assert configuration.keep_for_ns == 2 * HOUR
+
+
+def test_every_key_of_ssh_arrives_and_a_hosts_own_wins_over_the_defaults() -> None:
+    text = """
+tasks: {t: {command: [x]}}
+cluster:
+  defaults:
+    link: ssh
+    ssh: {user: obs, port: 2222, options: ProxyJump=gate, config: ssh.config}
+    python: python3.12
+    ship: false
+    spool: /var/tmp/obs
+    directory: /data
+  hosts:
+    - {name: "n[1-2]", slots: 3}
+    - {name: far, ssh: {host: far.example.org, user: me, options: []}, python: python3, ship: true, spool: ~/x}
+    - {name: short, ssh: you@gate}
+    - {name: here, link: process}
+"""
+    cluster = load_text(text, Path("/etc/night.yaml")).configuration.cluster
+    ssh = SshSettings("", "obs", 2222, ("ProxyJump=gate",), "/etc/ssh.config")
+    rest = {"python": "python3.12", "ship": False, "spool": "/var/tmp/obs", "directory": "/data"}
+    here, far, short = cluster.hosts[4], cluster.hosts[2], cluster.hosts[3]
+    assert cluster.hosts[:2] == tuple(HostDefinition(name, 3, Link.SSH, ssh, **rest) for name in ("n1", "n2"))
+    assert (far.ssh.host, far.ssh.user, far.ssh.port, far.ssh.options) == ("far.example.org", "me", 2222, ())
+    assert (far.python, far.ship, far.spool, far.directory) == ("python3", True, "~/x", "/data")
+    assert (short.ssh.host, short.ssh.user) == ("gate", "you")
+    assert here == HostDefinition("here", directory="/data")
+    assert cluster.added == HostDefinition("", 1, Link.SSH, ssh, **rest), "for hosts that people and scripts add"
 
 
 def test_the_directory_is_that_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -99,7 +99,7 @@ def test_the_first_file_that_people_get_is_right_and_short() -> None:
         "tasks: {t: {command: [x], host: {when_down: {tri: 3}}}}",
         "tasks: {t: {command: [x], on: {'1..3': {}}}}",
         "cluster: {order: fil}\ntasks: {t: {command: [x]}}",
-        "cluster: {hosts: [{name: a, link: ssh}]}\ntasks: {t: {command: [x]}}",
+        "cluster: {hosts: [{name: a, link: telnet}]}\ntasks: {t: {command: [x]}}",
         "tasks: {../x: {command: [x]}}",
         "{}",
     ],
