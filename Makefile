@@ -7,18 +7,19 @@
 #   make bench      how fast it is, against bare process starts in the same run
 #   make bench-long the same, and memory is watched for 100,000 macro runs instead of 10,000 (3 minutes more)
 #   make torture-live  the live fault tests whole: 6,000 jobs under kill -9, every crash point, 500 escapers (40 minutes)
+#   make fuzz MINUTES=60  rubbish into everything that can be read from outside, for so long; what fails is kept in .hypothesis
 #   make soak MINUTES=60  a real cluster with a fault every 10 s, and whether its memory and descriptors stay flat
 #   make torture    thousands of simulated worlds, every crash point, every planted bug; counters to docs/reliability.md
 #   make lint       only style, types and layers
 #   make docs       the generated pages of docs/
 #   make lock       pins the newest versions that pyproject.toml admits
 
-.PHONY: help demo test check test-all lint bench bench-long torture-live soak torture docs lock packages clean
+.PHONY: help demo test check test-all lint bench bench-long torture-live fuzz soak torture docs lock packages clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
 # Debian packages that tests need beyond Python, by name. A test says so with @pytest.mark.needs.
-DEBIAN_PACKAGES :=
+DEBIAN_PACKAGES := openssh-server slurm-wlm munge openssl iproute2
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3)
 BIN := .venv/bin
@@ -51,20 +52,25 @@ bench: .venv/ready
 
 torture-live: export LAULIMA_TORTURE_LONG := 1
 torture-live: .venv/ready
-	$(BIN)/python -m pytest tests/live/torture --timeout=600 --durations=0 -s $(PYTEST_ARGUMENTS)
+	$(BIN)/python -m pytest tests/live/torture tests/differential --timeout=600 --durations=0 -s $(PYTEST_ARGUMENTS)
 
 MINUTES ?= 60
+
+fuzz: export LAULIMA_FUZZ_MINUTES := $(MINUTES)
+fuzz: .venv/ready
+	$(BIN)/python -m pytest tests/fuzz --timeout=0 -s $(PYTEST_ARGUMENTS)
 
 soak: .venv/ready
 	$(BIN)/python -m tests.live.torture.soak --minutes $(MINUTES)
 
-# Some 20 minutes on two processors. TORTURE_SEEDS says how many worlds.
+# Some 45 minutes on two processors. TORTURE_SEEDS says how many worlds.
 TORTURE_SEEDS ?= 5000
 TORTURE_JOBS ?= 2
 
 torture: .venv/ready
 	$(BIN)/laulima torture --seeds $(TORTURE_SEEDS) --jobs $(TORTURE_JOBS) --write docs/reliability.md
 	$(BIN)/laulima torture --crash-points --jobs $(TORTURE_JOBS) --write docs/reliability.md
+	$(BIN)/laulima torture --crash-pairs --jobs $(TORTURE_JOBS) --write docs/reliability.md
 	$(BIN)/python -m tests.sim.count_seeds docs/reliability.md tests/regress
 
 docs: .venv/ready

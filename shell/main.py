@@ -108,6 +108,7 @@ def _parameter(parameter: Parameter) -> click.Parameter:
         type=kind,
         help=parameter.help,
         multiple=parameter.many,
+        required=parameter.required,
         default=parameter.default,
         show_default=bool(parameter.default),
         metavar="DURATION" if parameter.form is Form.DURATION else None,

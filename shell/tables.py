@@ -11,7 +11,8 @@ from typing import Generic, TypeVar
 
 from msgspec import Struct
 
-from model.views import HistoryRow, HostRow, JobRow, TaskRow
+from model.resources import amount_text
+from model.views import HistoryRow, HostRow, JobRow, ResourceRow, TaskRow
 from shell.wording import ago, clean, clock, coming, cut, duration, thousands, width
 
 Row = TypeVar("Row")
@@ -20,6 +21,8 @@ LAST_MIN = 20
 """Columns that the last cell keeps at least; before it gets less, other columns are left out."""
 NAME_MAX = 24
 """Columns that one cell may take, other than the last one's, before it is cut."""
+RESOURCES_MAX = 48
+"""The same for the resources of a host."""
 
 
 class Column(Struct, Generic[Row], frozen=True):
@@ -45,7 +48,8 @@ PLAIN = Style()
 
 _COLOURS = {
     "on": "32", "up": "32", "running": "32", "exit 0": "32",
-    "held": "33", "draining": "33", "silent": "33", "connecting": "33", "window closed": "33", "retrying": "33",
+    "held": "33", "draining": "33", "silent": "33", "aside": "33", "connecting": "33", "window closed": "33",
+    "retrying": "33",
     "down": "31", "faulted": "31", "off": "2", "inactive": "2", "deleted": "2",
 }  # fmt: skip
 
@@ -153,6 +157,25 @@ HOSTS: tuple[Column[HostRow], ...] = (
     Column("SINCE", lambda row, _: duration(row.since_ns), right=True, weight=3),
     Column("WHY", lambda row, _: row.why),
 )
+
+
+def resources_text(resources: Iterable[ResourceRow]) -> str:
+    """Used and declared, short: `cpus 6/8  memory 12GiB/32GiB`."""
+    return "  ".join(
+        f"{row.name} {amount_text(row.name, row.used)}/{amount_text(row.name, row.total)}" for row in resources
+    )
+
+
+def host_columns(rows: Iterable[HostRow]) -> tuple[Column[HostRow], ...]:
+    """The columns of the list of hosts: resources and labels where some host has any."""
+    rows = list(rows)
+    more: list[Column[HostRow]] = []
+    if any(row.resources for row in rows):
+        more.append(Column("RESOURCES", lambda row, _: resources_text(row.resources), weight=8, most=RESOURCES_MAX))
+    if any(row.labels for row in rows):
+        more.append(Column("LABELS", lambda row, _: " ".join(row.labels), weight=2))
+    return (*HOSTS[:3], *more, *HOSTS[3:])
+
 
 HISTORY: tuple[Column[HistoryRow], ...] = (
     Column("JOB", lambda row, _: str(row.job), right=True),

@@ -13,12 +13,12 @@ from shutil import get_terminal_size
 from typing import Any
 
 from model.errors import NotReachableError, OperatorError
-from model.views import ExplanationView, HistoryRow, HostRow, JobRow, Status, TaskRow
+from model.views import ExplanationView, HistoryRow, HostRow, JobRow, ResourceRow, Status, TaskRow
 from shell.client import Client
 from shell.commands.statistics import statistics_lines, statistics_rows
 from shell.selections import UsageError, about, selection
 from shell.session import Session, is_terminal, now_ns
-from shell.tables import HISTORY, HOSTS, JOBS, TASKS, TASKS_FULL, Style, table
+from shell.tables import HISTORY, JOBS, TASKS, TASKS_FULL, Style, host_columns, resources_text, table
 from shell.wording import clean, count, cut, duration, nearest, percent
 
 HOSTS_NOT_UP_MAX = 8
@@ -84,6 +84,9 @@ def status_lines(shown: Status, style: Style, now: int) -> list[str]:
     lines = [_cut("  ".join(head), style), *_executors(shown, style)]
     if shown.hosts:
         lines.append(_cut(_hosts_line(shown.hosts), style))
+    resources = _resources(shown)
+    if resources:
+        lines.append(_cut(f"RESOURCES {resources_text(resources)}", style))
     if shown.tasks:
         lines.extend(table(TASKS, shown.tasks, now, style))
     lines.extend(_alarms(shown, style))
@@ -111,6 +114,15 @@ def _hosts_line(hosts: Sequence[HostRow]) -> str:
     parts = [f"busy {busy}", f"idle {len(up) - busy}", *(f"{clean(state)} {states[state]}" for state in sorted(states))]
     used, slots = sum(host.busy for host in up), sum(host.slots for host in up)
     return f"HOSTS {len(hosts)}   {'  '.join(parts)}     slots {used}/{slots} ({percent(used, slots)})"
+
+
+def _resources(shown: Status) -> list[ResourceRow]:
+    """What is declared on hosts that are up, together, and what all hosts share."""
+    together: dict[str, tuple[int, int]] = {}
+    for row in [each for host in shown.hosts if host.state.lower() == "up" for each in host.resources]:
+        used, total = together.get(row.name, (0, 0))
+        together[row.name] = used + row.used, total + row.total
+    return [*(ResourceRow(name, *amounts) for name, amounts in together.items()), *shown.resources]
 
 
 def _alarms(shown: Status, style: Style) -> list[str]:
@@ -163,7 +175,7 @@ def hosts(session: Session, *, names: Sequence[str], wide: bool, json: bool) -> 
     if not rows:
         session.note("no hosts: jobs run on this machine (cluster.local); add one: laulima host add NAME")
         return 0
-    session.say("\n".join(table(HOSTS, rows, now_ns(), session.style(wide=wide))))
+    session.say("\n".join(table(host_columns(rows), rows, now_ns(), session.style(wide=wide))))
     return 0
 
 

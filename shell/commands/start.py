@@ -31,6 +31,7 @@ def run(
     until_idle: bool,
     detach: bool,
     leave: bool,
+    new_data: bool,
     controller_timeout: str | None,
 ) -> int:
     """Serve in this process until it is ended; or start a server in the background and see it answer."""
@@ -41,8 +42,10 @@ def run(
     if detach:
         from shell.detaching import start_detached  # noqa: PLC0415
 
-        words = [*(["--until-idle"] if until_idle else []), *([f"--for={for_ns}ns"] if for_ns is not None else [])]
-        words += [*(["--exit"] if leave else []), *script_words(arguments, controller_timeout)]
+        said = {"--until-idle": until_idle, "--exit": leave, "--new-data": new_data}
+        words = [word for word, wanted in said.items() if wanted]
+        words += [f"--for={for_ns}ns"] if for_ns is not None else []
+        words += script_words(arguments, controller_timeout)
         return start_detached(session, Path(file), directory, words)
     from live.server import serve  # noqa: PLC0415 - the server's machinery is for servers only
     from shell.language.machine import Scripts  # noqa: PLC0415 - and so is the language
@@ -59,6 +62,7 @@ def run(
         scripts=Scripts,
         arguments=tuple(arguments),
         leave_after_scripts=leave,
+        new_data=new_data,
         load=_configuration_in,
     )
 
@@ -86,10 +90,10 @@ def _configuration_in(path: Path) -> Configuration:
     return load(path).configuration
 
 
-def _existing(file: str) -> Path:
+def _existing(file: str, hint: str = "a small one to start from: laulima init") -> Path:
     path = Path(file)
     if not path.exists():
-        raise ConfigurationError(f"there is no file {file}", "a small one to start from: laulima init")
+        raise ConfigurationError(f"there is no file {file}", hint)
     return path
 
 
@@ -156,18 +160,41 @@ def convert(session: Session, *, file: str, rest: str | None) -> int:
 def sim(
     session: Session,
     *,
-    file: str,
+    file: str | None,
     for_ns: int | None,
     fail: Sequence[str],
     scenario: str | None,
     seed: int | None,
     log: str | None,
+    workload: str | None,
+    first: int | None,
+    hosts: Sequence[str],
+    order: str | None,
+    by: str | None,
+    metrics: bool,
+    jobs_csv: str | None,
+    warm_up: int | None,
     json: bool,
 ) -> int:
-    from shell import simulate  # noqa: PLC0415 - SimPy is for rehearsals only
+    """Rehearse a pipeline, replay a job log, or both at once."""
+    if file is None and workload is None:
+        raise UsageError("a pipeline is missing (laulima sim FILE), or a job log (--workload FILE)")
+    if workload is None and (first or hosts or order or by):
+        raise UsageError("--first, --hosts, --order and --by are about a job log: --workload FILE")
+    if file is not None and (hosts or order):
+        raise UsageError("a pipeline has hosts and an order of its own: leave out --hosts and --order, or the pipeline")
+    if file is None and scenario is not None:
+        raise UsageError("--scenario needs a pipeline: laulima sim FILE --scenario FILE")
+    from model.configuration import Order  # noqa: PLC0415
+    from shell import replay, simulate  # noqa: PLC0415 - SimPy is for rehearsals only
+    from sim.job_log import By  # noqa: PLC0415
 
+    replayed: replay.Replay | None = None
+    if workload is not None:
+        path = _existing(workload, "a job log in the Standard Workload Format")
+        replayed = replay.Replay(path, first or 0, tuple(hosts), Order(order or "strict"), By(by or "log"))
     return simulate.run(
-        _existing(file),
+        None if file is None else _existing(file),
         for_ns=for_ns,
         fail=tuple(fail),
         seed=seed,
@@ -175,6 +202,8 @@ def sim(
         log=None if log is None else Path(log),
         json=json,
         style=session.style(),
+        replay=replayed,
+        measured=simulate.Measured(metrics, None if jobs_csv is None else Path(jobs_csv), warm_up or 0),
     )
 
 
