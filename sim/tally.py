@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from msgspec import Struct, field
 
 from model.job import JobId, Outcome, Report
 from model.records import AttemptEnded, AttemptStarted, JobAccepted
-from sim.log import Committed, FaultChanged, Header, Line, Sized
+from sim.log import Committed, FaultChanged, Header, Sized
 
 SCHEDULER = "scheduler"
 NO_POWER = frozenset({"down", "reboot"})
@@ -65,7 +65,7 @@ def percentile(values: array[int], share: float) -> int | None:
 
 
 class Tally:
-    """Takes the lines of a log: by `read`, or while they are made, through its `table`."""
+    """Takes the lines of a log while they are made, through its `table`."""
 
     def __init__(self) -> None:
         self.tasks: dict[str, TaskTally] = {}
@@ -83,14 +83,6 @@ class Tally:
             FaultChanged: self._fault,
             Sized: self._sized,
         }
-
-    def read(self, lines: Iterable[Line]) -> None:
-        """All lines of a log."""
-        table = self.table
-        for line in lines:
-            reader = table.get(type(line))
-            if reader is not None:
-                reader(line)
 
     def _header(self, line: Header) -> None:
         self.hosts = {name: HostTally(slots) for name, slots in line.slots.items()}
