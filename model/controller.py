@@ -332,9 +332,9 @@ class Controller:
         self.table.health.given(host, job.key)
         self.placing.take(job, host, now)
         job.move(_S.GIVEN, now)
-        spec = job.spec if job.spec.needs is None else _with_share(job)
+        spec = _for_host(job.spec if job.spec.needs is None else _with_share(job), host)
         self.effects.append(Commit(AttemptGiven(job.key[0], job.key[1], host.name, host.link.peer_epoch, spec)))
-        host.link.assign(job.key, _for_host(spec, host), job.waited_ns, now)
+        host.link.assign(job.key, spec, job.waited_ns, now)
         self.table.talking[host.name] = None
 
     def why(self, job: ControllerJob, now: int) -> str:
@@ -349,10 +349,11 @@ class Controller:
     # what hosts say
 
     def _from_host(self, host: Host, batch: Batch, now: int) -> None:
-        reports = host.link.receive(batch, now)
         self.table.talking[host.name] = None
-        self._take_reports(host, reports, now)
-        self.table.sync(host, now)
+        try:
+            self._take_reports(host, host.link.receive(batch, now), now)
+        finally:  # a batch that is refused may have closed the host to new attempts before the word that is wrong
+            self.table.sync(host, now)
 
     def _take_reports(self, host: Host, reports: list[Up], now: int) -> None:
         self.table.talking[host.name] = None
@@ -452,7 +453,7 @@ class Controller:
             job.state = _S.GIVEN
             host.holding += 1
             self.placing.take(job, host, now)
-            host.link.restore(key, given.spec, running=False, sent_to=given.host_epoch, by_middleman=True)
+            host.link.restore(key, given.spec, running=False, sent_to=given.host_epoch, doubtful=not given.open_above)
             self.table.talking[host.name] = None
 
     # explain

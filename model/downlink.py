@@ -166,19 +166,19 @@ class Downlink(End):
         return self.state is LinkState.OPEN
 
     def restore(
-        self, key: AttemptKey, spec: JobSpec, *, running: bool, sent_to: int, by_middleman: bool = False
+        self, key: AttemptKey, spec: JobSpec, *, running: bool, sent_to: int, doubtful: bool = False
     ) -> None:
         """After a restart of the owner: this attempt was given, to the life `sent_to` of the subordinate, in an
         earlier life of ours, and has not ended.
 
-        `by_middleman`: ends pass through the owner, which does not record them. So one that never began may have ended
-        and be recorded as such above, and then have been forgotten both here and below, where such an end is in no
-        file: it is not handed down again, but given back for another attempt.
+        `doubtful`: ends pass through the owner, which does not record them, and no record of its superior's is at hand.
+        So one that never began may have ended and be recorded as such above, and then have been forgotten both here and
+        below, where such an end is in no file: it is not handed down again, but given back for another attempt.
         """
         given = Given(spec, 0, 0, sent_to)
         given.confirmed = True
         given.running = running
-        given.doubtful = by_middleman
+        given.doubtful = doubtful
         self.given[key] = given
 
     def assign(self, key: AttemptKey, spec: JobSpec, waited_ns: int, now: int) -> None:

@@ -22,6 +22,8 @@ class GivenAttempt(Struct, array_like=True):
     host: str
     host_epoch: int
     spec: JobSpec
+    open_above: bool = False
+    """its scheduler writes to this journal too, and has recorded no end of it"""
 
 
 class RestoredJob(Struct, array_like=True):

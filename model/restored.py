@@ -120,7 +120,9 @@ class Fold:
 
     def _attempt(self, record: Record) -> None:
         if isinstance(record, AttemptGiven):
-            given = GivenAttempt(record.host, record.host_epoch, record.spec)
+            above = self.scheduler.jobs.get(record.job)
+            is_open = above is not None and above.assigned and above.attempt == record.attempt
+            given = GivenAttempt(record.host, record.host_epoch, record.spec, is_open)
             self.controller.given[record.job, record.attempt] = given
         elif isinstance(record, AttemptReturned):
             self.controller.given.pop((record.job, record.attempt), None)
@@ -137,6 +139,9 @@ class Fold:
         job = self.scheduler.jobs.get(record.job)
         if job is None:
             return
+        given = self.controller.given.get((record.job, record.attempt))
+        if given is not None:
+            given.open_above = False
         if not record.final:
             job.assigned = job.running = False
             job.retries, job.reruns, job.rooms = record.retries, record.reruns, record.rooms

@@ -11,9 +11,12 @@ import shutil
 import pytest
 from hypothesis import HealthCheck, settings
 
-# No example is judged by the speed of the machine. `--hypothesis-profile=thorough` is for a quiet evening.
-settings.register_profile("laulima", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
-settings.register_profile("thorough", settings.get_profile("laulima"), max_examples=5_000)
+# No example is judged by the speed of the machine. A test run tries the same examples each time, so that it judges the
+# change; new ones are looked for by `make fuzz` and, on a quiet evening, with `--hypothesis-profile=thorough`.
+settings.register_profile(
+    "laulima", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True, derandomize=True
+)
+settings.register_profile("thorough", settings.get_profile("laulima"), max_examples=5_000, derandomize=False)
 settings.load_profile("laulima")
 
 

@@ -39,7 +39,12 @@ def fuzz(examples: int) -> Callable[[Callable[..., None]], Callable[[], None]]:
         phases = (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)
         checks = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]
         limited: Any = settings(
-            max_examples=examples, deadline=None, phases=phases, suppress_health_check=checks, print_blob=True
+            max_examples=examples,
+            deadline=None,
+            phases=phases,
+            suppress_health_check=checks,
+            print_blob=True,
+            derandomize=not MINUTES,
         )(tested)
 
         def run() -> None:

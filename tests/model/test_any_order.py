@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -84,7 +85,7 @@ from model.scheduler import Scheduler
 from model.task import FilesSource, Limits, Retry
 from tests.model.small_world import SmallWorld, cluster, task
 
-EXAMPLES = 150
+EXAMPLES = max(150, settings.get_profile(settings.get_current_profile_name()).max_examples)
 """Orders that each machine meets; each has up to `EVENTS_MAX` events."""
 EVENTS_MAX = 40
 TIMES = ChannelTimes(SECOND, 3 * SECOND, 20 * SECOND, 7 * SECOND, 2 * SECOND)
@@ -270,6 +271,22 @@ def test_a_controller_is_in_order_whatever_it_is_told(events: list[tuple[int, An
         Delivered("node1", Batch(1, 1, 1, (Inventory((), 1, 1, 2),))),
     )
     tell(controller, events, check, opening)
+
+
+def test_a_host_of_a_new_life_that_breaks_the_protocol_gets_nothing() -> None:
+    controller, job = Controller(1, 1000 * SECOND, CLUSTER), JobSpec("t", ("run", "5", "0"))
+    scheduler, host = Sender(), Sender()
+
+    def say(peer: str, sender: Sender, batch: Batch) -> None:
+        controller.receive(Delivered(peer, sender.number(batch)), 1000 * SECOND)
+
+    say("superior", scheduler, Batch(NEXT, NEXT, 1, (Inquire(1), Ping(2, 20 * SECOND, 1))))
+    controller.receive(LinkUp("node1"), 1000 * SECOND)
+    say("node1", host, Batch(NEXT, NEXT, 1, (Inventory((), 1, 1, 2),)))
+    with pytest.raises(ProtocolError):
+        say("node1", host, Batch(2, NEXT, 1, (Assign(JobId(1), 1, job),)))
+    say("superior", scheduler, Batch(NEXT, NEXT, 1, (Assign(JobId(1), 1, job),)))
+    assert controller.jobs[JobId(1), 1].state is ControllerJobState.QUEUED
 
 
 def test_an_attempt_that_was_ended_and_forgotten_can_be_queued_again() -> None:

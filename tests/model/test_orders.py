@@ -18,7 +18,8 @@ from model.events import (
     TaskVerb,
 )
 from model.host import HostState
-from model.job import SECOND, HostPolicy, HostWish, JobSpec
+from model.job import SECOND, HostPolicy, HostWish, JobSpec, Outcome
+from model.records import AttemptGiven
 from model.task import DoneSource, FilesSource, Handler, Limits, Missed, Retry
 from tests.model.small_world import SmallWorld, cluster, task
 
@@ -200,6 +201,21 @@ def test_a_restart_neither_skips_nor_repeats_an_item() -> None:
         assert sorted(given) == sorted({f"f{n}" for n in range(60)})
     assert world.outcomes() == ["EXITED"] * 120
     assert all(count == 1 for host in world.hosts.values() for count in host.ran.values())
+
+
+def test_an_attempt_that_was_given_and_never_reached_its_host_is_handed_down_again() -> None:
+    world = SmallWorld((task("t", "run", "1", "0", every=1000),))
+    for host in world.hosts.values():
+        host.frozen = True  # what is sent there from now on is lost with the server
+    world.run(1)
+    assert [record for record in world.records if isinstance(record, AttemptGiven)]
+    for host in world.hosts.values():
+        host.frozen = False
+    world.restart_server()
+    world.run(30)
+    assert [(record.attempt, record.report.outcome, record.final) for record in world.ends] == [
+        (1, Outcome.EXITED, True)
+    ]
 
 
 def test_limits_holds_and_orders_survive_a_restart() -> None:

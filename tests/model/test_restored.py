@@ -213,3 +213,29 @@ def test_orders_about_a_host_do_not_grow_with_the_journal() -> None:
     verbs = ["off", "delete", "add", "drain", "retry", "on", "delete", "add", "off", "on", "off", "retry"]
     folded = fold(HostChanged("north", verb, 2) for verb in verbs)
     assert [change.verb for change in folded.controller.hosts] == ["delete", "add", "off"]
+
+
+@pytest.mark.parametrize(
+    ("records", "is_open"),
+    [
+        ([], False),  # the journal of a controller alone
+        ([JobAccepted(JobId(1), JobSpec("t")), AttemptAssigned(JobId(1), 1, "controller")], True),
+        ([JobAccepted(JobId(1), JobSpec("t")), AttemptAssigned(JobId(1), 2, "controller")], False),
+    ],
+)
+def test_whether_a_given_attempt_has_ended_is_known_where_its_scheduler_writes_to_the_same_journal(
+    records: list[Record], is_open: bool
+) -> None:
+    given = AttemptGiven(JobId(1), 1, "north", 1, JobSpec("t"))
+    assert fold([*records, given]).controller.given[JobId(1), 1].open_above is is_open
+
+
+@pytest.mark.parametrize("final", [True, False])
+def test_a_given_attempt_is_not_open_when_its_end_is_recorded(final: bool) -> None:
+    begun = [
+        JobAccepted(JobId(1), JobSpec("t")),
+        AttemptAssigned(JobId(1), 1, "controller"),
+        AttemptGiven(JobId(1), 1, "north", 1, JobSpec("t")),
+    ]
+    ended = AttemptEnded(JobId(1), 1, REPORT, final=final)
+    assert not fold([*begun, ended]).controller.given[JobId(1), 1].open_above
