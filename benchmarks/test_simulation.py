@@ -1,16 +1,28 @@
 """Goal: a simulated night costs seconds. Method: the whole life of many jobs (poll, both hops, run, end, both
 acknowledgements) by `simulate`, in CPU time, set-up of hosts and tasks included.
 
-Required: 8,000 jobs a second with 100 hosts, and with 10,000 hosts at least half of what is required with 100. The
-ratio of the two is measured in the same run; the oracle's cost is shown as the ratio to a run without it.
+Required: 15,000 jobs a second with 100 hosts, and with 10,000 hosts at least 80 % of what there is with 100 (measured
+in turns); 500 jobs on 20 hosts in 60 ms. What a machine gives differs by a third from hour to hour, so two thirds of
+a figure without a baseline are asserted. The oracle's cost is shown as the ratio to a run without it; how much a bare
+SimPy queue of as many jobs does (M/M/c, a process for each job, none of our protocol) is shown as a ratio, too.
+
+With LAULIMA_BENCH_LONG set (`make bench-long`): 1,000,000 jobs on 10,000 hosts that are all busy, in a process of its
+own, under 120 s and 1 GB.
 """
 
 from __future__ import annotations
 
+import os
+import random
 import statistics
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import simpy
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.conftest import Figure
@@ -21,17 +33,26 @@ from sim.distributions import Constant
 from sim.scenario import Items, Scenario, TaskWeather
 from sim.simulation import simulate
 
-REQUIRED = 8_000
+REQUIRED = 15_000
 """Jobs a second of CPU time with 100 hosts."""
+NOISE = 2 / 3
+SHARE = 0.8
+"""What 10,000 hosts give, against 100."""
 JOBS = 30_000
+MANY_JOBS = 200_000
+"""With 10,000 hosts: several for each slot, as with 100."""
 SLOTS = 4
+RUN_NS = 10 * SECOND
 ROUNDS = 3
+SMALL_MS = 60.0
+LONG = bool(os.environ.get("LAULIMA_BENCH_LONG"))
+LONG_SECONDS, LONG_BYTES = 120.0, 1 << 30
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 
-def simulated_rate(hosts: int, jobs: int, check: bool) -> float:
-    """Jobs a second of CPU time; asserts that all ended and that no promise was broken."""
+def cpu_seconds(hosts: int, jobs: int, *, check: bool = False, burst: int = 0, every_ns: int = 0) -> float:
+    """Of one run; asserts that all jobs ended and that no promise was broken."""
     task = TaskDefinition(
         "work",
         command=("true",),
@@ -39,7 +60,7 @@ def simulated_rate(hosts: int, jobs: int, check: bool) -> float:
         source=FilesSource("incoming/*"),
     )
     cluster = ClusterDefinition(hosts=tuple(HostDefinition(f"node{number}", SLOTS) for number in range(hosts)))
-    weather = TaskWeather(run=Constant(10 * SECOND), items=Items(every_ns=0, burst=jobs, count=jobs))
+    weather = TaskWeather(run=Constant(RUN_NS), items=Items(every_ns=every_ns, burst=burst or jobs, count=jobs))
     scenario = Scenario(for_ns=5 * 3600 * SECOND, tasks={"work": weather})
     begin = time.process_time()
     result = simulate(Configuration("benchmark.yaml", "/", (task,), cluster), scenario, check=check)
@@ -47,23 +68,96 @@ def simulated_rate(hosts: int, jobs: int, check: bool) -> float:
     assert result.jobs == jobs
     assert result.open == 0
     assert result.good
-    return jobs / spent
+    return spent
+
+
+def bare_queue_seconds(servers: int, jobs: int) -> float:
+    """An M/M/c queue at 90 % of its load: SimPy alone."""
+    environment = simpy.Environment()
+    resource = simpy.Resource(environment, servers)
+    draw = random.Random(1)
+    done = 0
+
+    def customer() -> Iterator[simpy.Event]:
+        nonlocal done
+        with resource.request() as request:
+            yield request
+            yield environment.timeout(draw.expovariate(0.1))
+        done += 1
+
+    def arrivals() -> Iterator[simpy.Event]:
+        for _ in range(jobs):
+            environment.process(customer())
+            yield environment.timeout(draw.expovariate(0.09 * servers))
+
+    begin = time.process_time()
+    environment.process(arrivals())
+    environment.run()
+    assert done == jobs
+    return time.process_time() - begin
 
 
 @pytest.mark.benchmark(group="simulated jobs")
-@pytest.mark.parametrize(("hosts", "required"), [(100, REQUIRED), (10_000, REQUIRED // 2)])
-def test_whole_lives_of_simulated_jobs(benchmark: BenchmarkFixture, figure: Figure, hosts: int, required: int) -> None:
-    rates: list[float] = []
-    ratios: list[float] = []
+def test_whole_lives_of_simulated_jobs(benchmark: BenchmarkFixture, figure: Figure) -> None:
+    few: list[float] = []
+    many: list[float] = []
+    checked: list[float] = []
+    bare: list[float] = []
 
     def one_round() -> None:
-        unchecked = simulated_rate(hosts, JOBS, check=False)
-        rates.append(unchecked)
-        ratios.append(simulated_rate(hosts, JOBS, check=True) / unchecked)
+        few.append(JOBS / cpu_seconds(100, JOBS))
+        many.append(MANY_JOBS / cpu_seconds(10_000, MANY_JOBS))
+        checked.append(JOBS / cpu_seconds(100, JOBS, check=True))
+        bare.append(JOBS / bare_queue_seconds(100 * SLOTS, JOBS))
 
     benchmark.pedantic(one_round, rounds=ROUNDS)  # type: ignore[no-untyped-call]
-    best, ratio = max(rates), statistics.median(ratios)  # CPU time of others' caches and clocks only ever adds
-    benchmark.extra_info.update(jobs_a_second=round(best), ratio_with_oracle=round(ratio, 2))
-    measured = f"{best:,.0f}/s; with the oracle {ratio:.0%} of that"
-    figure(f"simulated jobs, {hosts:,} hosts of {SLOTS} slots", measured, f"{required:,}/s")
-    assert best >= required
+    best = max(few)  # CPU time of others' caches and clocks only ever adds
+    share = statistics.median(large / small for small, large in zip(few, many, strict=True))
+    oracle = statistics.median(slow / fast for slow, fast in zip(checked, few, strict=True))
+    queue = statistics.median(other / ours for other, ours in zip(bare, few, strict=True))
+    benchmark.extra_info.update(jobs_a_second=round(best), share_with_many_hosts=round(share, 2))
+    measured = f"{best:,.0f}/s; with the oracle {oracle:.0%} of that"
+    figure(f"simulated jobs, 100 hosts of {SLOTS} slots", measured, f"{REQUIRED:,}/s")
+    measured = f"{max(many):,.0f}/s, {share:.0%} of that with 100 hosts"
+    figure(f"simulated jobs, 10,000 hosts of {SLOTS} slots", measured, f"{SHARE:.0%}")
+    figure("simulated jobs, against a bare SimPy M/M/c queue", f"the bare queue does {queue:.1f} times as many", "")
+    assert best >= NOISE * REQUIRED
+    assert share >= SHARE
+
+
+@pytest.mark.benchmark(group="simulated jobs")
+def test_a_small_run(benchmark: BenchmarkFixture, figure: Figure) -> None:
+    found: list[float] = []
+    benchmark.pedantic(lambda: found.append(1000 * cpu_seconds(20, 500)), rounds=11, warmup_rounds=1)  # type: ignore[no-untyped-call]
+    median = statistics.median(found)
+    figure("simulated run of 500 jobs on 20 hosts", f"{median:.0f} ms (at best {min(found):.0f})", f"{SMALL_MS:.0f} ms")
+    assert min(found) < SMALL_MS
+
+
+@pytest.mark.skipif(not LONG, reason="make bench-long")
+def test_a_million_jobs_on_ten_thousand_hosts(benchmark: BenchmarkFixture, figure: Figure) -> None:
+    root = Path(__file__).resolve().parent.parent
+    program = "from benchmarks.test_simulation import print_long_run; print_long_run()"
+    told: list[str] = []
+
+    def in_a_process() -> None:
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=root, env={**os.environ, "PYTHONPATH": str(root)}, capture_output=True, text=True, check=True,
+            timeout=800,
+        )  # fmt: skip
+        told.append(done.stdout)
+
+    benchmark.pedantic(in_a_process, rounds=1)  # type: ignore[no-untyped-call]
+    seconds, peak = float(told[0].split()[0]), int(told[0].split()[1])
+    measured = f"{seconds:.0f} s, {1_000_000 / seconds:,.0f}/s, {peak / 1e6:,.0f} MB"
+    figure("simulated 1,000,000 jobs, 10,000 hosts", measured, f"{LONG_SECONDS:.0f} s, 1 GB")
+    assert seconds < LONG_SECONDS
+    assert peak < LONG_BYTES
+
+
+def print_long_run() -> None:
+    """In a process of its own: CPU seconds and the most memory. A full load comes every ten seconds."""
+    seconds = cpu_seconds(10_000, 1_000_000, burst=10_000 * SLOTS, every_ns=RUN_NS)
+    status = Path("/proc/self/status").read_text()
+    print(seconds, 1024 * next(int(row.split()[1]) for row in status.splitlines() if row.startswith("VmHWM")))

@@ -124,13 +124,15 @@ def declared_job(task: TaskDefinition, job: int, item: str | None, variables: Ma
     """Job number `job` of a task as its definition says: in its words `$item`, `$job`, `$task` and the names of
     `variables` are replaced. Each word stays one word, and no value is expanded again."""
     values = {**variables, "item": item or "", "job": str(job), "task": task.name}
-    block = task.block
+    block, environment = task.block, task.environment
+    if environment:
+        environment = tuple([(name, expand(value, values)) for name, value in environment])
     return JobSpec(
         task=task.name,
-        command=tuple([expand(word, values) for word in task.command]),
+        command=_expand_all(task.command, values),
         call=task.call,
-        arguments=tuple([expand(word, values) for word in task.arguments]),
-        environment=tuple([(name, expand(value, values)) for name, value in task.environment]),
+        arguments=_expand_all(task.arguments, values) if task.arguments else (),
+        environment=environment,
         directory=task.directory,
         item=item,
         slots=task.slots,
@@ -147,6 +149,14 @@ def declared_job(task: TaskDefinition, job: int, item: str | None, variables: Ma
     )
 
 
+def _expand_all(words: tuple[str, ...], values: dict[str, str]) -> tuple[str, ...]:
+    """Each word; where nothing is to be replaced all jobs share the task's own tuple."""
+    for word in words:
+        if "$" in word:
+            return tuple([expand(each, values) for each in words])
+    return words
+
+
 class DeclaredBehaviour:
     """A task whose configuration says everything: `$item` in the command, retries and handlers by table."""
 
@@ -154,7 +164,7 @@ class DeclaredBehaviour:
         return declared_job(task, job, item, {})
 
     def react(self, task: TaskDefinition, spec: JobSpec, report: Report, retries: int) -> Reaction | Later:
-        handler = choose_handler(task.handlers, report)
+        handler = choose_handler(task.handlers, report) if task.handlers else None
         retry = task.retry if task.retry and any(matches(on, report) for on in task.retry.on) else None
         if handler is not None and handler.retry is not None:
             retry = handler.retry

@@ -119,3 +119,11 @@ class Look(Struct, frozen=True):
 Effect = (
     Commit | Transmit | Notice | Answer | AskSource | Prepare | React | Idle | Connect | Disconnect | ToKeeper | Look
 )
+
+
+def records_first(effects: list[Effect]) -> list[Effect]:
+    """The same effects in their order, but all records before everything else."""
+    records = [effect for effect in effects if type(effect) is Commit]
+    if len(records) == len(effects):
+        return effects
+    return [*records, *[effect for effect in effects if type(effect) is not Commit]]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from model.behaviour import Later, Reaction
+from model.behaviour import NO_REACTION, Later, Reaction
 from model.effects import Commit, Notice, React
 from model.events import Reacted
 from model.job import JobId, JobState, Outcome, Report
@@ -18,6 +18,7 @@ from model.records import AttemptEnded
 from model.restored import is_good
 from model.scheduled_job import AT_EXECUTOR, ScheduledJob
 from model.spawning import ASK_LIMIT_NS
+from model.states import quick
 from model.task import Retry
 from model.task_state import TaskState
 from model.timers import Timers
@@ -25,7 +26,8 @@ from model.timers import Timers
 if TYPE_CHECKING:
     from model.scheduler import Scheduler
 
-_S = JobState
+_S = quick(JobState)
+_LOST, _SHUTDOWN = Outcome.LOST, CancelReason.SHUTDOWN
 
 
 class Ending:
@@ -34,6 +36,7 @@ class Ending:
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
         self._reactions: Timers[JobId] = Timers()
+        """jobs to whose ends slow behaviours are reacting"""
 
     def next_due(self) -> int | None:
         """When `advance` wants to be called (ns)."""
@@ -43,7 +46,6 @@ class Ending:
         """Give up on slow behaviours that did not answer."""
         for number in self._reactions.take(now):
             job = self._scheduler.jobs[number]
-            job.asked = False
             self._settle(job, Reaction(matched="its reaction did not answer in time"), now)
 
     def react(self, job: ScheduledJob, now: int) -> None:
@@ -56,22 +58,21 @@ class Ending:
             self._try_again(job, report, wait, now)
             return
         task = job.task
-        shut_down = job.cancel is CancelReason.SHUTDOWN
+        shut_down = job.cancel is _SHUTDOWN
         if shut_down and not report.started:
             self._try_again(job, report, 0, now)
             return
-        lost = report.outcome is Outcome.LOST or shut_down
+        lost = report.outcome is _LOST or shut_down
         if lost and task is not None and job.reruns < task.definition.lost_reruns:
             job.reruns += 1
             self._try_again(job, report, 0, now)
             return
         if task is None or job.plain or job.silently:
-            self._settle(job, Reaction(), now)
+            self._settle(job, NO_REACTION, now)
             return
         reaction = task.behaviour.react(task.definition, job.spec, report, job.retries)
         if isinstance(reaction, Later):
             name = task.definition.name
-            job.asked = True
             self._scheduler.effects.append(
                 React(name, job.id, job.attempt, job.spec, report, job.retries, ASK_LIMIT_NS)
             )
@@ -83,9 +84,8 @@ class Ending:
         """A slow behaviour has reacted."""
         self._scheduler.effects.extend([Commit(change) for change in event.changes])
         job = self._scheduler.jobs.get(JobId(event.job))
-        if job is None or not job.asked or job.attempt != event.attempt:
+        if job is None or self._reactions.at(job.id) is None or job.attempt != event.attempt:
             return
-        job.asked = False
         self._reactions.cancel(job.id)
         if event.error and job.task is not None:
             self._scheduler.spawning.change(job.task, now, faulted=f"its reaction failed: {event.error}")
@@ -104,12 +104,14 @@ class Ending:
         self._acknowledge(job)
         self._scheduler.move(job, _S.FINAL, now)
         del self._scheduler.jobs[job.id]
-        self._scheduler.wakes.cancel(job.id)
-        self._scheduler.outcomes[report.outcome.name] += 1
-        self._scheduler.orders.done(job, f"job {job.id} ended: {report.outcome.name}")
+        if job.wake_ns is not None:
+            self._scheduler.wakes.cancel(job.id)
+        if job.requests:
+            self._scheduler.orders.done(job, f"job {job.id} ended: {report.outcome.name}")
         if job.task is not None:
             self._count_final(job, job.task, good, now)
-        self._carry_out(job, reaction, report, now)
+        if reaction is not NO_REACTION:
+            self._carry_out(job, reaction, report, now)
 
     def _count_final(self, job: ScheduledJob, task: TaskState, good: bool, now: int) -> None:
         task.in_flight -= 1

@@ -27,6 +27,9 @@ TASKS_MAX = 10_000
 """Tasks of which that is remembered; the one that is known for longest goes first."""
 
 
+_EXITED = Outcome.EXITED
+
+
 class HealthPolicy(Struct, frozen=True):
     """When a host is set aside: `failures` bad ends in a row, of `tasks` different tasks, within `window_ns`, while at
     most half of the hosts are (`failures` 0: never). `pause_ns`: the first pause; each further one is twice as long."""
@@ -111,7 +114,7 @@ class _TaskEnds:
 
 def verdict(report: Report) -> bool | None:
     """True: the host did what it should; False: it may be broken; None: the end says nothing about it."""
-    if report.outcome is Outcome.EXITED and report.exit_code == 0:
+    if report.outcome is _EXITED and report.exit_code == 0:
         return True
     if report.outcome is Outcome.COMMAND_NOT_FOUND:
         return False
@@ -135,7 +138,7 @@ class Guard:
                 del self._tasks[next(iter(self._tasks))]
             ends = self._tasks[task] = _TaskEnds()
         if well:
-            if host not in ends.good or ends.bad:
+            if ends.bad or (len(ends.good) < HOSTS_KEPT and host not in ends.good):
                 ends.note_good(host)
             if health.bad:
                 health.bad.clear()

@@ -12,7 +12,7 @@ from model.channel import ChannelTimes, LinkState
 from model.downlink import Downlink
 from model.health import HostHealth
 from model.resources import GPUS, Amounts, Stock
-from model.states import State
+from model.states import State, quick
 
 
 class HostState(State):
@@ -29,7 +29,8 @@ class HostState(State):
     ASIDE = "aside"
 
 
-_H = HostState
+_H = quick(HostState)
+_L = quick(LinkState)
 HOST_MOVES: dict[HostState, frozenset[HostState]] = {
     _H.OFF: frozenset({_H.CONNECTING}),
     _H.DOWN: frozenset({_H.CONNECTING, _H.OFF}),
@@ -48,6 +49,9 @@ class HostOrder(Enum):
     ON = "on"
     DRAIN = "drain"
     OFF = "off"
+
+
+_ON = HostOrder.ON
 
 
 class Host:
@@ -146,20 +150,18 @@ class Host:
 
     def takes_work(self, now: int) -> bool:
         """Whether a job may be given to it now, slots and resources aside."""
-        return (
-            self.state is HostState.UP and not self.dirty and now >= self.pressure_until_ns and not self.health.closed
-        )
+        return self.state is _H.UP and not self.dirty and now >= self.pressure_until_ns and not self.health.closed
 
     def state_by_link(self) -> HostState:
         """The state that link and order make, while there is a connection."""
         link = self.link.state
-        if link is LinkState.OPEN:
-            if self.order is not HostOrder.ON:
-                return HostState.DRAINING
-            return HostState.ASIDE if self.health.aside else HostState.UP
-        if link is LinkState.SILENT:
-            return HostState.SILENT
-        return HostState.CONNECTING
+        if link is _L.OPEN:
+            if self.order is not _ON:
+                return _H.DRAINING
+            return _H.ASIDE if self.health.aside else _H.UP
+        if link is _L.SILENT:
+            return _H.SILENT
+        return _H.CONNECTING
 
     def wait_before_next_try(self, first_ns: int, cap_ns: int, chance: float, now: int) -> int:
         """Exponential back-off with up to a quarter of jitter; starts anew only after the host was up for `cap_ns`,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from msgspec import structs
+
 from model.explain import Explanation, Reason
 from model.job import AttemptKey, JobSpec, Outcome, Report
 from model.messages import Entry, Held
-from model.states import State
+from model.states import State, quick
 
 
 class AttemptState(State):
@@ -21,7 +23,7 @@ class AttemptState(State):
     ENDED = "ended"
 
 
-_S = AttemptState
+_S = quick(AttemptState)
 AGENT_MOVES: dict[AttemptState, frozenset[AttemptState]] = {
     _S.BLOCKED_BEFORE: frozenset({_S.QUEUED, _S.ENDED}),
     _S.QUEUED: frozenset({_S.STAGED, _S.STARTING, _S.ENDED}),
@@ -125,3 +127,9 @@ def completed(attempt: HostedAttempt, report: Report, host: str) -> Report:
         report.stderr_bytes,
         report.survivors,
     )
+
+
+def told(attempt: HostedAttempt, report: Report, host: str, now: int) -> Report:
+    """The agent's own report of an end, with the host and the wait."""
+    waited = attempt.waited_ns if report.started else attempt.waited_ns + now - attempt.accepted_ns
+    return structs.replace(report, host=host, waited_ns=waited)

@@ -1,15 +1,17 @@
 """Queued jobs and hosts with room, in indexes: nothing that scans all jobs or all hosts for each job.
 
-Jobs are kept by their shape (what they need of a host). Cost for each job: a heap operation (O(log n) in the jobs of
-one shape in one queue), a bucket operation (O(log s) in the number of different free slot counts), and a look at the
-first job of each shape that waits. Which shapes there are, and which hosts fit them, is in `shapes.py`. The order among
-jobs of one superior is that of their numbers: whoever comes first is served first. Each superior stands in a line of
-its own; which line is next is decided in `sharing.py`, and costs O(s log s) in the number s of superiors that wait.
+Jobs are kept by their shape (what they need of a host). Cost for each job: O(1) (O(log n) in the jobs of one
+shape in one queue for one that comes late), a bucket operation (O(log s) in the number of different free slot counts),
+and a look at the first job of each shape that waits. Which shapes there are, and which hosts fit them, is in
+`shapes.py`. The order among jobs of one superior is that of their numbers: whoever comes first is served first. Each
+superior stands in a line of its own; which line is next is decided in `sharing.py`, and costs O(s log s) in the number
+s of superiors that wait.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections import deque
 from collections.abc import Callable, Collection
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING
@@ -25,48 +27,86 @@ DEAD_KEPT = 128
 """Entries of jobs that left a queue by another way stay in it until they surface, or until there are so many."""
 
 
+class Waiting:
+    """Jobs of one shape in a line, and some that have left meanwhile: those that came in the order of their numbers,
+    and in a heap those that came after a larger one."""
+
+    __slots__ = ("_again", "_fresh", "_last", "_limit")
+
+    def __init__(self) -> None:
+        self._fresh: deque[ControllerJob] = deque()
+        self._again: list[tuple[AttemptKey, ControllerJob]] = []
+        self._last: AttemptKey | None = None
+        """the number of the last fresh one"""
+        self._limit = DEAD_KEPT
+        """length at which the dead are thrown out"""
+
+    def add(self, job: ControllerJob) -> None:
+        """Put a job in: O(1), for one that came late O(log n)."""
+        fresh = self._fresh
+        if self._last is None or self._last < job.key:
+            fresh.append(job)
+            self._last = job.key
+        else:
+            heappush(self._again, (job.key, job))
+        if len(fresh) + len(self._again) > self._limit:
+            self._fresh = deque([each for each in fresh if each.queued])
+            self._again = [item for item in self._again if item[1].queued]
+            heapify(self._again)
+            self._limit = 2 * (len(self._fresh) + len(self._again)) + DEAD_KEPT
+
+    def first(self) -> ControllerJob | None:
+        """The earliest one, left in place."""
+        fresh, again = self._fresh, self._again
+        while fresh and not fresh[0].queued:
+            fresh.popleft()
+        if not again:
+            return fresh[0] if fresh else None
+        while again and not again[0][1].queued:
+            heappop(again)
+        if not again or (fresh and fresh[0].key <= again[0][0]):
+            return fresh[0] if fresh else None
+        return again[0][1]
+
+    def all(self) -> list[tuple[AttemptKey, ControllerJob]]:
+        """Every job that still waits, in no order."""
+        fresh = [(job.key, job) for job in self._fresh if job.queued]
+        return fresh + [item for item in self._again if item[1].queued]
+
+
 class Line:
     """Jobs of one superior in one queue, in the order of their numbers, by shape."""
 
-    __slots__ = ("_limits", "_passed", "_passed_key", "heaps", "superior")
+    __slots__ = ("_passed", "_passed_key", "superior", "waiting")
 
     def __init__(self, superior: Superior) -> None:
         self.superior = superior
-        self.heaps: dict[Shape, list[tuple[AttemptKey, ControllerJob]]] = {}
+        self.waiting: dict[Shape, Waiting] = {}
         """by shape: the jobs here, and some that have left meanwhile"""
-        self._limits: dict[Shape, int] = {}
-        """length of a heap at which the dead are thrown out"""
         self._passed_key: AttemptKey | None = None
         self._passed = 0
 
     def add(self, job: ControllerJob) -> None:
-        """Put a job in, O(log n)."""
-        shape = job.shape
-        heap = self.heaps.get(shape)
-        if heap is None:
-            heap = self.heaps[shape] = []
-        heappush(heap, (job.key, job))
-        if len(heap) > self._limits.get(shape, DEAD_KEPT):
-            heap[:] = [item for item in heap if item[1].queued]
-            heapify(heap)
-            self._limits[shape] = 2 * len(heap) + DEAD_KEPT
+        """Put a job in, O(log n) or less."""
+        waiting = self.waiting.get(job.shape)
+        if waiting is None:
+            waiting = self.waiting[job.shape] = Waiting()
+        waiting.add(job)
 
     def first(self, able: Callable[[Shape], bool]) -> ControllerJob | None:
         """The earliest job whose shape is able, left in place: O(k) in the number k of shapes that wait here."""
-        best: tuple[AttemptKey, ControllerJob] | None = None
+        best: ControllerJob | None = None
         empty: list[Shape] | None = None
-        for shape, heap in self.heaps.items():
-            while heap and not heap[0][1].queued:
-                heappop(heap)
-            if not heap:
+        for shape, waiting in self.waiting.items():
+            job = waiting.first()
+            if job is None:
                 empty = [shape] if empty is None else [*empty, shape]
-            elif (best is None or heap[0][0] < best[0]) and able(shape):
-                best = heap[0]
+            elif (best is None or job.key < best.key) and able(shape):
+                best = job
         if empty is not None:
             for shape in empty:
-                del self.heaps[shape]
-                self._limits.pop(shape, None)
-        return None if best is None else best[1]
+                del self.waiting[shape]
+        return best
 
     def passes(self, job: ControllerJob, most: int) -> bool:
         """A later one goes before this job, the earliest here; whether that was so `most` times in a row."""
@@ -80,7 +120,7 @@ class Line:
 
     def all(self) -> list[tuple[AttemptKey, ControllerJob]]:
         """Every job that still waits here, in no order."""
-        return [item for heap in self.heaps.values() for item in heap if item[1].queued]
+        return [item for waiting in self.waiting.values() for item in waiting.all()]
 
 
 class WaitingJobs:
@@ -107,7 +147,7 @@ class WaitingJobs:
 
     def _sorted(self) -> list[Line]:
         for line in list(self._lines.values()):
-            if not line.heaps:
+            if not line.waiting:
                 del self._lines[line.superior.number]
         return sorted(self._lines.values(), key=_rank)
 
@@ -130,7 +170,7 @@ class WaitingJobs:
     def note_full(self, host: str) -> None:
         """This host's own queue was served, and superiors that are full got nothing from it."""
         for line in self._lines.values():
-            if line.superior.is_full and line.heaps:
+            if line.superior.is_full and line.waiting:
                 line.superior.behind[host] = None
 
     @property
@@ -139,13 +179,13 @@ class WaitingJobs:
         if len(self._lines) > 1:
             return True
         for line in self._lines.values():
-            return len(line.heaps) > 1
+            return len(line.waiting) > 1
         return False
 
     @property
     def is_sharing(self) -> bool:
         """Whether some job here needs what the cluster shares."""
-        return any(shape.shared for line in self._lines.values() for shape in line.heaps)
+        return any(shape.shared for line in self._lines.values() for shape in line.waiting)
 
     def all(self) -> list[ControllerJob]:
         """Every job that still waits here, in the order of their numbers: for changes of a host, never for each job."""
@@ -186,23 +226,20 @@ class FreeHosts:
         if old == free:
             return
         if old > 0:
-            self._remove(host, old)
+            bucket = self._buckets[old]
+            del bucket[host]
+            if not bucket:
+                del self._buckets[old]
+                del self._counts[bisect_left(self._counts, old)]
         if free <= 0:
             self._free.pop(host, None)
             return
         self._free[host] = free
-        bucket = self._buckets.get(free)
-        if bucket is None:
-            bucket = self._buckets[free] = {}
+        same = self._buckets.get(free)
+        if same is None:
+            same = self._buckets[free] = {}
             insort(self._counts, free)
-        bucket[host] = None
-
-    def _remove(self, host: str, free: int) -> None:
-        bucket = self._buckets[free]
-        del bucket[host]
-        if not bucket:
-            del self._buckets[free]
-            del self._counts[bisect_left(self._counts, free)]
+        same[host] = None
 
     def most(self) -> int:
         """The largest number of free slots on one host."""

@@ -93,7 +93,7 @@ class Orders:
             text = f"job {job.id}: asked for, {executor.name} does not answer; it ends when that is back"
             scheduler.effects.append(Answer(order.request, True, text, job.id))
         else:
-            job.requests.append(order.request)
+            job.requests += (order.request,)
         scheduler.cancel(job, CancelReason.DELETED if delete else CancelReason.KILLED, now)
         return ""
 
@@ -105,7 +105,7 @@ class Orders:
         if order.until_ns is not None:
             scheduler.hold_until(job, now + order.until_ns)
         if job.state in (_S.ASSIGNED, _S.PENDING):
-            job.requests.append(order.request)
+            job.requests += (order.request,)
             scheduler.cancel(job, CancelReason.HELD, now)
             return ""
         scheduler.executor_of(job.spec).waiting.pop(job.id, None)
@@ -137,7 +137,7 @@ class Orders:
         """Answer the orders that waited for this."""
         for request in job.requests:
             self._scheduler.effects.append(Answer(request, True, text, job.id))
-        job.requests.clear()
+        job.requests = ()
 
     def look_for_idle(self) -> None:
         """After a shutdown that kills: say so once no executor holds anything."""

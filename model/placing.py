@@ -19,10 +19,12 @@ from model.reserving import Reserving
 from model.resources import GPUS, Stock
 from model.shapes import Shape, Shapes
 from model.sharing import Sharing
+from model.states import quick
 from model.superiors import Superior
-from model.timers import Timers
+from model.timers import Deadlines, Timers
 
-_S = ControllerJobState
+_S = quick(ControllerJobState)
+_FILL, _STRICT = Order.FILL, Order.STRICT
 
 
 class Owner(Protocol):
@@ -57,7 +59,7 @@ class Placing:
         self.shared = Stock(cluster.resources)
         """what all hosts share"""
         self.shapes = Shapes(hosts, self.shared, cluster.place)
-        self.reserving = Reserving(hosts, self.shapes, cluster.passed_max, cluster.order is Order.STRICT)
+        self.reserving = Reserving(hosts, self.shapes, cluster.passed_max, cluster.order is _STRICT)
         self.sharing = Sharing()
         self._kept = self.reserving.kept
         self._owner = owner
@@ -71,7 +73,7 @@ class Placing:
         """whether a job may go where it could not before"""
         self._roomy: dict[int, Superior] = {}
         """superiors that were full and are not, and are behind at hosts, by number"""
-        self._pending: Timers[AttemptKey] = Timers()
+        self._pending: Deadlines[ControllerJob] = Deadlines(self.pending_ends)
         self._waits: Timers[AttemptKey] = Timers()
 
     # time
@@ -89,14 +91,15 @@ class Placing:
             job = self._owner.jobs[key]
             if job.state is _S.QUEUED:
                 self._go_anywhere(job)
-        for key in self._pending.take(now):
-            job = self._owner.jobs[key]
+        for job in self._pending.take(now):
             if job.state is _S.QUEUED:
                 self._owner.end(job, Outcome.PENDING_TIMEOUT, self._owner.why(job, now), now)
 
-    def pending_ends(self, key: AttemptKey) -> int | None:
+    @staticmethod
+    def pending_ends(job: ControllerJob) -> int | None:
         """When the pending timeout of a queued attempt comes (ns)."""
-        return self._pending.at(key)
+        pending_ns = job.spec.pending_ns
+        return job.since_ns + max(0, pending_ns - job.waited_ns) if job.queued and pending_ns else None
 
     def preference_ends(self, key: AttemptKey) -> int | None:
         """When a queued attempt stops waiting for its preferred host (ns)."""
@@ -124,7 +127,7 @@ class Placing:
         elif not self._stand(job, shape, now):
             return
         if spec.pending_ns:
-            self._pending.set(job.key, now + max(0, spec.pending_ns - job.waited_ns))
+            self._pending.set(job, spec.pending_ns, now + max(0, spec.pending_ns - job.waited_ns))
         self._arrived.append(job)
 
     def _stand(self, job: ControllerJob, shape: Shape, now: int) -> bool:
@@ -135,7 +138,7 @@ class Placing:
         job.shape = shape
         if not shape.plain:
             self.shapes.waits(shape)
-        if self.cluster.order is Order.STRICT:
+        if self.cluster.order is _STRICT:
             self.any_queue.add(job)
         if wish.name is None:
             self._go_anywhere(job)
@@ -177,7 +180,7 @@ class Placing:
         if not job.anywhere:
             job.anywhere = True
             self._stirred = True
-            if self.cluster.order is Order.FILL:
+            if self.cluster.order is _FILL:
                 self.any_queue.add(job)
 
     @staticmethod
@@ -235,8 +238,10 @@ class Placing:
         """The attempt waits no longer, whatever becomes of it."""
         job.queued = False
         job.superior.queued -= 1
-        self._pending.cancel(job.key)
-        self._waits.cancel(job.key)
+        if job.spec.pending_ns:
+            self._pending.cancel(job)
+        if job.spec.host.name is not None:
+            self._waits.cancel(job.key)
         if not job.shape.plain:
             self.shapes.leaves(job.shape)
         if job.kept:
@@ -289,7 +294,7 @@ class Placing:
             self._let_in(now)
         while self._changed or self._stirred or (self._roomy and self._is_behind()):
             changed, self._changed, self._stirred = self._changed, {}, False
-            if self.cluster.order is Order.STRICT:
+            if self.cluster.order is _STRICT:
                 self._match_strictly(now)
             else:
                 self._match_filling(changed, now)
@@ -318,7 +323,7 @@ class Placing:
             job = self._kept.get(name)
             if job is None or job.superior.is_full or not self.reserving.fits(name):
                 continue
-            if self.cluster.order is Order.STRICT and self.any_queue.first_of(job.superior) is not job:
+            if self.cluster.order is _STRICT and self.any_queue.first_of(job.superior) is not job:
                 self._release(job, now)  # one that comes before it has come meanwhile
             else:
                 self._owner.give(job, self._hosts[name], now)
@@ -359,7 +364,7 @@ class Placing:
         """Hand it over, and see who was passed: when that was too often, a host is kept."""
         self._owner.give(job, host, now)
         own = self.queues.get(host.name)
-        if own is not None and self.cluster.order is Order.FILL:
+        if own is not None and self.cluster.order is _FILL:
             for kept in self.reserving.passed(own, job, host, now):
                 self._note(kept, now)
         if own is not None or self.any_queue.has_choice:

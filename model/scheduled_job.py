@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import Struct
+
 from model.explain import Explanation, Reason
 from model.job import JobId, JobSpec, JobState, Report
 from model.messages import CancelReason
@@ -9,71 +11,42 @@ from model.task_state import TaskState
 
 AT_EXECUTOR = frozenset({JobState.ASSIGNED, JobState.PENDING, JobState.RUNNING, JobState.CANCELLING})
 """States in which an executor has the job's last attempt."""
+_READY = JobState.READY
 
 
-class ScheduledJob:
-    """One job that is not final."""
+class ScheduledJob(Struct, eq=False, gc=False):
+    """One job that is not final. (A struct, not tracked by the garbage collector: a million may wait, and nothing that
+    it holds refers to it.)"""
 
-    __slots__ = (
-        "acknowledge",
-        "asked",
-        "attempt",
-        "before",
-        "cancel",
-        "executor",
-        "held",
-        "host",
-        "id",
-        "made_ns",
-        "parent",
-        "plain",
-        "ready_ns",
-        "report",
-        "requests",
-        "reruns",
-        "retries",
-        "rooms",
-        "silently",
-        "since_ns",
-        "spec",
-        "state",
-        "task",
-        "wake_ns",
-    )
-
-    def __init__(self, number: JobId, spec: JobSpec, now: int, parent: JobId, plain: bool) -> None:
-        self.id = number
-        self.spec = spec
-        self.parent = parent
-        self.plain = plain
-        """a handler's own command: no handlers, no limits"""
-        self.made_ns = now
-        self.ready_ns = now
-        """since when this attempt waits (its pending time counts from here)"""
-        self.since_ns = now
-        self.state = JobState.READY
-        self.before = JobState.READY
-        self.attempt = 0
-        """the last attempt that was assigned"""
-        self.executor = ""
-        self.host = ""
-        """where it runs; empty while it does not"""
-        self.task: TaskState | None = None
-        self.retries = 0
-        self.reruns = 0
-        self.rooms = 0
-        self.wake_ns: int | None = None
-        self.held = ""
-        self.cancel: CancelReason | None = None
-        self.silently = False
-        """deleted or flushed: no handler runs"""
-        self.report: Report | None = None
-        self.acknowledge = True
-        """whether an executor waits for the acknowledgement of the report"""
-        self.asked = False
-        """a slow behaviour is reacting"""
-        self.requests: list[int] = []
-        """orders that are answered at its end"""
+    id: JobId
+    spec: JobSpec
+    made_ns: int
+    ready_ns: int
+    """since when this attempt waits (its pending time counts from here)"""
+    since_ns: int
+    plain: bool
+    """a handler's own command: no handlers, no limits"""
+    state: JobState = _READY
+    before: JobState = _READY
+    attempt: int = 0
+    """the last attempt that was assigned"""
+    executor: str = ""
+    host: str = ""
+    """where it runs; empty while it does not"""
+    task: TaskState | None = None
+    retries: int = 0
+    reruns: int = 0
+    rooms: int = 0
+    wake_ns: int | None = None
+    held: str = ""
+    cancel: CancelReason | None = None
+    silently: bool = False
+    """deleted or flushed: no handler runs"""
+    report: Report | None = None
+    acknowledge: bool = True
+    """whether an executor waits for the acknowledgement of the report"""
+    requests: tuple[int, ...] = ()
+    """orders that are answered at its end"""
 
     def story(self) -> str:
         """What happened to it last, for an error message."""

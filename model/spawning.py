@@ -223,8 +223,6 @@ class Spawning:
     def _count_in_windows(self, task: TaskState, now: int) -> None:
         """A job is about to be made: the open windows that count have one more, also after a restart."""
         windows = task.definition.windows
-        if not windows:
-            return
         for window, (day, jobs) in counted(windows, now + self.wall_offset_ns, task.openings).items():
             task.openings[window] = (day, jobs)
             self._effects.append(Commit(WindowCounted(task.definition.name, window, day, jobs)))
@@ -320,7 +318,7 @@ class Spawning:
     def _take_items(self, task: TaskState, shown: Sequence[str], now: int) -> None:
         name = task.definition.name
         known = task.known
-        new = tuple(dict.fromkeys(item for item in shown if item not in known))
+        new = tuple(dict.fromkeys([item for item in shown if item not in known]))
         if len(known) > len(shown) or not new:
             there = set(shown)
             gone = tuple(item for item, final in known.items() if final and item not in there)
@@ -384,7 +382,8 @@ class Spawning:
             return False
         task.last_made_ns = now
         task.last_skip = ""
-        self._count_in_windows(task, now)
+        if task.definition.windows:
+            self._count_in_windows(task, now)
         self._make_job(task, answer, due_ns, now)
         return True
 
@@ -451,6 +450,15 @@ class Spawning:
         limits = task.definition.limits
         stopped = task.deleted or task.held or task.faulted or not task.definition.active
         return not stopped and not (limits.total and task.made >= limits.total)
+
+    def foreseen(self, make_job: MakeJob, effects: list[Effect], now: int) -> Spawning:
+        """A copy that shares nothing with this one and has a life of its own, to look ahead with."""
+        other = Spawning(effects, make_job, lambda: 0)
+        other.intake_stopped, other.wall_offset_ns = self.intake_stopped, self.wall_offset_ns
+        other.tasks = {name: task.foreseen() for name, task in self.tasks.items()}
+        other._link_sources()
+        other.wake_all(now)
+        return other
 
     # explain
 

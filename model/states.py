@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
-from typing import TypeVar
+from types import SimpleNamespace
+from typing import TypeVar, cast
 
 from model.errors import ImpossibleMoveError
 
@@ -19,6 +20,18 @@ class State(Enum):
     """Base of the states: an enum whose hash is that of the object, for a table is looked up at every move."""
 
     __hash__ = object.__hash__
+
+
+E = TypeVar("E", bound=Enum)
+
+
+def quick(enum: type[E]) -> type[E]:
+    """The members of an enum as attributes of a plain object, for the heads of modules: `_S = quick(JobState)`.
+
+    In Python 3.11 a member costs 70 ns to look up in its enum (whose class has a `__getattr__`), and 5 ns so; the
+    machines do it some 100 times in the life of a job.
+    """
+    return cast("type[E]", SimpleNamespace(**enum.__members__))
 
 
 def check_move(table: Mapping[S, frozenset[S]], old: S, new: S, what: str, story: str = "") -> None:

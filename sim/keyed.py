@@ -12,6 +12,9 @@ from struct import Struct
 _FOUR = Struct("<4Q")
 _TO_UNIT = 2.0**-53
 
+Chances = tuple[float, float, float, float]
+"""Independent, each in [0, 1)."""
+
 
 class Draws:
     """Uniform numbers in [0, 1) for one purpose. One digest (about 1 µs) gives four; a `random.Random` costs 10 µs."""
@@ -21,7 +24,7 @@ class Draws:
     def __init__(self, seed: int, purpose: str) -> None:
         self._base = blake2b(f"{seed}/{purpose}/".encode(), digest_size=32)
 
-    def four(self, key: str) -> tuple[float, float, float, float]:
+    def four(self, key: str) -> Chances:
         """Four independent numbers that belong to `key`, the same whenever they are asked for."""
         digest = self._base.copy()
         digest.update(key.encode())

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from hashlib import blake2b
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any, Protocol, get_args
 
 import msgspec
 from msgspec import Struct
@@ -206,7 +206,8 @@ LineReader = Callable[[Any], None]
 
 
 class Reader(Protocol):
-    """What reads lines while they are made; `table` says which kinds it wants."""
+    """What reads lines while they are made; `table` says which kinds it wants. The type of a record stands for those
+    `Committed` that hold one."""
 
     @property
     def table(self) -> Mapping[type, LineReader]: ...
@@ -220,6 +221,8 @@ class EventLog:
         self._readers: dict[type, tuple[LineReader, ...]] = {
             kind: tuple(reader.table[kind] for reader in readers if kind in reader.table) for kind in LINES
         }
+        self._of_records = {kind: _readers_of(kind, readers) for kind in get_args(Record)}
+        self._readers[Committed] = (self._read_record,)
         self._lines: list[Line] = []
         self._written = 0
         self._digest = blake2b(digest_size=16)
@@ -239,6 +242,19 @@ class EventLog:
         if len(lines) >= CHUNK:
             self._flush()
 
+    def commit(self, line: Committed) -> None:
+        """The same for a record: most lines are such."""
+        lines = self._lines
+        lines.append(line)
+        for read in self._of_records[type(line.record)]:
+            read(line)
+        if len(lines) >= CHUNK:
+            self._flush()
+
+    def _read_record(self, line: Committed) -> None:
+        for read in self._of_records[type(line.record)]:
+            read(line)
+
     def _flush(self) -> None:
         text = self._encoder.encode_lines(self._lines)
         self._digest.update(text)
@@ -252,6 +268,14 @@ class EventLog:
         if self._lines:
             self._flush()
         return self._digest.hexdigest()
+
+
+def _readers_of(record: type, readers: tuple[Reader, ...]) -> tuple[LineReader, ...]:
+    found = []
+    for reader in readers:
+        table = reader.table
+        found += [table[kind] for kind in (Committed, record) if kind in table]
+    return tuple(found)
 
 
 def read_log(path: Path) -> Iterator[Line]:

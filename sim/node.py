@@ -121,14 +121,19 @@ class Node:
     def receive_last(self, event: object) -> None:
         """The same, when the caller has nothing else to do at this instant: the turn needs no place in the calendar
         if nothing else has one before it."""
-        calendar = self._calendar
-        now, queue = calendar.now, calendar.queue
         machine = self.machine
-        if machine is None or self.frozen or self._in_turn or self._turn_wanted or (queue and queue[0][0] <= now):
+        if machine is None or self.frozen:
             self.receive(event)
             return
+        now, queue = self._calendar.now, self._calendar.queue
         machine.receive(event, self.clock.read(now))
-        self.turn()
+        if self._in_turn or self._turn_wanted:
+            self._more = True
+        elif queue and queue[0][0] <= now:
+            self._more = True
+            self._want_turn()
+        else:
+            self.turn()
 
     def thaw(self) -> None:
         """One fault fewer keeps it standing still; when it was the last one, what came meanwhile is taken."""

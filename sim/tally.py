@@ -71,15 +71,19 @@ class Tally:
         self.tasks: dict[str, TaskTally] = {}
         self.hosts: dict[str, HostTally] = {}
         self.faults = 0
-        self._open: dict[JobId, list[int | str]] = {}
-        """job -> [task, made at, first start or -1, slots]"""
+        self._open: dict[JobId, tuple[TaskTally, int, int]] = {}
+        """job -> (its task's, made at, slots)"""
+        self._begun: dict[JobId, None] = {}
+        """those of them that have been started once"""
 
     @property
     def table(self) -> dict[type, Callable[[Any], None]]:
         """For `EventLog`: what it wants to read."""
         return {
             Header: self._header,
-            Committed: self._committed,
+            JobAccepted: self._accepted,
+            AttemptStarted: self._started,
+            AttemptEnded: self._ended,
             FaultChanged: self._fault,
             Sized: self._sized,
         }
@@ -97,31 +101,34 @@ class Tally:
                 host.off_ns += until_ns - host.off_since
                 host.off_since = None
 
-    def _committed(self, line: Committed) -> None:
+    def _accepted(self, line: Committed) -> None:
         if line.node != SCHEDULER:
             return
-        record = line.record
-        kind = type(record)
-        if kind is AttemptEnded:
-            self._ended(record)  # type: ignore[arg-type]
-        elif kind is AttemptStarted:
-            job = self._open.get(record.job)  # type: ignore[union-attr]
-            if job is not None and job[2] == -1:
-                job[2] = line.t
-                self.tasks[job[0]].waits.append(line.t - job[1])  # type: ignore[index, operator]
-        elif kind is JobAccepted:
-            task = record.spec.task  # type: ignore[union-attr]
-            tally = self.tasks.get(task)
-            if tally is None:
-                tally = self.tasks[task] = TaskTally()
-            tally.made += 1
-            self._open[record.job] = [task, line.t, -1, record.spec.slots]  # type: ignore[union-attr]
+        record: JobAccepted = line.record  # type: ignore[assignment]
+        task = record.spec.task
+        tally = self.tasks.get(task)
+        if tally is None:
+            tally = self.tasks[task] = TaskTally()
+        tally.made += 1
+        self._open[record.job] = (tally, line.t, record.spec.slots)
 
-    def _ended(self, record: AttemptEnded) -> None:
+    def _started(self, line: Committed) -> None:
+        if line.node != SCHEDULER:
+            return
+        record: AttemptStarted = line.record  # type: ignore[assignment]
+        job = self._open.get(record.job)
+        if job is not None and record.job not in self._begun:
+            self._begun[record.job] = None
+            job[0].waits.append(line.t - job[1])
+
+    def _ended(self, line: Committed) -> None:
+        if line.node != SCHEDULER:
+            return
+        record: AttemptEnded = line.record  # type: ignore[assignment]
         job = self._open.get(record.job)
         if job is None:
             return
-        tally = self.tasks[job[0]]  # type: ignore[index]
+        tally = job[0]
         report = record.report
         name = outcome_name(report)
         tally.attempts += 1
@@ -130,13 +137,14 @@ class Tally:
             tally.final += 1
             tally.outcomes[name] += 1
             del self._open[record.job]
+            self._begun.pop(record.job, None)
         else:
             tally.retries += 1
         if report.started:
             tally.runs.append(report.ran_for_ns)
             host = self.hosts.get(report.host)
             if host is not None:
-                host.busy_ns += report.ran_for_ns * job[3]  # type: ignore[operator]
+                host.busy_ns += report.ran_for_ns * job[2]
                 if name == "exit 0":
                     host.done += 1
                 else:

