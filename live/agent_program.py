@@ -30,9 +30,10 @@ from live.clock import boottime_ns
 from live.complaints import Complaints
 from live.errands import ErrandError, Errands
 from live.hello import Hello, Side, own_hello
-from live.link_process import READY, times_from_text
+from live.link_process import times_from_text
 from live.listener import SOCKET_NAME, Listener, listen
 from live.output_pieces import FETCHES_MAX, Fetch, Piece, read_piece
+from live.program_link import READY
 from model.channel import ChannelTimes, ProtocolError
 from model.effects import Notice, Transmit
 from model.errors import LaulimaError

@@ -92,12 +92,14 @@ class ControlServer:
         verbs: Mapping[str, Verb],
         report: Callable[[str], None],
         converse: Callable[[], Conversation] | None = None,
+        missing: str = "the command and the server may be of different versions",
     ) -> None:
         """`report` gets one sentence for each failure that is a bug of ours. `converse` gives each connection
-        what is its own, verbs included."""
+        what is its own, verbs included. `missing`: the hint for a verb that there is not."""
         self._verbs = verbs
         self._report = report
         self._converse_with = converse
+        self._missing = missing
         self._decoder = msgspec.json.Decoder(Request)
         self._encoder = msgspec.json.Encoder(enc_hook=str)
         self._acceptor: Acceptor | None = None
@@ -211,10 +213,7 @@ class ControlServer:
         answer: Answered | Refused
         try:
             if verb is None:
-                raise OperatorError(
-                    f"this server has no verb {request.verb!r}",
-                    "the command and the server may be of different versions",
-                )
+                raise OperatorError(f"this server has no verb {request.verb!r}", self._missing)
             answer = Answered(request.id, await verb(request.arguments))
             return self._encoder.encode(answer) + b"\n"
         except LaulimaError as error:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import platform
 from enum import Enum
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
@@ -34,7 +35,24 @@ class Side(Enum):
     """Which end of the job channel speaks."""
 
     SUPERIOR = "superior"
+    """of an agent: a server, or a controller with a process of its own"""
     AGENT = "agent"
+    SCHEDULER = "scheduler"
+    """of a controller with a process of its own"""
+    CONTROLLER = "controller"
+
+    @property
+    def hears_down(self) -> bool:
+        """It is the subordinate's end: what it hears is what a superior says."""
+        return self in (Side.AGENT, Side.CONTROLLER)
+
+
+_PARTNERS: Final = {
+    Side.SUPERIOR: Side.AGENT,
+    Side.AGENT: Side.SUPERIOR,
+    Side.SCHEDULER: Side.CONTROLLER,
+    Side.CONTROLLER: Side.SCHEDULER,
+}
 
 
 class Hello(Struct, frozen=True, tag="hello", tag_field="kind", omit_defaults=True):
@@ -48,13 +66,18 @@ class Hello(Struct, frozen=True, tag="hello", tag_field="kind", omit_defaults=Tr
     rpyc: str = ""
     python: str = ""
     name: str = ""
-    """the host's name. A superior says which host it means to reach; an agent says which one it is"""
+    """the host's name. A superior says which host it means to reach; an agent says which one it is. Of a scheduler its
+    own name; a controller has none"""
     boot: str = ""
     """boot id of the machine"""
     epoch: int = 0
     """which life of the sender speaks"""
     process: int = 0
     """process id, for people"""
+    identity: str = ""
+    """which journal a scheduler or controller writes: one that has lost its journal is another one"""
+    state: str = ""
+    """a controller's state directory on this machine"""
 
 
 class Refused(Struct, frozen=True, tag="refused", tag_field="kind"):
@@ -67,6 +90,7 @@ _answer_decoder: Final = msgspec.msgpack.Decoder(Hello | Refused)
 _encoder: Final = msgspec.msgpack.Encoder()
 
 
+@cache  # looking it up reads files, and every link says it
 def laulima_version() -> str:
     try:
         return version("laulima")
@@ -74,7 +98,7 @@ def laulima_version() -> str:
         return "not installed"
 
 
-def own_hello(side: Side, name: str, epoch: int) -> Hello:
+def own_hello(side: Side, name: str, epoch: int, identity: str = "", state: str = "") -> Hello:
     """What this process says about itself."""
     return Hello(
         protocol=PROTOCOL,
@@ -86,6 +110,8 @@ def own_hello(side: Side, name: str, epoch: int) -> Hello:
         boot=boot_id(),
         epoch=epoch,
         process=os.getpid(),
+        identity=identity,
+        state=state,
     )
 
 
@@ -113,9 +139,10 @@ def check(own: Hello, other: Hello) -> None:
             "install the same version at both ends",
             "stop the older one once nothing runs there; the next start takes the new version",
         )
-    if own.side == other.side or other.side not in {side.value for side in Side}:
+    side = Side(own.side)
+    if other.side != _PARTNERS[side].value:
         raise HelloError(f"a {own.side} was called by a {_short(other.side)}, which cannot work together")
-    if own.name != other.name:
+    if own.name != other.name and side in (Side.SUPERIOR, Side.AGENT):
         raise HelloError(
             f"host {_short(other.name)!r} was reached where {own.name!r} was expected",
             "do two hosts of the configuration share one address or one spool?",

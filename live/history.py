@@ -11,6 +11,7 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import quote
 
 import msgspec
@@ -19,8 +20,8 @@ from msgspec import Struct
 from live.clock import wall_ns
 from model.errors import LaulimaError, NotReachableError, OperatorError
 from model.job import JobSpec
-from model.records import JobAccepted, Record
-from model.views import HistoryRow
+from model.records import JobAccepted, NoticeHeard, Record
+from model.views import HistoryRow, NoticeRow
 
 LIMIT_MAX = 100_000
 """Rows of one answer at most."""
@@ -29,6 +30,10 @@ STORY_MAX = 50
 
 _CODE = re.compile("[0-9]{1,9}")
 _COLUMNS = ", ".join(HistoryRow.__struct_fields__)
+_FAILED = "NOT (outcome = 'EXITED' AND exit_code = 0)"
+"""In the words of the index that `live/journal.py` keeps; asked with every outcome that is a failure, so that SQLite
+takes the index."""
+_ENDED = "task, outcome, exit_code, signal, final, started_at IS NOT NULL, ended_at, waited_ns, ran_for_ns"
 
 
 class HistoryQuestion(Struct, frozen=True):
@@ -41,6 +46,22 @@ class HistoryQuestion(Struct, frozen=True):
     host: str | None = None
     limit: int = 100
     since_ns: int | None = None
+    final: bool = False
+    """only the last attempts of jobs"""
+
+
+class Ended(NamedTuple):
+    """What statistics are made of: one attempt that ended. `started`: 0 or 1."""
+
+    task: str
+    outcome: str
+    exit_code: int | None
+    signal: int | None
+    final: int
+    started: int
+    ended_at: int
+    waited_ns: int
+    ran_for_ns: int
 
 
 class HistoryError(LaulimaError):
@@ -82,6 +103,14 @@ class History:
             rows = connection.execute(query, (*values, limit)).fetchall()
             return [_row(row) for row in reversed(rows)]
 
+    def ends(self, question: HistoryQuestion) -> Iterator[Ended]:
+        """The last attempts that fit, in no order, one by one: any number of them, LIMIT_MAX or not."""
+        terms, values = _terms(question)
+        where = f"WHERE {' AND '.join(terms)}" if terms else ""
+        query = f"SELECT {_ENDED} FROM attempt {where} ORDER BY ended_at DESC LIMIT ?"  # noqa: S608 - fixed words; every value is bound
+        with self._open() as connection:
+            yield from map(Ended._make, connection.execute(query, (*values, max(1, question.limit))))
+
     def final(self, job: int) -> HistoryRow | None:
         """How a job ended; None: it has not, or is not known (any more)."""
         rows = self.attempts(HistoryQuestion(job=job, limit=LIMIT_MAX))
@@ -103,6 +132,17 @@ class History:
             rows = connection.execute(query, (job, STORY_MAX)).fetchall()
             return [(wall, decode(body)) for wall, body in reversed(rows)]
 
+    def notices(self, limit: int) -> list[NoticeRow]:
+        """The last notices of a shared controller, oldest first."""
+        decode = msgspec.msgpack.Decoder(Record).decode
+        query = "SELECT wall, body FROM record WHERE kind = 'notice heard' ORDER BY sequence DESC LIMIT ?"
+        with self._open() as connection:
+            rows = connection.execute(query, (max(1, min(limit, LIMIT_MAX)),)).fetchall()
+            found = [(wall, decode(body)) for wall, body in reversed(rows)]
+        return [
+            NoticeRow(wall, each.level, each.about, each.text) for wall, each in found if isinstance(each, NoticeHeard)
+        ]
+
 
 def _row(values: tuple[object, ...]) -> HistoryRow:
     return msgspec.convert(dict(zip(HistoryRow.__struct_fields__, values, strict=True)), HistoryRow, strict=False)
@@ -118,13 +158,16 @@ def _terms(question: HistoryQuestion) -> tuple[list[str], list[object]]:
     if question.outcome is not None:
         word, _, code = question.outcome.strip().partition(" ")
         if word.lower() == "exit" and _CODE.fullmatch(code.strip()):
-            terms.append("outcome = 'EXITED' AND exit_code = ?")
+            terms += ["outcome = 'EXITED' AND exit_code = ?", *([_FAILED] if int(code) else [])]
             values.append(int(code))
         elif word.lower() == "failed":
-            terms.append("NOT (outcome = 'EXITED' AND exit_code = 0)")
+            terms.append(_FAILED)
         else:
-            terms.append("outcome = ?")
-            values.append(question.outcome.strip().upper().replace("-", "_").replace(" ", "_"))
+            name = question.outcome.strip().upper().replace("-", "_").replace(" ", "_")
+            terms += ["outcome = ?", *([_FAILED] if name != "EXITED" else [])]
+            values.append(name)
+    if question.final:
+        terms.append("final = 1")
     if question.since_ns is not None:
         terms.append("ended_at >= ?")
         values.append(wall_ns() - question.since_ns)

@@ -35,6 +35,7 @@ from live.spool import Begun, OutputPool, StatusLog
 from live.trees import RunningJob, Trees
 from live.user_output import Appending
 from model.job import SECOND, AttemptKey, JobId, JobSpec
+from model.job_numbers import number_marks
 from model.keeper import (
     KILL,
     Died,
@@ -351,8 +352,7 @@ class KeeperProcess:
         return {
             **self._environment,
             **dict(spec.environment),
-            "LAULIMA_JOB": str(key[0]),
-            "LAULIMA_ATTEMPT": str(key[1]),
+            **number_marks(*key),
             "LAULIMA_TASK": spec.task,
             "LAULIMA_HOST": self._settings.host,
             "LAULIMA_SPOOL": self._settings.identity,

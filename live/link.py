@@ -89,7 +89,7 @@ def encode_batch(batch: Batch) -> bytes:
 def decode_batch(data: bytes, receiver: Side) -> Batch:
     """Raises WireError for what `receiver` cannot have been sent by a correct peer."""
     try:
-        said = _down_decoder.decode(data) if receiver is Side.AGENT else _up_decoder.decode(data)
+        said = _down_decoder.decode(data) if receiver.hears_down else _up_decoder.decode(data)
     except (msgspec.MsgspecError, RecursionError, ValueError) as error:
         raise WireError(f"its batch cannot be read: {error}") from error
     return Batch(said.epoch, said.sequence, said.receiver_epoch, said.messages)
@@ -98,7 +98,7 @@ def decode_batch(data: bytes, receiver: Side) -> Batch:
 def decode_aside(data: bytes, receiver: Side) -> Fetch | Piece:
     """The same for what is said beside the job channel."""
     try:
-        return decode_fetch(data) if receiver is Side.AGENT else decode_piece(data)
+        return decode_fetch(data) if receiver.hears_down else decode_piece(data)
     except (msgspec.MsgspecError, RecursionError, ValueError) as error:
         raise WireError(f"what it says beside the channel cannot be read: {error}") from error
 

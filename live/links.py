@@ -1,8 +1,9 @@
 """The superior's links, one for each host: connects, says hello, and brings what the hosts say.
 
-Used by `live/server.py`, which turns the controller's `Connect`, `Disconnect` and `Transmit` into calls, and what it
-hears here into `LinkUp`, `LinkDown` and `Delivered`. When to connect, and how often, is the controller's business; how
-a host is reached is a `Dialer`'s (`live/link_process.py`, `live/link_ssh.py`).
+Used by `live/controller_here.py`, which turns the controller's `Connect`, `Disconnect` and `Transmit` into calls, and
+what it hears here into `LinkUp`, `LinkDown` and `Delivered`; and by `live/controller_away.py`, whose one host is a
+controller. When to connect, and how often, is theirs; how a host is reached is a `Dialer`'s (`live/link_process.py`,
+`live/link_ssh.py`).
 
 Rule: each `connect` is answered by exactly one `up` or `down`, each `up` that was not ended by `disconnect` by exactly
 one `down`; and no answer is given inside `connect`, `disconnect` or `send` themselves.
@@ -66,11 +67,13 @@ class Links:
         up: Callable[[str, Hello], None],
         down: Callable[[str, str], None],
         batch: Callable[[str, Batch], None],
+        hello: Callable[[str], Hello] | None = None,
     ) -> None:
         """`epoch`: which life of the superior this is. `connect_seconds`: limit of one attempt to connect, start of
-        an agent included. `up(host, agent)`, `down(host, reason)`, `batch(host, batch)`: see the head of this file."""
+        an agent included. `up(host, agent)`, `down(host, reason)`, `batch(host, batch)`: see the head of this file.
+        `hello(host)`: what is said first, if this is no superior of agents."""
         self._loop = loop
-        self._epoch = epoch
+        self._hello = hello or (lambda host: own_hello(Side.SUPERIOR, host, epoch))
         self._connect_seconds = connect_seconds
         self._up = up
         self._down = down
@@ -180,6 +183,8 @@ class Links:
             reason = str(error)
         except OSError as error:
             reason = f"no connection: {error.strerror or error}"
+        except Exception as error:  # noqa: BLE001 - a mistake of ours: told as this host's reason, others go on
+            reason = f"no connection, by a mistake of this program: {type(error).__name__}: {error}"
         else:
             self._begin(host, known, connected)
             return
@@ -189,7 +194,7 @@ class Links:
     def _begin(self, host: str, known: _Host, connected: socket.socket) -> None:
         """Runs in the same step of the loop as the end of `dial`: a `disconnect` came before it or comes after."""
         known.dialling = None
-        link = known.link = Link(self._loop, own_hello(Side.SUPERIOR, host, self._epoch), self, dials=True)
+        link = known.link = Link(self._loop, self._hello(host), self, dials=True)
         self._names[link] = host
         link.start(connected)
 

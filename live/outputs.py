@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Protocol
 
 from live.errands import Errands
-from live.hosts import Hosts
 from live.output_pieces import PIECE_MAX, Fetch, Piece, read_piece
 from live.spool import Stream, output_path
-from live.state_directory import StateDirectory
 from model.errors import NotReachableError, OperatorError
 from model.job import LOCAL
 
@@ -21,17 +20,30 @@ READ_SECONDS = 25.0
 """How long one piece may take: a disk or a link that hangs."""
 
 
+class OutputSource(Protocol):
+    """Where the outputs of hosts are got from."""
+
+    def spool_here(self, host: str) -> Path | None:
+        """The folder of a host's agent; None: it is on another machine."""
+
+    async def fetch(self, host: str, job: int, attempt: int, stream: Stream, offset: int, size: int) -> Piece:
+        """Bytes of what a job wrote there. Raises NotReachableError, OperatorError."""
+
+    async def until_connected(self, host: str) -> None:
+        """Wait until it can be asked; for ever, if nobody is there."""
+
+
 class Outputs:
     """Everything is called in the loop."""
 
-    def __init__(self, state: StateDirectory, hosts: Hosts, errands: Errands) -> None:
-        self._state = state
+    def __init__(self, local_spool: Path, hosts: OutputSource, errands: Errands) -> None:
+        self._local_spool = local_spool
         self._hosts = hosts
         self._errands = errands
 
     def spool(self, host: str) -> Path | None:
         """The spool of a host; None: it is on another machine."""
-        return self._state.local_spool if host in (LOCAL, "") else self._hosts.spool_here(host)
+        return self._local_spool if host in (LOCAL, "") else self._hosts.spool_here(host)
 
     async def piece(
         self, host: str, job: int, attempt: int, stream: Stream, offset: int, size: int = PIECE_MAX
@@ -44,7 +56,7 @@ class Outputs:
                 found: Piece = await self._errands.run(lambda: read_piece(spool, wish), READ_SECONDS)
             else:
                 async with asyncio.timeout(READ_SECONDS):
-                    found = await self._hosts.links.fetch(host, job, attempt, stream, offset, size)
+                    found = await self._hosts.fetch(host, job, attempt, stream, offset, size)
         except NotReachableError as error:
             raise OperatorError(
                 f"what job {job} wrote stands on {host}: {error}",

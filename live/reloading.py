@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,10 @@ from live.errands import Errands
 from live.loop import Turns
 from live.outward import CONTROLLER, SCHEDULER
 from live.scripts import SCRIPTS
-from model.configuration import Configuration, HostDefinition
+from model.configuration import Configuration, ControllerKind, HostDefinition, LanguageSettings
 from model.controller import Controller
 from model.errors import OperatorError
-from model.reloading import difference, host_orders, task_orders
+from model.reloading import Difference, difference, host_orders, task_orders
 from model.scripting import DeclareTasks
 
 LOAD_SECONDS = 60.0
@@ -39,10 +40,15 @@ class ByFile(Struct, frozen=True):
     apply: bool = False
 
 
+def without_tasks(configuration: Configuration) -> Configuration:
+    """What a controller of its own process takes of it."""
+    return replace(configuration, tasks=(), notifiers=(), language=LanguageSettings())
+
+
 def taken(old: Configuration, new: Configuration) -> Configuration:
     """What runs after a reload: the new configuration, but for what counts from the next start on."""
     cluster = replace(old.cluster, hosts=new.cluster.hosts)
-    return replace(new, cluster=cluster, notifiers=old.notifiers, language=old.language)
+    return replace(new, cluster=cluster, notifiers=old.notifiers, language=old.language, controller=old.controller)
 
 
 class Reloading:
@@ -59,9 +65,10 @@ class Reloading:
         controller: Callable[[], Controller],
         define_host: Callable[[HostDefinition], None],
         has_scripts: bool,
+        during: Callable[[], AbstractContextManager[None]],
     ) -> None:
         """`running()` is the configuration of now, `take` makes another one that. `define_host`: see
-        `Hosts.define`."""
+        `Hosts.define`. What `during()` gives is entered while a change is made."""
         self._errands = errands
         self._turns = turns
         self._load = load
@@ -70,6 +77,7 @@ class Reloading:
         self._controller = controller
         self._define_host = define_host
         self._has_scripts = has_scripts
+        self._during = during
 
     async def do(self, given: ByFile) -> dict[str, Any]:
         """Say what differs, and with `apply` make it so; it is durable when this returns."""
@@ -79,17 +87,26 @@ class Reloading:
         new = await self._errands.run(lambda: load(Path(given.file)), LOAD_SECONDS)
         old = self._running()
         found = difference(old, new)
+        if given.apply and (found.hosts or found.hosts_gone) and old.controller.kind is not ControllerKind.EMBEDDED:
+            raise OperatorError(
+                "the hosts belong to a controller with a process of its own, which takes no other file while it runs",
+                "change them with `laulima host add`, `slots`, `drain`; or end this server and start it anew",
+            )
         if given.apply and found.changes:
-            known = frozenset(self._controller().hosts)
-            for host in found.hosts:
-                self._define_host(host)
-            if self._has_scripts:
-                self._turns.post(SCRIPTS, DeclareTasks(found.defined, found.gone))
-            for order in task_orders(found):
-                self._turns.post(SCHEDULER, order)
-            for host_order in host_orders(old, found, known):
-                self._turns.post(CONTROLLER, host_order)
-            self._take(taken(old, new))
-            await asyncio.sleep(0)  # the turn that takes all of it is the next thing that the loop does
-            await self._turns.when_durable()
+            with self._during():
+                await self._apply(old, new, found)
         return {"changes": found.changes, "applied": given.apply}
+
+    async def _apply(self, old: Configuration, new: Configuration, found: Difference) -> None:
+        known = frozenset(self._controller().hosts)
+        for host in found.hosts:
+            self._define_host(host)
+        if self._has_scripts:
+            self._turns.post(SCRIPTS, DeclareTasks(found.defined, found.gone))
+        for order in task_orders(found):
+            self._turns.post(SCHEDULER, order)
+        for host_order in host_orders(old, found, known):
+            self._turns.post(CONTROLLER, host_order)
+        self._take(taken(old, new))
+        await asyncio.sleep(0)  # the turn that takes all of it is the next thing that the loop does
+        await self._turns.when_durable()

@@ -15,11 +15,11 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from live.clock import wall_ns
+from live.clock import monotonic_ns, wall_ns
 from live.control import Verb, typed
+from live.controller_side import ByHost, ControllerSide
 from live.errands import Errands
 from live.history import History, HistoryQuestion
-from live.host_names import refuse_host
 from live.loop import Turns
 from live.outputs import Outputs
 from live.outward import CONTROLLER, SCHEDULER, Outward
@@ -34,10 +34,8 @@ from model.bounds import Count
 from model.effects import Answer
 from model.errors import OperatorError
 from model.events import (
-    HostVerb,
     IntakeVerb,
     JobVerb,
-    OrderHost,
     OrderIntake,
     OrderJob,
     OrderTask,
@@ -45,12 +43,17 @@ from model.events import (
     TaskVerb,
 )
 from model.job import LOCAL, JobId, JobState
-from model.scheduled_job import ScheduledJob
+from model.planning import Plan
+from model.scheduled_job import AT_EXECUTOR, ScheduledJob
 from model.view_rows import Machines
-from model.views import ExplanationView, HistoryRow, JobRow, Status
+from model.views import ExplanationView, HistoryRow, JobRow, NoticeRow, PlanRow, Status
 
 READ_SECONDS = 25.0
 """How long a question to the history may take."""
+WRITTEN_SECONDS = 0.1
+"""How long a question to the history waits for what is being written at that moment."""
+PIECE_NS = 5_000_000
+"""How long the loop is held by one piece of a list of jobs; then the server has its turns."""
 FAILURES_SHOWN = 5
 JOB_NUMBER = re.compile("[0-9]{1,18}")
 """A name that can only be a job's."""
@@ -66,6 +69,13 @@ class ByJobs(Struct, frozen=True):
     reason: str = ""
 
 
+class ByJobsShown(Struct, frozen=True):
+    """`limit`: so many rows at most: those of the smallest numbers, and of final jobs those that ended last."""
+
+    selection: Selection = Selection()
+    limit: Count | None = None
+
+
 class ByTaskOrJobs(Struct, frozen=True):
     task: str | None = None
     selection: Selection = Selection()
@@ -77,11 +87,12 @@ class ByTask(Struct, frozen=True):
     task: str
 
 
-class ByHost(Struct, frozen=True):
-    verb: HostVerb
-    name: str
-    slots: int = 1
-    reason: str = ""
+class ByCount(Struct, frozen=True):
+    limit: int = 100
+
+
+class ByTime(Struct, frozen=True):
+    for_ns: Count
 
 
 class ByReason(Struct, frozen=True):
@@ -124,9 +135,9 @@ class Requests:
         errands: Errands,
         turns: Turns,
         outputs: Outputs,
+        controller: ControllerSide,
         *,
-        status: Callable[[], Status],
-        define_host: Callable[[str, int], None],
+        status: Callable[[], Awaitable[Status]],
         leave: Callable[[bool], Awaitable[str]],
         reload: Callable[[ByFile], Awaitable[dict[str, Any]]],
     ) -> None:
@@ -138,7 +149,7 @@ class Requests:
         self._errands = errands
         self._turns = turns
         self._status = status
-        self._define_host = define_host
+        self._controller = controller
         self._leave = leave
         self._reload = reload
         self._history = History(state.journal)
@@ -149,9 +160,12 @@ class Requests:
             "status": typed(Nothing, self._do_status),
             "tasks": typed(Nothing, self._do_tasks),
             "hosts": typed(Nothing, self._do_hosts),
-            "jobs": typed(ByJobs, self._do_jobs),
+            "jobs": typed(ByJobsShown, self._do_jobs),
+            "count_jobs": typed(ByJobs, self._do_count_jobs),
             "explain": typed(ByName, self._do_explain),
             "history": typed(HistoryQuestion, self._do_history),
+            "plan": typed(ByTime, self._do_plan),
+            "notices": typed(ByCount, self._do_notices),
             "logs": typed(ByOutput, self._do_logs),
             "output": typed(ByPiece, self._do_output),
             "kill": typed(ByJobs, lambda given: self._do_to_jobs(JobVerb.KILL, given)),
@@ -173,26 +187,47 @@ class Requests:
     # reads
 
     async def _do_status(self, given: Nothing) -> Status:
-        return self._status()
+        return await self._status()
 
     async def _do_tasks(self, given: Nothing) -> Any:
         return view_rows.task_rows(self._machines())
 
     async def _do_hosts(self, given: Nothing) -> Any:
-        return view_rows.host_rows(self._machines())
+        return (await self._status()).hosts
 
-    async def _do_jobs(self, given: ByJobs) -> list[JobRow]:
-        machines = self._machines()
+    async def _do_jobs(self, given: ByJobsShown) -> list[JobRow]:
         chosen = given.selection
-        rows = [view_rows.job_row(machines, job) for job in live_jobs(machines.scheduler, chosen)]
+        jobs = live_jobs(self._machines().scheduler, chosen)
+        rows = await self._job_rows(jobs[-1:] if chosen.last else jobs[: given.limit])
         if wants_final(chosen):
-            past: list[HistoryRow] = await self._past(lambda: chosen.final_rows(self._history))
+            await self._written()
+            past: list[HistoryRow] = await self._past(lambda: chosen.final_rows(self._history, given.limit))
             there = {row.job for row in rows}
             now = wall_ns()
             rows.extend(view_rows.final_row(row, now) for row in past if row.job not in there)
         if chosen.last and len(rows) > 1:
             rows = [max(rows, key=lambda row: row.job)]
-        return sorted(rows, key=lambda row: row.job)
+        return sorted(rows, key=lambda row: row.job)[: given.limit]
+
+    async def _job_rows(self, jobs: list[ScheduledJob]) -> list[JobRow]:
+        """Rows of jobs that are not final, made in pieces; those that ended between two pieces are left out."""
+        rows: list[JobRow] = []
+        left = iter(jobs)
+        while len(rows) < len(jobs):
+            machines, until = self._machines(), monotonic_ns() + PIECE_NS
+            for job in left:
+                if machines.scheduler.jobs.get(job.id) is job:
+                    rows.append(view_rows.job_row(machines, job))
+                if monotonic_ns() >= until:
+                    break
+            else:
+                break
+            await asyncio.sleep(0)
+        return rows
+
+    async def _do_count_jobs(self, given: ByJobs) -> dict[str, int]:
+        """How many jobs that are not final fit."""
+        return {"jobs": len(live_jobs(self._machines().scheduler, given.selection))}
 
     async def _do_explain(self, given: ByName) -> ExplanationView:
         machines, name = self._machines(), given.name
@@ -201,13 +236,19 @@ class Requests:
             return await self._explain_job(machines, number)
         found = view_rows.explain_task(machines, name) if given.about in (None, "task") else None
         if found is None and given.about in (None, "host"):
-            found = view_rows.explain_host(machines, name)
+            found = view_rows.explain_host(machines, name) or await self._controller.explain_host(name)
         if found is None:
             raise OperatorError(f"there is no {given.about or 'job, task or host'} {name}", "see laulima tasks, hosts")
         return found
 
     async def _explain_job(self, machines: Machines, number: int) -> ExplanationView:
         found = view_rows.explain_job(machines, number)
+        job = machines.scheduler.jobs.get(JobId(number))
+        if found is not None and job is not None and job.state in AT_EXECUTOR and job.executor == CONTROLLER:
+            deeper = await self._controller.explain_attempt(job.id, job.attempt)
+            found = found if deeper is None else _with_deeper(found, deeper)
+        if found is None:
+            await self._written()
         story = story_lines(await self._past(lambda: self._history.story(number)))
         if found is None:
             row: HistoryRow | None = await self._past(lambda: self._history.final(number))
@@ -219,6 +260,22 @@ class Requests:
     async def _do_history(self, given: HistoryQuestion) -> list[HistoryRow]:
         rows: list[HistoryRow] = await self._past(lambda: self._history.attempts(given))
         return rows
+
+    async def _do_plan(self, given: ByTime) -> list[PlanRow]:
+        machines = self._machines()
+        plan = Plan(machines.scheduler.spawning, machines.now_ns)
+        rows: list[PlanRow] = await self._past(lambda: plan.run(given.for_ns))
+        return rows
+
+    async def _do_notices(self, given: ByCount) -> list[NoticeRow]:
+        rows: list[NoticeRow] = await self._past(lambda: self._history.notices(given.limit))
+        return rows
+
+    async def _written(self) -> None:
+        """Let the history have what ended before the question came: a job that is final is with the machines no more.
+        With a full disk, or commits without a pause, the answer is what is there."""
+        if not self._turns.stuck:
+            await asyncio.wait([self._turns.when_durable()], timeout=WRITTEN_SECONDS)
 
     async def _past(self, question: Callable[[], Any]) -> Any:
         return await self._errands.run(question, READ_SECONDS)
@@ -331,13 +388,7 @@ class Requests:
         return {"text": answer.text}
 
     async def _do_host(self, given: ByHost) -> dict[str, Any]:
-        refuse_host(given.name, given.slots)
-        if given.verb is HostVerb.ADD and given.name not in self._machines().controller.hosts:
-            self._define_host(given.name, given.slots)
-        order = await self._order(
-            CONTROLLER, lambda request: OrderHost(request, given.verb, given.name, given.slots, given.reason)
-        )
-        return {"text": order.text}
+        return {"text": await self._controller.order_host(given)}
 
     async def _do_intake(self, verb: IntakeVerb, reason: str) -> dict[str, Any]:
         answer = await self._order(SCHEDULER, lambda request: OrderIntake(request, verb, reason))
@@ -375,6 +426,17 @@ class Requests:
         if row is None:
             raise OperatorError(f"the end of job {job} is not recorded yet", "the disk may be full: laulima status")
         return row.attempt, msgspec.structs.asdict(row)
+
+
+def _with_deeper(found: ExplanationView, deeper: ExplanationView) -> ExplanationView:
+    """What the controller says goes first: it decides."""
+    untils = [until for until in (found.until_ns, deeper.until_ns) if until is not None]
+    return msgspec.structs.replace(
+        found,
+        reasons=tuple(dict.fromkeys((*deeper.reasons, *found.reasons))),
+        until_ns=min(untils) if untils else None,
+        changes=tuple(dict.fromkeys((*deeper.changes, *found.changes))),
+    )
 
 
 def _stream(name: str) -> Stream:

@@ -18,7 +18,6 @@ from typing import Any
 from msgspec import structs
 
 from live.errands import ErrandError, Errands
-from live.host_names import refuse_host
 from live.loop import Inward
 from live.outputs import Outputs
 from live.prompts import Prompts
@@ -30,7 +29,7 @@ from live.spool import output_name
 from live.texts import Texts
 from model.effects import Answer, Notice, Prepare, React
 from model.errors import OperatorError
-from model.events import HostVerb, OrderHost
+from model.events import OrderHost
 from model.scripting import (
     MAIN_SESSION,
     Abandon,
@@ -80,12 +79,11 @@ class ScriptDriver:
         say: Callable[[Notice], None],
         failed: Callable[[BaseException], None],
         leave: Callable[[bool | None, int], None],
-        host_is_known: Callable[[str], bool],
-        define_host: Callable[[str, int], None],
+        order_host: Callable[[OrderHost], None],
     ) -> None:
         """`mask`: the user's umask, for files and shell lines of scripts. `directory`: where relative paths of files
         start. `post(machine, event)`: see `Turns.post`. `failed` gets the exception of a bug of ours; `leave(kill,
-        status)` ends the server soon."""
+        status)` ends the server soon. `order_host` gives an order to the controller; raises OperatorError."""
         self._loop = loop
         self._errands = errands
         self._outputs = outputs
@@ -95,8 +93,7 @@ class ScriptDriver:
         self._say = say
         self._failed = failed
         self._leave = leave
-        self._host_is_known = host_is_known
-        self._define_host = define_host
+        self._order_host = order_host
         self._lines = ShellLines(loop, errands, mask)
         self._texts = Texts(loop, mask, lambda text: say(Notice("warning", "", text)))
         self._waits: dict[int, asyncio.Task[None]] = {}
@@ -263,17 +260,13 @@ class ScriptDriver:
 
     def _give(self, machine: str, effect: Give) -> None:
         event = effect.event
-        if isinstance(event, OrderHost) and event.verb is HostVerb.ADD:
-            try:
-                refuse_host(event.host, event.slots)
-            except OperatorError as error:
-                self._post(
-                    SCRIPTS, Answer(event.request, False, f"{error} ({error.hint})" if error.hint else str(error))
-                )
-                return
-            if not self._host_is_known(event.host):
-                self._define_host(event.host, event.slots)
-        self._post(effect.to, event)
+        if not isinstance(event, OrderHost):
+            self._post(effect.to, event)
+            return
+        try:
+            self._order_host(event)
+        except OperatorError as error:
+            self._post(SCRIPTS, Answer(event.request, False, f"{error} ({error.hint})" if error.hint else str(error)))
 
     def _leave_by_script(self, machine: str, effect: Leave) -> None:
         self._leave(effect.kill, effect.status)

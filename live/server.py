@@ -1,58 +1,62 @@
-"""The server: one process that runs the scheduler, the controller and the local agent, and reaches the process hosts.
+"""The server: one process that runs the scheduler, the local agent and, unless it is elsewhere, the controller.
 
 `serve` is what `laulima run` calls; `end_leftovers` is `laulima shutdown --kill` where no server runs. Here the parts
 are made and joined, started and ended, in order; what each does is in its own file:
 
-    journal -> recovery -> machines -> loop (turns) -> outward (effects) -> hosts, local keepers, sources, control
+    journal -> recovery -> machines -> loop (turns) -> outward (effects) -> controller, local keepers, sources, control
 
-With scripts there is one machine more, driven by `live/scripts.py`; how their files are begun with is in
-`live/beginning.py`.
+The controller is in this process with its hosts (`live/controller_here.py`) or in another one
+(`live/controller_away.py`). With scripts there is one machine more, driven by `live/scripts.py`; how their files are
+begun with is in `live/beginning.py`.
 
 Leaving. Intake stops first, then the scheduler says that it has said everything. `kill`: all jobs are ended, agents
 and keepers leave, nothing of ours stays. `keep`: running jobs get the parting lease and stay with their keepers and
-agents; what stays is named on stderr with the command that ends it. A second signal leaves at once: the journal is
-right at every instant, so that is a crash like any other.
+agents; what stays is named on stderr with the command that ends it. A shared controller goes on in either case.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import signal
-import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
-from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from live.agent_host import AgentHost
 from live.beginning import WAITING_TO_RUN, Scripting, ScriptSide, text_of
 from live.clock import boottime_ns, monotonic_ns, wall_ns
 from live.compaction import HISTORY_KEPT_NS, Compaction
 from live.control import ControlServer
-from live.display import clean_lines
+from live.controller_choice import choose_controller, place_for_leftovers
+from live.controller_side import ControllerSide
+from live.decisions import Recorder
+from live.disk_room import DiskRoom
 from live.errands import Errands
-from live.hosts import Hosts, leftover_hosts
+from live.hosts import leftover_hosts
 from live.idle import endless, is_idle
-from live.journal import Journal, JournalFullError
+from live.journal import Journal
+from live.life import Life, live_on, live_out, tell
 from live.loop import Turns
 from live.outputs import Outputs
 from live.outward import CONTROLLER, LOCAL, SCHEDULER, Outward
 from live.recovery import recover, uncollected
 from live.reloading import Load, Reloading
 from live.requests import Requests
-from live.scripts import SCRIPTS, ScriptDriver
+from live.scheduler_effects import SchedulerEffects
+from live.scripts import SCRIPTS, ScriptDriver, inward
 from live.sources import Notifiers, Sources
-from live.state_directory import StateDirectory, listen
+from live.state_directory import Service, StateDirectory, listen
+from live.systemd import Systemd, hosts_in_short
 from model.behaviour import Behaviour
-from model.configuration import ClusterDefinition, Configuration, OnExit
-from model.controller import Controller
+from model.configuration import ClusterDefinition, Configuration, ControllerKind, OnExit
+from model.decisions import AgentMade, SchedulerMade
 from model.effects import Notice
-from model.events import HostVerb, IntakeVerb, LinkUp, OrderIntake, Vouched, WallClock
+from model.events import IntakeVerb, LinkUp, OrderIntake, Vouched, WallClock
 from model.job import SECOND, JobState
-from model.scheduler import Scheduler
+from model.restored import Fold
 from model.scripting import ScriptFactory, ScriptMachine
 from model.view_rows import Machines, status
 from model.views import Status
@@ -64,8 +68,6 @@ WALL_LOOK_SECONDS = 5.0
 WALL_STEP_NS = SECOND // 10
 IDLE_LOOK_SECONDS = 0.1
 """How soon after a turn `until_idle` is judged: many turns make one look."""
-ROOM_LOOK_SECONDS = 5.0
-"""How often a full disk is tried."""
 LEAVE_SECONDS = 60.0
 """How long the ends of all jobs may take, beyond their grace, before a server that ends with `kill` uses force."""
 SETTLE_SECONDS = 2.0
@@ -73,6 +75,20 @@ SETTLE_SECONDS = 2.0
 TURN_TOLD_SECONDS = 0.5
 LEAVING = "the server ends"
 DISK = "disk full"
+
+
+class How(Struct, frozen=True):
+    """What one life of a server is for; see `serve` and `end_leftovers`. `mask`: the user's umask, for the files of
+    scripts. `decisions`: where what the machines decide is recorded."""
+
+    until_idle: bool = False
+    for_ns: int | None = None
+    on_turn: Callable[[Status], None] | None = None
+    scripting: Scripting | None = None
+    load: Load | None = None
+    kill_now: bool = False
+    mask: int = 0o077
+    decisions: Path | None = None
 
 
 class Server:
@@ -85,49 +101,38 @@ class Server:
         journal: Journal,
         loop: asyncio.AbstractEventLoop,
         tell: Callable[[str], None],
-        scripting: Scripting | None = None,
-        mask: int = 0o077,
-        load: Load | None = None,
+        how: How,
+        systemd: Systemd,
     ) -> None:
-        """`tell` shows a line to people. `mask`: the user's umask, for the files of scripts. `load` reads another
-        configuration."""
+        """`tell` shows a line to people."""
         self._configuration = configuration
-        self._load = load
+        self._how = how
         self._state = state
         self._journal = journal
         self._loop = loop
         self._tell = tell
         self._started_ns = monotonic_ns()
         self._offset_ns = 0
-        self._disk = ""
         self._idle_look: asyncio.TimerHandle | None = None
-        self._leaving: bool | None = None
-        """whether with `kill`, once it is decided to leave"""
-        self._wanted: asyncio.Future[None] = loop.create_future()
-        """it was decided to leave"""
-        self._left: asyncio.Future[str] = loop.create_future()
-        self.at_once: asyncio.Future[int] = loop.create_future()
-        """the exit status of a second signal"""
-        self.exit_status = 0
-        """of a server that leaves in order"""
+        self._telling: asyncio.Task[None] | None = None
         directory = Path(configuration.directory)
         self._outward = outward = Outward(loop, tell)
         self._turns = turns = Turns(loop, journal, outward.carry_out)
-        turns.on_protocol_error, turns.on_disk = outward.protocol_error, self._on_disk
+        outward.join(turns)
+        self.life = Life(loop, turns, tell, state.path, self._kills, systemd)
+        self._room = DiskRoom(loop, journal, turns, outward.say, stop=self._stop_for_disk, resume=self._resume_for_disk)
+        turns.on_protocol_error, turns.on_disk = outward.protocol_error, self._room.full
         with uncollected():
-            epoch = self._make_machines(scripting)
+            restored = recover(journal)
+            if how.decisions is not None:
+                turns.recorder = Recorder(how.decisions, loop, outward.say, configuration, restored)
+            self._side: ControllerSide = choose_controller(
+                loop, configuration, state, journal, restored, outward, turns, as_it_was=how.kill_now
+            )
+            self.controller = self._side.machine
+            self._make_machines(restored, self._side.epoch)
         self._errands = Errands(loop)
         cluster = configuration.cluster
-        self._hosts = Hosts(
-            loop,
-            epoch,
-            cluster,
-            state,
-            directory,
-            up=outward.link_up,
-            down=outward.link_down,
-            batch=outward.link_batch,
-        )
         self._local = AgentHost(
             self._loop,
             name=LOCAL,
@@ -139,37 +144,34 @@ class Server:
             notice=outward.say,
             queue_max=cluster.pending_local_max,
         )
-        self._outputs = Outputs(state, self._hosts, self._errands)
+        self._outputs = Outputs(state.local_spool, self._side, self._errands)
         sources = Sources(directory, self._errands)
         notifiers = Notifiers(configuration.notifiers, directory, self._errands)
-        outward.join(turns, self._hosts, self._local, sources, notifiers)
+        self._effects = SchedulerEffects(outward, turns, self._local, sources, notifiers)
         self._control: ControlServer | None = None
-        self._scripts = ScriptSide(loop, self, configuration, scripting)
+        self._scripts = ScriptSide(loop, self, configuration, how.scripting)
         if self.script_machine is not None:
-            self._join_scripts(self.script_machine, mask)
+            self._join_scripts(self.script_machine)
 
-    def _join_scripts(self, machine: ScriptMachine, mask: int) -> None:
+    def _join_scripts(self, machine: ScriptMachine) -> None:
         driver = ScriptDriver(
             self._loop,
             self._errands,
             self._outputs,
-            mask,
+            self._how.mask,
             self._configuration.directory,
             post=self._turns.post,
             say=self._outward.say,
             failed=self.fail,
             leave=self.want_leave,
-            host_is_known=self._host_is_known,
-            define_host=self._hosts.add,
+            order_host=self._side.script_orders,
         )
         self._scripts.join(machine, driver, self._turns.post)
-        self._outward.join_scripts(driver)
+        self._outward.add(driver.handlers())
+        self._turns.inward |= inward()
 
-    def _make_machines(self, scripting: Scripting | None) -> int:
-        """The epoch of this life, raised when the whole journal could be read: a damaged one is left as it is."""
-        cluster = self._configuration.cluster
-        restored = recover(self._journal)
-        epoch = self._journal.epoch()
+    def _make_machines(self, restored: Fold, epoch: int) -> None:
+        scripting = self._how.scripting
         now = monotonic_ns()
         tasks = self._configuration.tasks
         behaviours: dict[str, Behaviour] = {}  # scripts put those of their tasks here
@@ -187,55 +189,40 @@ class Server:
                 configuration=self._configuration.path,
                 restored=scripting.data_of(restored.scheduler.scripts),
             )
-        self.scheduler = Scheduler(epoch, now, cluster, tasks, restored.scheduler, behaviours)
-        self.controller = Controller(epoch, now, cluster, restored.controller)
-        added = (change for change in restored.controller.hosts if change.verb == HostVerb.ADD.value)
-        self._added_hosts = [(change.host, change.slots) for change in added]
+        cluster = self._configuration.cluster
+        if self._configuration.controller.kind is ControllerKind.SOCKET:
+            cluster = replace(cluster, directory=self._configuration.directory)
+        made = SchedulerMade(epoch, now, cluster, tasks)
+        recorder = self._turns.recorder
+        if recorder is not None:
+            recorder.made(SCHEDULER, made)
+        self.scheduler = made.make(restored, behaviours if recorder is None else recorder.behaviours(behaviours))
         self._journal.compaction = Compaction(self._journal, restored)
-        return epoch
-
-    def _host_is_known(self, name: str) -> bool:
-        host = self.controller.hosts.get(name)
-        return host is not None and not host.provisional
 
     # life
 
-    async def start(self, kill_now: bool) -> None:
-        """Begin: local keepers, machines, control socket. `kill_now`: end what an earlier server left, and begin
-        nothing. Raises LaulimaError."""
+    async def start(self) -> None:
+        """Begin: local keepers, machines, control socket. Raises LaulimaError."""
         turns = self._turns
-        for host, slots in self._added_hosts:
-            self._hosts.restore(host, slots)
         self._journal.keep_reserve()
         self._journal.prune_history(wall_ns() - HISTORY_KEPT_NS, HISTORY_PRUNED_MAX)
         agent = await self._local.start()
+        if turns.recorder is not None and self._local.made is not None:
+            turns.recorder.made(LOCAL, AgentMade(*self._local.made))
         turns.add(SCHEDULER, self.scheduler)
-        turns.add(CONTROLLER, self.controller)
+        self._side.begin()
         turns.add(LOCAL, agent, boottime_ns)
         if self.script_machine is not None:
             turns.add(SCRIPTS, self.script_machine)
-        turns.join(SCHEDULER, CONTROLLER)
-        turns.join(SCHEDULER, LOCAL)
-        if kill_now:  # before any link is up: a job that waits is not given to anybody
+        if self._how.kill_now:  # before any link is up: a job that waits is not given to anybody
             self._order_intake(IntakeVerb.SHUTDOWN_KILL, LEAVING)
             self.want_leave(True)
         if self._scripts.files:
             self._order_intake(IntakeVerb.HALT, WAITING_TO_RUN, lasting=False)
         self._look_at_wall_clock()
-        for machine, peer in (
-            (SCHEDULER, CONTROLLER),
-            (CONTROLLER, "superior"),
-            (SCHEDULER, LOCAL),
-            (LOCAL, "superior"),
-        ):
-            turns.post(machine, LinkUp(peer))
-        # Scheduler and controller share this process: their link cannot fail by itself. The link to the local agent is
-        # not vouched for: its keepers must notice by their leases when this process is gone.
-        turns.post(SCHEDULER, Vouched(CONTROLLER, True))
-        turns.post(CONTROLLER, Vouched("superior", True))
+        self._join_machines()
         turns.begin()
-        outward = self._outward
-        self._hosts.listen(lambda make: outward.order(CONTROLLER, make), lambda: self.controller.hosts, outward.say)
+        self._side.open_doors()
         requests = Requests(
             self._outward,
             self.machines,
@@ -243,27 +230,49 @@ class Server:
             self._errands,
             turns,
             self._outputs,
-            status=self.status,
-            define_host=self._hosts.add,
-            leave=self._leave_by_request,
+            self._side,
+            status=self.full_status,
+            leave=self.life.leave_by_request,
             reload=Reloading(
                 self._errands,
                 turns,
-                self._load,
+                self._how.load,
                 running=lambda: self._configuration,
                 take=self._take_configuration,
                 controller=lambda: self.controller,
-                define_host=self._hosts.define,
+                define_host=self._side.define_host,
                 has_scripts=self.script_machine is not None,
+                during=self.life.systemd.reloading,
             ).do,
         )
         self._control = ControlServer(requests.verbs(), self._tell, self._scripts.converse)
         await self._control.start(listen(self._state.control))
         self._scripts.begin()
+        if self._how.on_turn is not None:
+            self._telling = self._loop.create_task(self._tell_turns(self._how.on_turn))
+
+    def _join_machines(self) -> None:
+        """Those of this process speak to each other directly."""
+        turns = self._turns
+        turns.join(SCHEDULER, LOCAL)
+        if not self._side.elsewhere:
+            turns.join(SCHEDULER, CONTROLLER)
+            turns.post(SCHEDULER, LinkUp(CONTROLLER))
+            turns.post(CONTROLLER, LinkUp("superior"))
+        turns.post(SCHEDULER, LinkUp(LOCAL))
+        turns.post(LOCAL, LinkUp("superior"))
+        # Scheduler and controller share this process: their link cannot fail by itself. The link to the local agent is
+        # not vouched for: its keepers must notice by their leases when this process is gone.
+        if not self._side.elsewhere:
+            turns.post(SCHEDULER, Vouched(CONTROLLER, True))
+            turns.post(CONTROLLER, Vouched("superior", True))
 
     def _take_configuration(self, configuration: Configuration) -> None:
         self._configuration = configuration
         self.say(Notice("info", "", f"{configuration.path} was loaded again"))
+
+    def _kills(self) -> bool:
+        return self._configuration.on_exit is OnExit.KILL
 
     def fail(self, error: BaseException) -> None:
         """A bug of ours beside the turns: the server leaves with it."""
@@ -278,71 +287,40 @@ class Server:
         """Nothing is started, and nothing that ends is reacted to."""
         return self.scheduler.orders.halted
 
-    async def run(self, until_idle: bool, for_ns: int | None) -> None:
+    async def run(self) -> None:
         """Work until somebody or something says that it is enough."""
-        if until_idle:
+        if self._how.until_idle:
             self._begin_until_idle()
-        if for_ns is not None:
-            self._loop.call_later(for_ns / SECOND, self.want_leave, None)
-        await self._wanted
-
-    async def unless_at_once(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do the work; a second signal cuts it short, and so does a failure of a machine or the journal, which is
-        raised."""
-        task = self._loop.create_task(work)
-        if not self.at_once.done():
-            ends: tuple[asyncio.Future[Any], ...] = (task, self._turns.failed, self.at_once)
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-        else:
-            task.result()
-        if self._turns.failed.done():
-            self._turns.failed.result()
+        if self._how.for_ns is not None:
+            self._loop.call_later(self._how.for_ns / SECOND, self.want_leave, None)
+        await self.life.wanted
 
     def want_leave(self, kill: bool | None, status: int = 0) -> None:
-        """Leave soon. `kill` None: as the configuration says. The first decision stands, unless it was to keep; so does
-        the first exit status that is not 0."""
-        self.exit_status = self.exit_status or status
-        if kill is None:
-            kill = self._configuration.on_exit is OnExit.KILL
-        self._leaving = bool(self._leaving) or kill
-        if not self._wanted.done():
-            self._wanted.set_result(None)
-
-    def on_signal(self, number: signal.Signals) -> None:
-        """SIGINT, SIGTERM, SIGHUP: the first ends in order, the second at once."""
-        if self._leaving is None:
-            self._tell(f"{number.name}: ending; once more ends at once")
-            self.want_leave(None)
-        elif not self.at_once.done():
-            self._tell(f"{number.name}: ending at once; what runs is adopted by the next server on {self._state.path}")
-            self.at_once.set_result(128 + number)
+        """Leave soon; see `Life.want_leave`."""
+        self.life.want_leave(kill, status)
 
     async def leave(self) -> None:
         """Stop intake, let the machines say their last words, end or keep what runs, and close everything."""
-        kill = bool(self._leaving)
+        kill = bool(self.life.leaving)
         verb = IntakeVerb.SHUTDOWN_KILL if kill else IntakeVerb.SHUTDOWN
         keep_ns = 0 if kill else self._configuration.keep_for_ns
         self._order_intake(verb, LEAVING, keep_ns)
         try:
             async with asyncio.timeout(LEAVE_SECONDS if kill else SETTLE_SECONDS):
-                await self._outward.idle.wait()
+                await self._effects.idle.wait()
         except TimeoutError:
             self._tell(
                 "some jobs have not confirmed their end" if kill else "the disk is full: no parting lease was given"
             )
         self._turns.closed = True
         limit = LEAVE_SECONDS if kill else SETTLE_SECONDS
-        busy = {job.host.name for job in self.controller.jobs.values() if job.host is not None}
         if not kill and self._local.is_busy:
             limit = 0.0  # its keepers stay anyway
-        troubles, _ = await asyncio.gather(self._hosts.leave(kill, busy), self._local.dismiss_keepers(kill, limit))
+        troubles, _ = await asyncio.gather(self._side.leave(kill), self._local.dismiss_keepers(kill, limit))
         for trouble in troubles:
             self._tell(trouble)
         text = "\n".join(troubles) or "everything has ended" if kill else self._name_what_stays()
-        self._left.set_result(text)
+        self.life.left.set_result(text)
 
     def _order_intake(self, verb: IntakeVerb, reason: str, keep_ns: int = 0, *, lasting: bool = True) -> None:
         order = self._outward.order(SCHEDULER, lambda request: OrderIntake(request, verb, reason, keep_ns, lasting))
@@ -351,7 +329,7 @@ class Server:
     def _name_what_stays(self) -> str:
         """Tell what goes on without a server, and how to end it."""
         running = [job for job in self.scheduler.jobs.values() if job.state is JobState.RUNNING]
-        agents = self._hosts.agents
+        agents = self._side.left_behind()
         keepers = self._local.processes
         if not running and not agents and not keepers:
             return "nothing is left running"
@@ -360,7 +338,7 @@ class Server:
             f"left running for at most {hours:g} h (shutdown.keep_for), for the next server on {self._state.path}:"
         ]
         lines += [f"  job {job.id} ({job.spec.task}) on {job.host}" for job in running]
-        lines += [f"  agent of {name}: {agent}" for name, agent in agents.items()]
+        lines += [f"  {agent}" for agent in agents]
         if keepers:
             lines.append(f"  local keepers: pid {' '.join(map(str, keepers))}")
         lines.append(f"to end them: laulima shutdown --kill --state {self._state.path}")
@@ -370,38 +348,56 @@ class Server:
 
     async def close(self) -> None:
         """Let go of everything, in any state of this server."""
+        if self._telling is not None:
+            self._telling.cancel()
+            await asyncio.gather(self._telling, return_exceptions=True)
         if self._control is not None:
-            await self._control.close(0.0 if self.at_once.done() else 1.0)
+            await self._control.close(0.0 if self.life.at_once.done() else 1.0)
             self._state.control.unlink(missing_ok=True)
         if self._idle_look is not None:
             self._idle_look.cancel()
         await self._scripts.close()
         await self._outward.close()
         self._turns.close()
-        await self._hosts.stop_listening()
-        await self._hosts.links.close(goodbye=False)
-        self._hosts.close()
+        if self._turns.recorder is not None:
+            self._turns.recorder.close()
+        await self._side.close()
         await self._local.close()
         self._errands.close()
-        for future in (self._left, self.at_once, self._wanted):
-            future.cancel()
-
-    async def _leave_by_request(self, kill: bool) -> str:
-        self.want_leave(kill or None)
-        return await asyncio.shield(self._left)
+        self.life.close()
 
     # what others ask
 
     def machines(self) -> Machines:
         """The machines, with the time of now."""
-        return Machines(self.scheduler, self.controller, self._local.agent, monotonic_ns(), boottime_ns())
+        elsewhere = self._side.elsewhere
+        return Machines(self.scheduler, self.controller, self._local.agent, monotonic_ns(), boottime_ns(), elsewhere)
 
-    def status(self) -> Status:
-        """One screen."""
-        expiry = self._hosts.joining.warning() if self._hosts.joining is not None else ""
-        alarms = tuple(text for text in (self._disk, expiry) if text)
+    def status(self, told: Status | None = None) -> Status:
+        """One screen. `told`: what a controller elsewhere says."""
+        alarms = [self._room.text, *(told.alarms if told is not None else ()), *self._side.last_alarms()]
         age = monotonic_ns() - self._started_ns
-        return status(self.machines(), self._configuration.path, "live", age, alarms, os.getpid())
+        said = [text for text in alarms if text]
+        return status(self.machines(), self._configuration.path, "live", age, said, os.getpid(), told)
+
+    def in_short(self) -> str:
+        """What it does, on one line, for a service manager."""
+        jobs = self.scheduler.jobs.values()
+        running = sum(job.state is JobState.RUNNING for job in jobs)
+        stopped = self.scheduler.orders.stopped
+        parts = [f"{running} jobs run, {len(jobs) - running} wait"]
+        parts += [] if self._side.elsewhere else [hosts_in_short(self.controller)]
+        parts += [f"intake: {stopped}"] if stopped else []
+        return "; ".join([*parts, *([self._room.text] if self._room.text else [])])
+
+    async def full_status(self) -> Status:
+        """The same, with what there is to ask elsewhere."""
+        return self.status(await self._side.told())
+
+    async def _tell_turns(self, on_turn: Callable[[Status], None]) -> None:
+        while True:
+            await asyncio.sleep(TURN_TOLD_SECONDS)
+            on_turn(self.status())
 
     # clocks, idleness, disk
 
@@ -410,7 +406,8 @@ class Server:
         if abs(offset - self._offset_ns) > WALL_STEP_NS:
             self._offset_ns = offset
             self._turns.post(SCHEDULER, WallClock(offset))
-            self._turns.post(CONTROLLER, WallClock(offset))
+            if not self._side.elsewhere:
+                self._turns.post(CONTROLLER, WallClock(offset))
             if self.script_machine is not None:
                 self._turns.post(SCRIPTS, WallClock(offset))
             self._turns.post(LOCAL, WallClock(wall_ns() - boottime_ns()))
@@ -430,28 +427,16 @@ class Server:
 
     def _look_whether_idle(self) -> None:
         self._idle_look = None
-        if self._leaving is not None or self._scripts.are_beginning:
+        if self.life.leaving is not None or self._scripts.are_beginning:
             return
         if is_idle(self.scheduler, Path(self._configuration.directory)):
             self.want_leave(None)
 
-    def _on_disk(self, error: JournalFullError) -> None:
-        """The disk is full: intake stops; what runs ends on the reserve."""
-        if self._disk:
-            return
-        self._disk = f"intake stopped (disk): {error}"
-        self._outward.say(Notice("alarm", "", f"{self._disk}; {error.hint}"))
+    def _stop_for_disk(self) -> None:
+        """What runs ends on the reserve."""
         self._order_intake(IntakeVerb.STOP, DISK, lasting=False)
-        self._loop.call_later(ROOM_LOOK_SECONDS, self._look_for_room)
 
-    def _look_for_room(self) -> None:
-        if self._turns.closed:
-            return
-        if self._turns.stuck or not self._journal.keep_reserve():
-            self._loop.call_later(ROOM_LOOK_SECONDS, self._look_for_room)
-            return
-        self._disk = ""
-        self._outward.say(Notice("info", "", "there is room on the disk again: intake resumes"))
+    def _resume_for_disk(self) -> None:
         if self.scheduler.orders.reason == DISK:
             self._order_intake(IntakeVerb.RESUME, DISK)
 
@@ -468,6 +453,7 @@ def serve(
     leave_after_scripts: bool = False,
     new_data: bool = False,
     load: Load | None = None,
+    decisions: Path | None = None,
 ) -> int:
     """Run a pipeline in this process until a signal, `shutdown`, `for_ns` ns, or (with `until_idle`) until nothing is
     left to do. Returns the exit status. `on_turn` is told the status twice a second.
@@ -475,75 +461,35 @@ def serve(
     `scripts` makes the machine that runs task scripts; without it the server runs none, and has no prompts. With it,
     `arguments` are the script files' `argv`, and with `leave_after_scripts` the server ends with the last of them.
     `new_data`: the data that scripts had in earlier lives does not count any more.
-    `load` reads a configuration, for `laulima reload`.
+    `load` reads a configuration, for `laulima reload`. `decisions`: a file for what the machines decide.
 
     Raises AlreadyRunningError when another server has the state directory, other LaulimaErrors when it cannot start.
     """
     words = tuple(map(text_of, arguments))
     scripting = None if scripts is None else Scripting(scripts, words, leave_after_scripts, new_data)
-    how = _How(until_idle=until_idle, for_ns=for_ns, on_turn=on_turn, scripting=scripting, load=load)
-    return _run(configuration, state, how)
+    how = How(
+        until_idle=until_idle, for_ns=for_ns, on_turn=on_turn, scripting=scripting, load=load, decisions=decisions
+    )
+    return _run(configuration, state, how, Service.SERVER)
 
 
 def end_leftovers(state: Path) -> int:
     """End everything that an earlier server of `state` left running, with its records. Returns the exit status. Raises
     AlreadyRunningError when a server runs there (then ask that one)."""
     cluster = ClusterDefinition(hosts=leftover_hosts(state))
-    configuration = Configuration(str(state), str(state.absolute().parent), cluster=cluster, on_exit=OnExit.KILL)
-    return _run(configuration, state, _How(kill_now=True))
+    configuration = Configuration(
+        str(state),
+        str(state.absolute().parent),
+        cluster=cluster,
+        on_exit=OnExit.KILL,
+        controller=place_for_leftovers(state),
+    )
+    return _run(configuration, state, How(kill_now=True), None)
 
 
-class _How(Struct, frozen=True):
-    """What one life of a server is for; see `serve` and `end_leftovers`."""
+def _run(configuration: Configuration, state: Path, how: How, service: Service | None) -> int:
+    async def begin(owned: StateDirectory, journal: Journal, systemd: Systemd, mask: int) -> int:
+        loop = asyncio.get_running_loop()
+        return await live_out(Server(configuration, owned, journal, loop, tell, replace(how, mask=mask), systemd))
 
-    until_idle: bool = False
-    for_ns: int | None = None
-    on_turn: Callable[[Status], None] | None = None
-    scripting: Scripting | None = None
-    load: Load | None = None
-    kill_now: bool = False
-
-
-def _run(configuration: Configuration, state: Path, how: _How) -> int:
-    before = os.umask(0o077)
-    owned = StateDirectory(state)
-    try:
-        journal = Journal(owned.journal)
-        try:
-            return asyncio.run(_life(configuration, owned, journal, how, before))
-        finally:
-            journal.close()
-    finally:
-        owned.close()
-        os.umask(before)
-
-
-async def _life(configuration: Configuration, state: StateDirectory, journal: Journal, how: _How, mask: int) -> int:
-    loop = asyncio.get_running_loop()
-    server = Server(configuration, state, journal, loop, _tell, how.scripting, mask, how.load)
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    for number in numbers:
-        loop.add_signal_handler(number, server.on_signal, number)
-    telling = loop.create_task(_tell_turns(server, how.on_turn)) if how.on_turn is not None else None
-    try:
-        await server.unless_at_once(server.start(how.kill_now))
-        await server.unless_at_once(server.run(how.until_idle, how.for_ns))
-        await server.unless_at_once(server.leave())
-        return server.at_once.result() if server.at_once.done() else server.exit_status
-    finally:
-        if telling is not None:
-            telling.cancel()
-            await asyncio.gather(telling, return_exceptions=True)
-        await server.close()
-        for number in numbers:
-            loop.remove_signal_handler(number)
-
-
-async def _tell_turns(server: Server, on_turn: Callable[[Status], None]) -> None:
-    while True:
-        await asyncio.sleep(TURN_TOLD_SECONDS)
-        on_turn(server.status())
-
-
-def _tell(text: str) -> None:
-    print(clean_lines(text), file=sys.stderr, flush=True)
+    return live_on(state, service, begin)

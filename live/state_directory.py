@@ -3,7 +3,10 @@
     .laulima/            0700
       lock               flock of the server, and its pid for people
       identity           names this directory on other machines
+      service            what lives here: a server, or a controller that schedulers share
       control.sock       0600, see live/control.py
+      schedulers.sock    0600, of a controller: its schedulers, see live/scheduler_door.py
+      controller/        of a server with `controller: spawn`: the state directory of its controller
       journal.sqlite     see live/journal.py (with -wal and -shm beside it)
       server.log         output of a detached server
       local/             spool of the server's own machine
@@ -23,11 +26,15 @@ import secrets
 import socket
 import stat
 from collections.abc import Iterator, Mapping
+from enum import Enum
 from pathlib import Path
 
 from model.errors import LaulimaError, NotReachableError, OperatorError
 
 NAME = ".laulima"
+CONTROLLER_NAME = ".laulima-controller"
+"""The state directory of a controller that schedulers share, unless it is said."""
+SCHEDULERS_NAME = "schedulers.sock"
 VARIABLE = "LAULIMA_STATE"
 SOCKET_PATH_MAX = 100
 """Bytes of a unix socket's path (the kernel takes 107); a longer one is reached through /proc/self/fd."""
@@ -92,19 +99,46 @@ def refuse_others(path: Path) -> None:
         )
 
 
-class StateDirectory:
-    """A state directory that this process owns until `close`. Raises AlreadyRunningError, StateDirectoryError."""
+class Service(Enum):
+    """What lives in a state directory."""
 
-    def __init__(self, path: Path) -> None:
+    SERVER = "server"
+    CONTROLLER = "controller"
+
+
+class StateDirectory:
+    """A state directory that this process owns until `close`. `service`: what it is for; None: for whatever it was.
+    Raises AlreadyRunningError, StateDirectoryError."""
+
+    def __init__(self, path: Path, service: Service | None = Service.SERVER) -> None:
         self.path = path.absolute()
+        self._lock: int | None = None
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             refuse_others(self.path)
-            self._lock: int | None = self._take_lock()
+            self._lock = self._take_lock()
+            if service is not None:
+                self._claim(service)
         except OSError as error:
             raise StateDirectoryError(
                 f"the state directory {self.path} cannot be used: {error.strerror}", "choose another with --state"
             ) from error
+        except StateDirectoryError:
+            self.close()
+            raise
+
+    def _claim(self, service: Service) -> None:
+        """Say what lives here; a journal of something else is not read."""
+        file = self.path / "service"
+        there = file.read_text(encoding="utf-8").strip() if file.exists() else ""
+        if not there and self.journal.exists():
+            there = Service.SERVER.value  # it was made before there were others
+        if there not in ("", service.value):
+            raise StateDirectoryError(
+                f"{self.path} is the state directory of a {there}, not of a {service.value}",
+                "choose another with --state",
+            )
+        file.write_text(f"{service.value}\n", encoding="utf-8")
 
     @property
     def journal(self) -> Path:
@@ -113,6 +147,16 @@ class StateDirectory:
     @property
     def control(self) -> Path:
         return self.path / "control.sock"
+
+    @property
+    def schedulers(self) -> Path:
+        """Where a controller listens for schedulers."""
+        return self.path / SCHEDULERS_NAME
+
+    @property
+    def controller(self) -> Path:
+        """The state directory of the controller that a server starts."""
+        return self.path / "controller"
 
     @property
     def local_spool(self) -> Path:

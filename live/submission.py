@@ -65,4 +65,4 @@ def _like(name: str, machines: Machines) -> JobSpec:
 
 def _default_host(machines: Machines) -> HostWish:
     """Any host of the controller; the server's own machine when there is none."""
-    return HostWish() if machines.controller.hosts else HostWish(LOCAL, required=True)
+    return HostWish() if machines.elsewhere or machines.controller.hosts else HostWish(LOCAL, required=True)

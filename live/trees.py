@@ -23,6 +23,7 @@ from collections.abc import Iterable, Sequence
 from live import processes
 from live.spool import OutputFile
 from model.job import AttemptKey, JobSpec
+from model.job_numbers import NUMBER_MARKS, number_marks
 
 ROUNDS_MAX = 20
 """Times that one look goes through the list of children: what forks and exits without end is caught in the act."""
@@ -253,8 +254,8 @@ class Trees:
             return _Orphan(owner, False, set())
         marks = processes.environment_of(pid)
         if marks.get("LAULIMA_SPOOL") == self._identity and "LAULIMA_JOB" in marks:
-            key = (marks["LAULIMA_JOB"], marks.get("LAULIMA_ATTEMPT"))
-            owner = next((job for job in self.jobs.values() if (str(job.key[0]), str(job.key[1])) == key), None)
+            said = {name: marks[name] for name in NUMBER_MARKS if name in marks}
+            owner = next((job for job in self.jobs.values() if number_marks(*job.key) == said), None)
             return _Orphan(owner, owner is None, set())
         files = processes.open_files_of(pid)
         owner = next((job for job in self.jobs.values() if files & job.files()), None)

@@ -36,12 +36,14 @@ from model.hosted_attempt import (
     completed,
     entry_of,
     explain,
+    told,
 )
 from model.job import AttemptKey, JobSpec, Outcome, Report
-from model.keeper import Exited, Forget, Holding, ListHeld, Recall, Recalled, Renew, Running, Start, Stop
+from model.job_numbers import number_text
+from model.keeper import Exited, Forget, Holding, ListHeld, Recall, Recalled, Renew, Running, Start, stop_as
 from model.lanes import PATIENCE_NS, Lanes
 from model.messages import Acknowledge, Assign, Cancel, CancelReason, Entry, Held, Inquire, Ping, Pong
-from model.states import check_move
+from model.states import check_move, quick
 from model.timers import Timers
 from model.uplink import Uplink
 
@@ -53,7 +55,8 @@ AgentEvent = (
 )
 
 
-_S = AttemptState
+_S = quick(AttemptState)
+_EXITED = Outcome.EXITED
 _CANCEL_OUTCOMES = {
     CancelReason.TIMED_OUT: Outcome.TIMED_OUT,
     CancelReason.PENDING_TIMEOUT: Outcome.PENDING_TIMEOUT,
@@ -130,9 +133,12 @@ class Agent:
 
     def next_due(self) -> int | None:
         """When `advance` wants to be called (ns)."""
-        lease = self.uplink.lease_end_ns if self.attempts and not self.uplink.vouched else None
-        dues = (lease, self._timers.next_due(), self.uplink.next_due(), self._lanes_due_ns)
-        return min((due for due in dues if due is not None), default=None)
+        uplink = self.uplink
+        earliest = uplink.lease_end_ns if self.attempts and not uplink.vouched else None
+        for due in (self._timers.next_due(), uplink.next_due(), self._lanes_due_ns):
+            if due is not None and (earliest is None or due < earliest):
+                earliest = due
+        return earliest
 
     def drain(self) -> list[Effect]:
         """What the driver is to do, in order."""
@@ -256,7 +262,7 @@ class Agent:
         if attempt.state in PROCESS_STATES or attempt.state is _S.STAGED:
             if attempt.state is not _S.STOPPING:
                 self._move(attempt, _S.STOPPING, now)
-                self._effects.append(ToKeeper(attempt.keeper, Stop(attempt.key[0], attempt.key[1])))
+                self._effects.append(ToKeeper(attempt.keeper, stop_as(attempt.key, outcome)))
             attempt.ended_as = attempt.ended_as or (outcome, reason)
             return
         if attempt.state is _S.QUEUED:
@@ -294,9 +300,9 @@ class Agent:
     def _enqueue(self, attempt: HostedAttempt, now: int) -> None:
         self._queue.append(attempt)
         self._queued += 1
-        if attempt.deadline_ns is not None:
-            self._timers.set(attempt.key, attempt.deadline_ns)
         self._fill(now)
+        if attempt.deadline_ns is not None:  # it waits
+            self._timers.set(attempt.key, attempt.deadline_ns)
 
     def _fill(self, now: int) -> None:
         """Start what may start, in the order in which it came."""
@@ -324,8 +330,9 @@ class Agent:
         """From now on it takes slots, and waits no longer."""
         attempt.holds = attempt.spec.slots
         attempt.waited_ns += now - attempt.accepted_ns
-        attempt.deadline_ns = None
-        self._timers.cancel(attempt.key)
+        if attempt.deadline_ns is not None:
+            attempt.deadline_ns = None
+            self._timers.cancel(attempt.key)
         self.busy += attempt.holds
         if attempt.keeper in self._load:
             self._load[attempt.keeper] += 1
@@ -418,11 +425,11 @@ class Agent:
             self._lanes.ran(attempt.spec.task, report.ran_for_ns)
         if report.survivors:
             pids = " ".join(map(str, report.survivors))
-            self.dirty = f"processes of job {attempt.key[0]} could not be ended: {pids}"
+            self.dirty = f"processes of job {number_text(attempt.key[0])} could not be ended: {pids}"
             self._effects.append(Notice("alarm", f"host {self.name}", self.dirty))
         report = completed(attempt, report, self.name)
         block = attempt.spec.block
-        went_well = report.outcome is Outcome.EXITED and report.exit_code == 0
+        went_well = report.outcome is _EXITED and report.exit_code == 0
         if block is not None and block.after and went_well and attempt.state is not _S.STOPPING:
             attempt.report = report
             attempt.deadline_ns = now + block.limit_ns
@@ -519,19 +526,11 @@ class Agent:
         self._put_down(attempt, Outcome.FILES_MISSING, f"{missing} {when}", now)
 
     def _end(self, attempt: HostedAttempt, report: Report, now: int) -> None:
-        self._timers.cancel(attempt.key)
-        attempt.deadline_ns = None
+        if attempt.deadline_ns is not None:
+            self._timers.cancel(attempt.key)
+            attempt.deadline_ns = None
         if not report.host:
-            waited = attempt.waited_ns if report.started else attempt.waited_ns + now - attempt.accepted_ns
-            report = Report(
-                report.outcome,
-                reason=report.reason,
-                host=self.name,
-                waited_ns=waited,
-                ran_for_ns=report.ran_for_ns,
-                started=report.started,
-                again=report.again,
-            )
+            report = told(attempt, report, self.name, now)
         attempt.report = report
         self._move(attempt, _S.ENDED, now)
         self.uplink.ended(attempt.key, report, now)

@@ -13,8 +13,8 @@ from model.effects import Commit, Effect, Notice
 from model.health import Guard, HealthPolicy, may_set_aside, verdict
 from model.host import Host
 from model.job import AttemptKey, Report
+from model.job_numbers import number_text
 from model.records import SET_ASIDE, WELL, HostChanged
-from model.superiors import number_text
 from model.timers import Timers
 
 

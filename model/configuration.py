@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from enum import Enum
 
-from msgspec import Struct
+from msgspec import Struct, structs
 from msgspec.structs import replace
 
 from model.channel import ChannelTimes
 from model.health import HealthPolicy
 from model.job import SECOND
 from model.resources import Amounts, Place
+from model.sharing import Terms
 from model.task import TaskDefinition
 
 PASSED_MAX = 1000
@@ -99,6 +100,14 @@ def times_of(host: HostDefinition, times: ChannelTimes) -> ChannelTimes:
     return replace(times, lease_ns=host.batch.lease_ns) if host.link in BATCH_SYSTEMS else times
 
 
+def two_hops(cluster: ClusterDefinition) -> ChannelTimes:
+    """The controller's lease may end while it cannot reach a host, whose own lease then still runs: what is there is
+    lost only after both leases and both margins."""
+    times = cluster.times
+    lease_ns = max([times_of(host, times).lease_ns for host in cluster.hosts], default=times.lease_ns)
+    return structs.replace(times, margin_ns=2 * times.margin_ns + lease_ns)
+
+
 class OnExit(Enum):
     """What becomes of running jobs when the server ends."""
 
@@ -121,6 +130,30 @@ class JoinSettings(Struct, frozen=True):
     names: tuple[str, ...]
     hosts_max: int
     slots_max: int
+    resources: Amounts = ()
+    """how much they may have together; what is not named they may not have"""
+    labels: tuple[str, ...] = ()
+    """which they may have"""
+
+
+class ControllerKind(Enum):
+    """Where the controller is that a server's jobs go to."""
+
+    EMBEDDED = "embedded"
+    """in the server's own process"""
+    SPAWN = "spawn"
+    """in a process that the server starts, and ends with itself"""
+    SOCKET = "socket"
+    """in a process that is there, and that other servers use as well"""
+
+
+class ControllerPlace(Struct, frozen=True):
+    """Which controller a server uses. `socket`: where it listens (SOCKET only). `name`: what this server is called
+    there."""
+
+    kind: ControllerKind = ControllerKind.EMBEDDED
+    socket: str = ""
+    name: str = ""
 
 
 class ClusterDefinition(Struct, frozen=True):
@@ -151,6 +184,15 @@ class ClusterDefinition(Struct, frozen=True):
     health: HealthPolicy = HealthPolicy()
     listen: ListenSettings | None = None
     join: JoinSettings | None = None
+    directory: str = ""
+    """where relative paths of jobs start, of a scheduler whose hosts are those of a shared controller: that knows its
+    own folder only; empty: where the hosts say"""
+    schedulers: tuple[tuple[str, Terms], ...] = ()
+    """on what terms schedulers use a controller of their own process, by name; others get the defaults"""
+
+    def terms_of(self, scheduler: str) -> Terms:
+        """On what terms the scheduler of this name is here."""
+        return dict(self.schedulers).get(scheduler, Terms(pending_max=self.pending_max))
 
 
 class Notifier(Struct, frozen=True):
@@ -191,3 +233,4 @@ class Configuration(Struct, frozen=True):
     language: LanguageSettings = LanguageSettings()
     digest: str = ""
     """BLAKE2 of the file's bytes"""
+    controller: ControllerPlace = ControllerPlace()

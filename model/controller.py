@@ -18,13 +18,14 @@ from msgspec import structs
 from model.channel import ProtocolError
 from model.configuration import ClusterDefinition, times_of
 from model.controller_job import ControllerJob, ControllerJobState
-from model.effects import Commit, Effect, Transmit
+from model.effects import Commit, Effect, Transmit, records_first
 from model.events import Delivered, ForgetSuperior, LinkDown, LinkUp, OrderHost, PartFromHosts, Vouched, WallClock
 from model.explain import Explanation
 from model.explain_controller import explain_attempt, explain_host
 from model.host import Host, HostOrder
 from model.host_table import HostTable
 from model.job import THREADS_WORD, AttemptKey, JobSpec, Outcome, Report
+from model.job_numbers import EMBEDDED
 from model.messages import (
     Accepted,
     Acknowledge,
@@ -47,8 +48,9 @@ from model.records import AttemptGiven, AttemptReturned
 from model.reloading import GONE
 from model.resources import environment
 from model.restored import RestoredController
-from model.superiors import EMBEDDED, Superior, Superiors, is_superior
-from model.timers import Timers
+from model.states import quick
+from model.superiors import Superior, Superiors, is_superior, peer_of
+from model.timers import Deadlines
 
 ControllerEvent = Delivered | LinkUp | LinkDown | Vouched | WallClock | OrderHost | PartFromHosts | ForgetSuperior
 
@@ -56,7 +58,8 @@ ControllerEvent = Delivered | LinkUp | LinkDown | Vouched | WallClock | OrderHos
 HELD_MAX = 100_000
 """Attempts of which one host may claim that it holds them."""
 
-_S = ControllerJobState
+_S = quick(ControllerJobState)
+_EXITED, _OFF = Outcome.EXITED, HostOrder.OFF
 _CANCEL_OUTCOMES = {
     CancelReason.CONTROLLER_SILENT: Outcome.CONTROLLER_SILENT,
     CancelReason.PENDING_TIMEOUT: Outcome.PENDING_TIMEOUT,
@@ -78,7 +81,7 @@ class Controller:
         self.superiors = Superiors(epoch, cluster.times, cluster.pending_max, self.effects)
         self.placing = Placing(self, cluster, self.hosts)
         self.table = HostTable(cluster, epoch, self.effects, self.hosts, self.placing)
-        self._overtime: Timers[AttemptKey] = Timers()
+        self._overtime: Deadlines[ControllerJob] = Deadlines(self._overtime_ends)
         self._handlers: dict[type, Callable[[Any, int], None]] = {
             Delivered: self._delivered,
             LinkUp: self._link_up,
@@ -86,7 +89,7 @@ class Controller:
             Vouched: self._vouched,
             OrderHost: self.table.order,
             PartFromHosts: lambda event, _: self._part_from_hosts(event.keep_ns),
-            ForgetSuperior: lambda event, _: self.superiors.forget(event),
+            ForgetSuperior: self._forget_superior,
         }
         self._now = now
         for definition in cluster.hosts:
@@ -118,8 +121,8 @@ class Controller:
             self._take_reports(host, host.link.advance(now), now)
             self.table.sync(host, now)
         self.table.advance(now)
-        for key in self._overtime.take(now):
-            self._overrun(self.jobs[key], now)
+        for job in self._overtime.take(now):
+            self._overrun(job, now)
         self.placing.advance(now)
         self.placing.match(now)
 
@@ -139,7 +142,7 @@ class Controller:
         if len(superiors) > 1:
             self.superiors.tell(effects, self._now)
         if len(effects) > 1:
-            effects.sort(key=_commits_first)
+            effects = records_first(effects)
         for name in self.table.talking:
             host = self.hosts.get(name)
             if host is None:
@@ -209,6 +212,16 @@ class Controller:
             elif kind is Heard:
                 superior.telling.heard(message.number)  # type: ignore[union-attr]
 
+    def _forget_superior(self, event: ForgetSuperior, now: int) -> None:
+        """Nobody will ever fetch the ends of its jobs: when only ends are left, they go with it."""
+        superior = self.superiors.by_peer.get(peer_of(event.name))
+        if superior is not None and superior.number != EMBEDDED and not superior.uplink.open:
+            left = [job for job in self.jobs.values() if job.superior is superior]
+            if all(job.state is _S.ENDED for job in left):
+                for job in left:
+                    self._acknowledge(job.key, now)
+        self.superiors.forget(event)
+
     def _part_from_hosts(self, keep_ns: int) -> None:
         """This process is about to end."""
         for host in self.hosts.values():
@@ -223,7 +236,7 @@ class Controller:
         elif job is not None:
             self._say_again(job, now)
             return
-        job = self._take_in(ControllerJob(superior, key, message.spec, message.waited_ns, now))
+        job = self._take_in(superior, key, message.spec, message.waited_ns, now)
         self.placing.arrive(superior)
         if not superior.uplink.leased:
             self._end_with(job, Report(Outcome.OVERLOADED, reason="the lease is over", again=True), now)
@@ -234,9 +247,9 @@ class Controller:
             return
         self.placing.admit(job, now)
 
-    def _take_in(self, job: ControllerJob) -> ControllerJob:
-        self.jobs[job.key] = job
-        job.superior.held += 1
+    def _take_in(self, superior: Superior, key: AttemptKey, spec: JobSpec, waited_ns: int, now: int) -> ControllerJob:
+        self.jobs[key] = job = ControllerJob(superior, key, spec, spec.slots, waited_ns, now)
+        superior.held += 1
         return job
 
     def _forget(self, job: ControllerJob) -> None:
@@ -247,9 +260,9 @@ class Controller:
         """A host claimed this attempt before it was given to anybody: only the scheduler's word makes an attempt."""
         host = job.host
         assert host is not None
-        self._overtime.cancel(job.key)
         if job.state is not _S.ENDED:
             self.placing.give_back(job, host, now)
+            job.move(_S.ENDED, now)
         host.holding -= 1
         host.link.disown(job.key)
         self.table.talking[host.name] = None
@@ -276,7 +289,7 @@ class Controller:
             job.host.link.acknowledge(key)
             self.table.talking[job.host.name] = None
             job.host.holding -= 1
-            if job.host.order is HostOrder.OFF:
+            if job.host.order is _OFF:
                 self.table.leave_if_done(job.host, now)
 
     def _cancel(self, superior: Superior, message: Cancel, now: int) -> None:
@@ -295,7 +308,7 @@ class Controller:
         assert job.host is not None
         if job.state is not _S.CANCELLING:
             job.move(_S.CANCELLING, now)
-            self._overtime.cancel(job.key)
+            self._overtime.cancel(job)
         if job.key in job.host.link.given:
             job.host.link.cancel(job.key, why, now)
             self.table.talking[job.host.name] = None
@@ -313,7 +326,7 @@ class Controller:
 
     def end(self, job: ControllerJob, outcome: Outcome, reason: str, now: int) -> None:
         """End a job that is not at any host."""
-        waited = job.waited_ns + now - job.arrived_ns
+        waited = job.waited_ns + now - job.since_ns
         self._end_with(job, Report(outcome, reason=reason, waited_ns=waited), now)
 
     def _end_with(self, job: ControllerJob, report: Report, now: int) -> None:
@@ -326,13 +339,16 @@ class Controller:
     def give(self, job: ControllerJob, host: Host, now: int) -> None:
         """Hand an attempt to a host that has the slots for it."""
         self.placing.unqueue(job, now)
-        job.waited_ns += now - job.arrived_ns
+        job.waited_ns += now - job.since_ns
         job.host = host
         host.holding += 1
-        self.table.health.given(host, job.key)
+        if host.health.why:
+            self.table.health.given(host, job.key)
         self.placing.take(job, host, now)
         job.move(_S.GIVEN, now)
-        spec = _for_host(job.spec if job.spec.needs is None else _with_share(job), host)
+        spec = job.spec if job.spec.needs is None else _with_share(job)
+        if THREADS_WORD in spec.command:
+            spec = _for_host(spec, host)
         self.effects.append(Commit(AttemptGiven(job.key[0], job.key[1], host.name, host.link.peer_epoch, spec)))
         host.link.assign(job.key, spec, job.waited_ns, now)
         self.table.talking[host.name] = None
@@ -364,11 +380,7 @@ class Controller:
             elif kind is Started:
                 self._started_at(host, message, now)  # type: ignore[arg-type]
             elif kind is Accepted:
-                job = self._job_at(host, (message.job, message.attempt), now)  # type: ignore[union-attr]
-                if job is not None and job.state is _S.GIVEN:
-                    job.move(_S.AT_HOST, now)
-                    if not job.accepted:
-                        self.accepted(job)
+                self._accepted_at(host, message, now)  # type: ignore[arg-type]
             elif kind is Pong and host.dirty != message.dirty:  # type: ignore[union-attr]
                 host.dirty = message.dirty  # type: ignore[union-attr]
                 self.placing.offer(host, now)
@@ -391,7 +403,7 @@ class Controller:
         given = host.link.given.get(key)
         # It takes slots of its own host, and nothing that others share, whatever the host says that it needs.
         slots = 0 if given is None else min(max(given.spec.slots, 0), host.slots)
-        job = self._take_in(ControllerJob(superior, key, JobSpec("", slots=slots), 0, now))
+        job = self._take_in(superior, key, JobSpec("", slots=slots), 0, now)
         job.stray = True
         job.queued = False
         job.host = host
@@ -400,14 +412,29 @@ class Controller:
         self.placing.take(job, host, now)
         return job
 
+    def _accepted_at(self, host: Host, message: Accepted, now: int) -> None:
+        job = self._job_at(host, (message.job, message.attempt), now)
+        if job is None or job.state not in (_S.GIVEN, _S.AT_HOST):
+            return
+        if job.state is _S.GIVEN:
+            job.move(_S.AT_HOST, now)
+            if not job.accepted:
+                self.accepted(job)
+        if message.why and job.superior.number != EMBEDDED:  # a scheduler in this process can ask why
+            job.superior.accepted(job.key, message.why)
+
     def _started_at(self, host: Host, message: Started, now: int) -> None:
         job = self._job_at(host, (message.job, message.attempt), now)
-        if job is not None and job.state in (_S.GIVEN, _S.AT_HOST):
+        if job is None:
+            return
+        if job.state is _S.RUNNING and message.why and job.superior.number != EMBEDDED:
+            job.superior.started(job.key, host.name, message.started_at, message.why)
+        elif job.state in (_S.GIVEN, _S.AT_HOST):
             job.move(_S.RUNNING, now)
-            spec = job.spec
-            if spec.timeout_ns:
-                self._overtime.set(job.key, now + spec.timeout_ns + spec.grace_ns + self.cluster.overtime_ns)
-            job.superior.started(job.key, host.name, message.started_at)
+            if job.spec.timeout_ns:
+                limit_ns = self._overtime_limit(job)
+                self._overtime.set(job, limit_ns, now + limit_ns)
+            job.superior.started(job.key, host.name, message.started_at, message.why)
 
     def _ended_at(self, host: Host, message: Ended, now: int) -> None:
         job = self._job_at(host, (message.job, message.attempt), now)
@@ -416,18 +443,28 @@ class Controller:
         report = message.report
         if report.host not in ("", host.name):
             report = structs.replace(report, host=host.name)  # the name of a folder, too: no host speaks for another
-        self._overtime.cancel(job.key)
+        if job.state is _S.RUNNING:
+            self._overtime.cancel(job)
         if report.again:
             self.table.press(host, now)
         elif report.started:
             host.pressure_ns = 0
-        if report.outcome is Outcome.EXITED and report.exit_code == 0:
+        if report.outcome is _EXITED and report.exit_code == 0:
             host.done += 1
         else:
             host.failed += 1
         self.table.health.ended(host, job.key, job.spec.task, report, now)
         self.placing.give_back(job, host, now)
         self._end_with(job, report, now)
+
+    def _overtime_limit(self, job: ControllerJob) -> int:
+        spec = job.spec
+        return spec.timeout_ns + spec.grace_ns + self.cluster.overtime_ns
+
+    def _overtime_ends(self, job: ControllerJob) -> int | None:
+        if job.state is not _S.RUNNING:
+            return None
+        return job.since_ns + self._overtime_limit(job)
 
     def _overrun(self, job: ControllerJob, now: int) -> None:
         """Its host should have ended it long ago: ask for its end."""
@@ -447,7 +484,7 @@ class Controller:
                 host.provisional = True
             superior = self.superiors.of(key[0])
             assert superior is not None, f"{key} is of a superior that was forgotten while it was here"
-            job = self._take_in(ControllerJob(superior, key, given.spec, 0, now))
+            job = self._take_in(superior, key, given.spec, 0, now)
             job.queued = False
             job.host = host
             job.state = _S.GIVEN
@@ -481,11 +518,5 @@ def _with_share(job: ControllerJob) -> JobSpec:
 
 def _for_host(spec: JobSpec, host: Host) -> JobSpec:
     """The specification with the host's number of threads where its command asks for it."""
-    if THREADS_WORD not in spec.command:
-        return spec
     command = tuple([str(host.threads) if word == THREADS_WORD else word for word in spec.command])
     return structs.replace(spec, command=command)
-
-
-def _commits_first(effect: Effect) -> int:
-    return 0 if type(effect) is Commit else 1

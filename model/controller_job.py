@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from msgspec import Struct
+
 from model.host import Host
 from model.job import AttemptKey, JobSpec, Report
 from model.messages import Entry, Held
 from model.shapes import UNSHAPED, Shape
-from model.states import State, check_move
+from model.states import State, check_move, quick
 from model.superiors import Superior
 
 
@@ -21,7 +23,7 @@ class ControllerJobState(State):
     ENDED = "ended"
 
 
-_S = ControllerJobState
+_S = quick(ControllerJobState)
 CONTROLLER_MOVES: dict[ControllerJobState, frozenset[ControllerJobState]] = {
     _S.QUEUED: frozenset({_S.GIVEN, _S.ENDED}),
     _S.GIVEN: frozenset({_S.AT_HOST, _S.RUNNING, _S.CANCELLING, _S.ENDED}),
@@ -33,54 +35,34 @@ CONTROLLER_MOVES: dict[ControllerJobState, frozenset[ControllerJobState]] = {
 """An attempt is forgotten from ENDED, by its superior's acknowledgement."""
 
 
-class ControllerJob:
-    """One attempt. `queued`, `shape`, `superior` and `key` are what `matching.py` reads."""
+class ControllerJob(Struct, eq=False, gc=False):
+    """One attempt. `queued`, `shape`, `superior` and `key` are what `matching.py` reads. (A struct, not tracked by the
+    garbage collector: a million may wait, and nothing that it holds refers to it.)"""
 
-    __slots__ = (
-        "accepted",
-        "anywhere",
-        "arrived_ns",
-        "gpus",
-        "host",
-        "kept",
-        "key",
-        "queued",
-        "report",
-        "shape",
-        "since_ns",
-        "slots",
-        "spec",
-        "state",
-        "stray",
-        "superior",
-        "waited_ns",
-    )
-
-    def __init__(self, superior: Superior, key: AttemptKey, spec: JobSpec, waited_ns: int, now: int) -> None:
-        self.superior = superior
-        self.key = key
-        """its name below, see `superiors.py`"""
-        self.spec = spec
-        self.slots = spec.slots
-        self.shape: Shape = UNSHAPED
-        """what it needs of a host, while it waits"""
-        self.kept = False
-        """whether a host is kept for it (`reserving.py`)"""
-        self.gpus: tuple[int, ...] = ()
-        """which GPUs of its host it has"""
-        self.waited_ns = waited_ns
-        self.arrived_ns = now
-        self.since_ns = now
-        self.state = ControllerJobState.QUEUED
-        self.queued = True
-        self.anywhere = False
-        """whether any host will do"""
-        self.accepted = False
-        """whether its superior was told that it is here"""
-        self.stray = False
-        """whether it is known by its host's word only"""
-        self.host: Host | None = None
-        self.report: Report | None = None
+    superior: Superior
+    key: AttemptKey
+    """its name below, see `superiors.py`"""
+    spec: JobSpec
+    slots: int
+    """as in `spec`"""
+    waited_ns: int
+    since_ns: int
+    shape: Shape = UNSHAPED
+    """what it needs of a host, while it waits"""
+    kept: bool = False
+    """whether a host is kept for it (`reserving.py`)"""
+    gpus: tuple[int, ...] = ()
+    """which GPUs of its host it has"""
+    state: ControllerJobState = _S.QUEUED
+    queued: bool = True
+    anywhere: bool = False
+    """whether any host will do"""
+    accepted: bool = False
+    """whether its superior was told that it is here"""
+    stray: bool = False
+    """whether it is known by its host's word only"""
+    host: Host | None = None
+    report: Report | None = None
 
     def __lt__(self, other: ControllerJob) -> bool:
         """Among two of one key in a queue: the other one has left it, and only waits to be thrown out."""
@@ -96,7 +78,7 @@ class ControllerJob:
         """Where it is, for an inventory. `name`: what its superior calls it."""
         number, attempt = name
         host = self.host.name if self.host is not None else ""
-        if self.state is ControllerJobState.ENDED:
+        if self.state is _S.ENDED:
             return Entry(number, attempt, Held.ENDED, self.spec, host, self.report)
         given = None if self.host is None else self.host.link.given.get(self.key)
         running = given is not None and given.running

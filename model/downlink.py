@@ -6,6 +6,8 @@ in `channel.py`.
 
 from __future__ import annotations
 
+from msgspec import Struct
+
 from model.channel import ChannelTimes, End, LinkState, ProtocolError
 from model.job import AttemptKey, JobSpec, Outcome, Report
 from model.messages import (
@@ -28,39 +30,29 @@ from model.messages import (
     Started,
     Up,
 )
+from model.states import quick
+
+_L = quick(LinkState)
 
 
-class Given:
-    """What a superior believes about one attempt that it gave down."""
+class Given(Struct, eq=False, gc=False):
+    """What a superior believes about one attempt that it gave down. (A struct, not tracked by the garbage collector:
+    the scheduler has one for each job that waits.)"""
 
-    __slots__ = (
-        "cancel",
-        "confirmed",
-        "doubtful",
-        "ended",
-        "running",
-        "sent_ns",
-        "sent_to",
-        "spec",
-        "waited_ns",
-        "why",
-    )
-
-    def __init__(self, spec: JobSpec, waited_ns: int, sent_ns: int, sent_to: int) -> None:
-        self.spec = spec
-        self.waited_ns = waited_ns
-        self.sent_ns = sent_ns
-        self.sent_to = sent_to
-        """the life of the subordinate to which it was given"""
-        self.confirmed = False
-        self.running = False
-        self.ended = False
-        """its end was heard: it may wait for its acknowledgement, but never runs again"""
-        self.cancel: CancelReason | None = None
-        self.doubtful = False
-        """our own superior may know of its end already: see `restore`"""
-        self.why = ""
-        """what the subordinate last said of where it is; see `Accepted.why`"""
+    spec: JobSpec
+    waited_ns: int
+    sent_ns: int
+    sent_to: int
+    """the life of the subordinate to which it was given"""
+    confirmed: bool = False
+    running: bool = False
+    ended: bool = False
+    """its end was heard: it may wait for its acknowledgement, but never runs again"""
+    cancel: CancelReason | None = None
+    doubtful: bool = False
+    """our own superior may know of its end already: see `restore`"""
+    why: str = ""
+    """what the subordinate last said of where it is; see `Accepted.why`"""
 
 
 class Downlink(End):
@@ -95,7 +87,7 @@ class Downlink(End):
         super().__init__(epoch)
         self.name = name
         self.times = times
-        self.state = LinkState.CLOSED
+        self.state = _L.CLOSED
         self.given: dict[AttemptKey, Given] = {}
         self.unconfirmed: dict[AttemptKey, Given] = {}
         """given and not answered, or cancelled and not ended: said again every `resend_ns`"""
@@ -120,22 +112,32 @@ class Downlink(End):
 
     def opened(self, now: int) -> None:
         """The transport is connected: ask for everything before anything is assigned."""
-        self.state = LinkState.INQUIRING
+        self.state = _L.INQUIRING
         self.outbox.clear()
         self._inquire(now)
+
+    def forsake(self, why: str) -> list[Up]:
+        """The subordinate is another one from now on: what the former one holds is lost, and its lives do not count."""
+        lost: list[Up] = [self._lost(key, why) for key, given in list(self.given.items()) if not given.ended]
+        for ended in lost:  # nothing of it is to be said to the new one
+            self._note_end((ended.job, ended.attempt))  # type: ignore[union-attr]
+        self.given.clear()
+        self.unconfirmed.clear()
+        self.peer_epoch = self.heard_sequence = 0
+        return lost
 
     def resize(self, slots: int, now: int) -> None:
         """From now on the subordinate has so many slots. It is told with an inquiry, so it is told until it answers."""
         self.wanted_slots = slots
-        if self.state is LinkState.OPEN:
-            self.state = LinkState.INQUIRING
+        if self.state is _L.OPEN:
+            self.state = _L.INQUIRING
             self._inquire(now)
 
     def closed(self, now: int) -> None:
         """The transport is gone. What was given may still run there until its lease ends."""
         if self.vouched:
             self.vouch(False, now)
-        self.state = LinkState.CLOSED
+        self.state = _L.CLOSED
         self.outbox.clear()
         self._ping_at = self._inquire_at = self._resend_at = self._unanswered_since = None
 
@@ -163,11 +165,9 @@ class Downlink(End):
     @property
     def ready(self) -> bool:
         """Whether something may be assigned now."""
-        return self.state is LinkState.OPEN
+        return self.state is _L.OPEN
 
-    def restore(
-        self, key: AttemptKey, spec: JobSpec, *, running: bool, sent_to: int, doubtful: bool = False
-    ) -> None:
+    def restore(self, key: AttemptKey, spec: JobSpec, *, running: bool, sent_to: int, doubtful: bool = False) -> None:
         """After a restart of the owner: this attempt was given, to the life `sent_to` of the subordinate, in an
         earlier life of ours, and has not ended.
 
@@ -183,7 +183,7 @@ class Downlink(End):
 
     def assign(self, key: AttemptKey, spec: JobSpec, waited_ns: int, now: int) -> None:
         """Hand an attempt down. Only while `ready`."""
-        if self.state is not LinkState.OPEN:
+        if self.state is not _L.OPEN:
             raise ValueError(f"{self.name} is {self.state.value}: nothing can be assigned")
         given = Given(spec, waited_ns, now, self.peer_epoch)
         self.given[key] = self.unconfirmed[key] = given
@@ -197,14 +197,14 @@ class Downlink(End):
         given.cancel = why
         given.sent_ns = now
         self.unconfirmed[key] = given
-        if self.state is LinkState.OPEN or self.state is LinkState.SILENT:
+        if self.state is _L.OPEN or self.state is _L.SILENT:
             self.outbox.append(Cancel(key[0], key[1], why))
             if self._resend_at is None:
                 self._resend_at = now + self.times.resend_ns
 
     def refuse(self, key: AttemptKey, why: CancelReason) -> None:
         """End an attempt of which this superior knows nothing."""
-        if self.state is LinkState.OPEN:
+        if self.state is _L.OPEN:
             self.outbox.append(Cancel(key[0], key[1], why))
 
     def disown(self, key: AttemptKey) -> None:
@@ -217,17 +217,17 @@ class Downlink(End):
         """Its end is recorded where it must be: both ends may forget it."""
         self.given.pop(key, None)
         self.unconfirmed.pop(key, None)
-        if self.state is LinkState.OPEN or self.state is LinkState.SILENT:
+        if self.state is _L.OPEN or self.state is _L.SILENT:
             self.outbox.append(Acknowledge(key[0], key[1]))
 
     def heard(self, number: int) -> None:
         """The subordinate's notices up to this number have come."""
-        if self.state is LinkState.OPEN:
+        if self.state is _L.OPEN:
             self.outbox.append(Heard(number))
 
     def part(self, lease_ns: int) -> None:
         """The last word before a clean stop: what runs may go on for `lease_ns`."""
-        if self.state is LinkState.OPEN:
+        if self.state is _L.OPEN:
             self.outbox.append(Parting(lease_ns))
 
     def judge_after(self, when_ns: int) -> None:
@@ -238,7 +238,7 @@ class Downlink(End):
 
     def receive(self, batch: Batch, now: int) -> list[Up]:
         """Take one batch from the subordinate."""
-        if self.state is LinkState.CLOSED:
+        if self.state is _L.CLOSED:
             self.stale["no connection"] += 1
             return []
         if batch.receiver_epoch not in (0, self.epoch):
@@ -247,8 +247,8 @@ class Downlink(End):
         earlier_life = self.peer_epoch
         if not self.fresh(batch):
             return []
-        if self.state is LinkState.OPEN and self.peer_epoch != earlier_life:
-            self.state = LinkState.INQUIRING
+        if self.state is _L.OPEN and self.peer_epoch != earlier_life:
+            self.state = _L.INQUIRING
             self._inquire(now)
         fresh: list[Up] = []
         for message in batch.messages:
@@ -302,15 +302,15 @@ class Downlink(End):
         self._lost_judged = False
         self._judge_after = 0
         self._unanswered_since = None
-        if self.state is LinkState.SILENT:
-            self.state = LinkState.INQUIRING
+        if self.state is _L.SILENT:
+            self.state = _L.INQUIRING
             self._inquire(now)
 
     def _reconcile(self, inventory: Inventory, now: int) -> list[Up]:
         """One inventory says everything: what it lists is there, what it does not list is not."""
-        if self.state is not LinkState.INQUIRING or inventory.number != self._inquiry:
+        if self.state is not _L.INQUIRING or inventory.number != self._inquiry:
             return []  # no answer to what we asked last
-        self.state = LinkState.OPEN
+        self.state = _L.OPEN
         self.slots = inventory.slots
         self._inquire_at = None
         self._heard_pong(inventory.number, now)
@@ -380,7 +380,7 @@ class Downlink(End):
     @property
     def silent_at(self) -> int | None:
         """When an open link is called silent, if nothing is heard before (ns)."""
-        if self._unanswered_since is None or self.state not in (LinkState.OPEN, LinkState.INQUIRING):
+        if self._unanswered_since is None or self.state not in (_L.OPEN, _L.INQUIRING):
             return None
         return self._unanswered_since + self.times.silent_ns
 
@@ -405,7 +405,7 @@ class Downlink(End):
 
     def advance(self, now: int) -> list[Up]:
         """Ping, ask again, judge silence and loss, and say again what is not lost, as far as they are due."""
-        if self.state is not LinkState.CLOSED:
+        if self.state is not _L.CLOSED:
             self._advance_connected(now)
         lost = self._judge_loss(now)
         if self._resend_at is not None and now >= self._resend_at:
@@ -429,7 +429,7 @@ class Downlink(End):
             self._ping(now)
         silent_at = self.silent_at
         if silent_at is not None and now >= silent_at:
-            self.state = LinkState.SILENT
+            self.state = _L.SILENT
             self._inquire_at = None
         if self._inquire_at is not None and now >= self._inquire_at:
             self._inquire(now)
@@ -443,10 +443,10 @@ class Downlink(End):
         self._unanswered_since = None
         self._judge_after = now + self.times.silent_ns
         self._ping_at = now + self.times.ping_ns
-        if self.state is LinkState.SILENT:
+        if self.state is _L.SILENT:
             self._ping(now)
         else:
-            self.state = LinkState.INQUIRING
+            self.state = _L.INQUIRING
             self._inquire(now)
         return True
 
@@ -467,7 +467,10 @@ class Downlink(End):
 
     def _resend(self, now: int) -> None:
         self._resend_at = None
-        if self.state is not LinkState.OPEN or not self.unconfirmed:
+        if not self.unconfirmed:
+            self.unconfirmed.clear()  # a dictionary that is emptied entry by entry stays as large as it was
+            return
+        if self.state is not _L.OPEN:
             return
         resend_ns = self.times.resend_ns
         for key, given in self.unconfirmed.items():
@@ -483,4 +486,4 @@ class Downlink(End):
 
     def take(self) -> Batch | None:
         """What is to be sent now, as one batch."""
-        return self.seal(0 if self.state is LinkState.INQUIRING else self.peer_epoch) if self.outbox else None
+        return self.seal(0 if self.state is _L.INQUIRING else self.peer_epoch) if self.outbox else None

@@ -29,10 +29,12 @@ class Delivered(Struct, frozen=True, gc=False):
 
 class LinkUp(Struct, frozen=True):
     """The transport to `peer` is connected and both ends speak the same version. `terms`: to the controller, of a
-    superior in another process (`superiors.peer_of`): on what terms it comes; None: as before."""
+    superior in another process (`superiors.peer_of`): on what terms it comes; None: as before. `identity`: of a
+    superior, or of a controller, in another process: which journal it writes; empty: not known."""
 
     peer: str
     terms: Terms | None = None
+    identity: str = ""
 
 
 class LinkDown(Struct, frozen=True):

@@ -8,8 +8,8 @@ from model.configuration import Order
 from model.explain import Explanation, Reason
 from model.explain_needs import explain_needs
 from model.host import Host, HostState
+from model.job_numbers import number_text
 from model.resources import amount_text
-from model.superiors import number_text
 
 if TYPE_CHECKING:
     from model.controller import Controller
@@ -31,7 +31,7 @@ def explain_attempt(controller: Controller, job: ControllerJob, now: int) -> Exp
     if not job.queued:
         return _explain_given(job)
     found = _explain_wait(controller, job, now)
-    dues = [found.until_ns, controller.placing.pending_ends(job.key), controller.placing.preference_ends(job.key)]
+    dues = [found.until_ns, controller.placing.pending_ends(job), controller.placing.preference_ends(job.key)]
     known = [due for due in dues if due is not None]
     return Explanation(found.reason, found.text, job.since_ns, min(known) if known else None, found.changes)
 

@@ -19,6 +19,8 @@ from model.resources import Amounts
 from model.states import check_move
 from model.timers import Timers
 
+_CLOSED, _OFF = LinkState.CLOSED, HostState.OFF
+
 
 class HostTable:
     """The hosts by name, their connections and their orders."""
@@ -136,7 +138,7 @@ class HostTable:
 
     def sync(self, host: Host, now: int) -> None:
         """Let the host's state follow its link."""
-        if host.link.state is LinkState.CLOSED or host.state is HostState.OFF:
+        if host.link.state is _CLOSED or host.state is _OFF:
             return
         state = host.state_by_link()
         if state is host.state:
@@ -205,7 +207,8 @@ class HostTable:
             self._effects.append(Answer(order.request, False, problem))
             return
         if order.lasting and not order.more:
-            self._effects.append(Commit(HostChanged(order.host, order.verb.value, order.slots, order.reason)))
+            record = HostChanged(order.host, order.verb.value, order.slots, order.reason, order.resources, order.labels)
+            self._effects.append(Commit(record))
         self._effects.append(Answer(order.request, True, f"host {order.host}: {order.verb.value}"))
 
     def _order_add(self, order: OrderHost, now: int) -> str:
@@ -292,7 +295,7 @@ class HostTable:
     def _restore_one(self, change: HostChanged, now: int) -> None:
         if change.verb == HostVerb.ADD.value:
             if change.host not in self.hosts:  # else somebody has written it into the configuration meanwhile
-                self.add(change.host, change.slots, now)
+                self.add(change.host, change.slots, now, change.resources or (), change.labels or ())
             return
         host = self.hosts.get(change.host)
         if host is None or change.verb == HostVerb.RETRY.value:
@@ -302,6 +305,8 @@ class HostTable:
             self._effects.remove(Connect(change.host))
         elif change.verb == HostVerb.SLOTS.value:
             host.resize(change.slots, now)
+            resources = tuple(host.stock.total.items()) if change.resources is None else change.resources
+            host.declare(resources, host.labels if change.labels is None else change.labels)
         elif change.verb == SET_ASIDE:
             self.health.restore(host, change.reason, now)
         else:

@@ -65,14 +65,14 @@ class Wait(Enum):
     """any host will do"""
 
 
-class HostPolicy(Struct, frozen=True, array_like=True):
+class HostPolicy(Struct, frozen=True, array_like=True, gc=False):
     """A `Wait` with its count (`tries` means something for TRY only)."""
 
     action: Wait = Wait.WAIT
     tries: Number = 0
 
 
-class HostWish(Struct, frozen=True, array_like=True):
+class HostWish(Struct, frozen=True, array_like=True, gc=False):
     """Where a job wants to run. `name=None`: any host of the controller; `name="local"`: the scheduler's machine."""
 
     name: str | None = None
@@ -84,7 +84,7 @@ class HostWish(Struct, frozen=True, array_like=True):
     when_unknown: HostPolicy = HostPolicy(Wait.FAIL)
 
 
-class Block(Struct, frozen=True, array_like=True):
+class Block(Struct, frozen=True, array_like=True, gc=False):
     """Files to wait for: `before` the start, `after` the end; `limit_ns` bounds each of the two waits."""
 
     before: tuple[str, ...] = ()
@@ -92,7 +92,7 @@ class Block(Struct, frozen=True, array_like=True):
     limit_ns: Number = 120 * SECOND
 
 
-class JobSpec(Struct, frozen=True, array_like=True):
+class JobSpec(Struct, frozen=True, array_like=True, gc=False):
     """All that an executor must know to run a job. Exactly one of `command` and `call` is set."""
 
     task: str
@@ -131,6 +131,14 @@ class JobSpec(Struct, frozen=True, array_like=True):
 _NUMBERS = ("slots", "nice", "timeout_ns", "pending_ns", "grace_ns", "poll_ns")
 
 
+def in_directory(spec: JobSpec, base: str) -> JobSpec:
+    """With a working directory that means the same wherever it is read."""
+    own = spec.directory or ""
+    if own.startswith("/"):
+        return spec
+    return structs.replace(spec, directory=f"{base}/{own}" if own else base)
+
+
 def within_bounds(spec: JobSpec) -> JobSpec:
     """The same with every number as large as others take it (`bounds.py`): beyond that a time is for ever anyway, and a
     host that cannot read one job could not be told of any other."""
@@ -156,7 +164,7 @@ def _bounded(number: int) -> int:
     return min(max(number, -NUMBER_MAX), NUMBER_MAX)
 
 
-class Report(Struct, frozen=True, array_like=True):
+class Report(Struct, frozen=True, array_like=True, gc=False):
     """How one attempt ended."""
 
     outcome: Outcome

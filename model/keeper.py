@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from model.job import AttemptKey, JobId, JobSpec, Outcome, Report
 from model.messages import Entry, Held
-from model.states import State, check_move
+from model.states import State, check_move, quick
 from model.timers import Timers
 
 TERM = 15
@@ -57,10 +57,12 @@ class Recall(Struct, frozen=True, array_like=True, tag="recall", gc=False):
 
 
 class Stop(Struct, frozen=True, array_like=True, tag="stop", gc=False):
-    """End it: TERM to the whole tree, after `spec.grace_ns` KILL."""
+    """End it: TERM to the whole tree, after `spec.grace_ns` KILL. `why` is what the log says, if nobody is there to say
+    better."""
 
     job: JobId
     attempt: int
+    why: StopReason = StopReason.KILLED
 
 
 class Renew(Struct, frozen=True, array_like=True, tag="renew", gc=False):
@@ -216,7 +218,8 @@ class ProcessState(State):
     """kept until it is forgotten"""
 
 
-_S = ProcessState
+_S = quick(ProcessState)
+_O = quick(Outcome)
 KEEPER_MOVES: dict[ProcessState, frozenset[ProcessState]] = {
     _S.WAITING: frozenset({_S.STARTING, _S.ENDED}),
     _S.STARTING: frozenset({_S.RUNNING, _S.ENDED}),
@@ -232,6 +235,12 @@ _STOP_OUTCOMES = {
     StopReason.TIMED_OUT: (Outcome.TIMED_OUT, ""),
     StopReason.LEASE: (Outcome.LOST, "lease ended"),
 }
+_STOP_REASONS = {outcome: why for why, (outcome, _) in _STOP_OUTCOMES.items()}
+
+
+def stop_as(key: AttemptKey, outcome: Outcome) -> Stop:
+    """The order to end an attempt that is to be told with this outcome."""
+    return Stop(key[0], key[1], _STOP_REASONS.get(outcome, StopReason.KILLED))
 
 
 class KeptAttempt:
@@ -408,7 +417,7 @@ class Keeper:
         if attempt.report is not None:
             self._say(attempt)
         else:
-            self._end(attempt, StopReason.KILLED, now)
+            self._end(attempt, order.why, now)
 
     def _renew(self, order: Renew, now: int) -> None:
         self.lease_end_ns = now + order.lease_ns
@@ -473,26 +482,18 @@ class Keeper:
                 reason = "it did not heed TERM"
             code, signal, core = None, None, False
         elif signal is not None:
-            outcome, reason = Outcome.CRASHED, "out of memory" if oom else ""
+            outcome, reason = _O.CRASHED, "out of memory" if oom else ""
         elif code is not None:
-            outcome, reason = Outcome.EXITED, ""
+            outcome, reason = _O.EXITED, ""
         else:
-            outcome, reason = Outcome.LOST, "its end could not be read"
+            outcome, reason = _O.LOST, "its end could not be read"
         if event.note:
             reason = f"{reason}; {event.note}" if reason else event.note
+        ran_for_ns = max(0, ended_ns - attempt.started_ns)
         report = Report(
-            outcome,
-            exit_code=code,
-            signal=signal,
-            core=core,
-            oom=oom,
-            reason=reason,
-            ran_for_ns=max(0, ended_ns - attempt.started_ns),
-            started=True,
-            stdout_bytes=event.stdout_bytes,
-            stderr_bytes=event.stderr_bytes,
-            survivors=event.survivors,
-        )
+            outcome, code, signal, core, oom, reason, "", 0, ran_for_ns, True, False,
+            event.stdout_bytes, event.stderr_bytes, event.survivors,
+        )  # fmt: skip
         self._finish(attempt, report)
 
     # ends
@@ -541,5 +542,6 @@ class Keeper:
             self._begin(follower)
 
     def _move(self, attempt: KeptAttempt, new: ProcessState) -> None:
-        check_move(KEEPER_MOVES, attempt.state, new, "attempt {}.{}".format(*attempt.key))
+        if new not in KEEPER_MOVES[attempt.state]:
+            check_move(KEEPER_MOVES, attempt.state, new, "attempt {}.{}".format(*attempt.key))
         attempt.state = new

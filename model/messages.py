@@ -26,10 +26,8 @@ from msgspec import Meta, Struct
 from model.bounds import Number
 from model.job import JobId, JobSpec, Report
 
-PROTOCOL = 1
-"""Version of this file. The two ends of a link compare it before anything else is said. (Notices and Heard are in
-version 1 though they came later: no agent says or hears them.)
-"""
+PROTOCOL = 2
+"""Version of this file. The two ends of a link compare it before anything else is said."""
 
 
 class CancelReason(Enum):

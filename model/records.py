@@ -19,6 +19,7 @@ from model.remembered import (
     RestoredVariable,
     Stored,
 )
+from model.resources import Amounts
 from model.sharing import Terms
 
 
@@ -143,6 +144,9 @@ class HostChanged(Struct, frozen=True, array_like=True, tag="host changed", gc=F
     verb: str
     slots: int = 0
     reason: str = ""
+    resources: Amounts | None = None
+    """as of `events.OrderHost`"""
+    labels: tuple[str, ...] | None = None
 
 
 class SuperiorKnown(Struct, frozen=True, array_like=True, tag="superior known", gc=False):
@@ -151,12 +155,29 @@ class SuperiorKnown(Struct, frozen=True, array_like=True, tag="superior known", 
     number: int
     name: str
     terms: Terms
+    identity: str = ""
+    """which journal it writes: jobs of another one would have the same numbers. Empty: not known"""
 
 
 class SuperiorForgotten(Struct, frozen=True, array_like=True, tag="superior forgotten", gc=False):
     """A person has said that this superior does not come back. Its number is not used again."""
 
     number: int
+
+
+class ControllerKnown(Struct, frozen=True, array_like=True, tag="controller known", gc=False):
+    """The scheduler gives its jobs to the controller in another process that writes this journal, from now on. Empty:
+    to that in its own process."""
+
+    identity: str
+
+
+class NoticeHeard(Struct, frozen=True, array_like=True, tag="notice heard", gc=False):
+    """What a controller in another process told all its schedulers; fields as of `effects.Notice`."""
+
+    level: str
+    about: str
+    text: str
 
 
 class IntakeChanged(Struct, frozen=True, array_like=True, tag="intake changed", gc=False):
@@ -241,6 +262,8 @@ class SnapshotBegun(Struct, frozen=True, array_like=True, tag="snapshot begun", 
     intake_reason: str
     keep_ns: int
     hosts: tuple[HostChanged, ...]
+    controller: str = ""
+    """see `ControllerKnown`"""
 
 
 class SnapshotTasks(Struct, frozen=True, array_like=True, tag="snapshot of tasks", gc=False):
@@ -317,6 +340,8 @@ Record = (
     | HostChanged
     | SuperiorKnown
     | SuperiorForgotten
+    | ControllerKnown
+    | NoticeHeard
     | IntakeChanged
     | ScriptsChanged
     | ScriptsBegun

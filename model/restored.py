@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from msgspec import structs
+
 from model import script_data
 from model.events import HostVerb
 from model.job import Outcome, Report
@@ -20,6 +22,7 @@ from model.records import (
     AttemptGiven,
     AttemptReturned,
     AttemptStarted,
+    ControllerKnown,
     HostChanged,
     IntakeChanged,
     ItemsFound,
@@ -177,14 +180,21 @@ class Fold:
             script_data.add(self.scheduler.scripts, record)
         elif isinstance(record, HostChanged):
             self._host(record)
-        elif isinstance(record, SuperiorKnown):
+        elif isinstance(record, SuperiorKnown | SuperiorForgotten | ControllerKnown):
+            self._processes(record)
+        elif isinstance(record, IntakeChanged):
+            self.scheduler.intake, self.scheduler.intake_reason = record.state, record.reason
+            self.scheduler.keep_ns = record.keep_ns
+
+    def _processes(self, record: SuperiorKnown | SuperiorForgotten | ControllerKnown) -> None:
+        """Schedulers and controllers in other processes."""
+        if isinstance(record, SuperiorKnown):
             self.controller.superiors[record.number] = record
             self.controller.following = max(self.controller.following, record.number + 1)
         elif isinstance(record, SuperiorForgotten):
             self.controller.superiors.pop(record.number, None)
-        elif isinstance(record, IntakeChanged):
-            self.scheduler.intake, self.scheduler.intake_reason = record.state, record.reason
-            self.scheduler.keep_ns = record.keep_ns
+        else:
+            self.scheduler.controller = record.identity
 
     def _host(self, record: HostChanged) -> None:
         """Keep the orders that still mean something, so that they do not grow with the journal: of a host the last
@@ -194,9 +204,22 @@ class Fold:
         if outdone is None:
             return
         hosts = self.controller.hosts
+        if record.verb == HostVerb.SLOTS.value:
+            for old in hosts:
+                if old.host == record.host and old.verb == record.verb:
+                    record = _with_what_stays(record, old)
         hosts[:] = [old for old in hosts if old.host != record.host or old.verb not in outdone]
         if record.verb != WELL:
             hosts.append(record)
+
+
+def _with_what_stays(change: HostChanged, before: HostChanged) -> HostChanged:
+    """A change that says nothing of resources or labels leaves them as an earlier one has said."""
+    return structs.replace(
+        change,
+        resources=before.resources if change.resources is None else change.resources,
+        labels=before.labels if change.labels is None else change.labels,
+    )
 
 
 _ATTEMPT_RECORDS = frozenset({AttemptAssigned, AttemptGiven, AttemptReturned, AttemptStarted})
@@ -235,9 +258,12 @@ def fold(records: Iterable[Record]) -> Fold:
     return folded
 
 
+_EXITED = Outcome.EXITED
+
+
 def is_good(report: Report) -> bool:
     """Whether an end counts as well done when no handler says otherwise."""
-    return report.outcome is Outcome.EXITED and report.exit_code == 0
+    return report.outcome is _EXITED and report.exit_code == 0
 
 
 __all__ = [

@@ -9,17 +9,16 @@ follows), changes by a person. An end is acknowledged only in the same drained l
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from msgspec import structs
+from msgspec.structs import replace
 
 from model.behaviour import Behaviour
-from model.channel import ChannelTimes, LinkState
-from model.configuration import ClusterDefinition, times_of
+from model.channel import LinkState
+from model.configuration import ClusterDefinition, two_hops
 from model.downlink import Downlink
-from model.effects import Commit, Effect, Notice, Transmit
+from model.effects import Commit, Effect, Notice, Transmit, records_first
 from model.ending import Ending, describe
 from model.events import (
     DefineTask,
@@ -48,16 +47,17 @@ from model.job import (
     JobState,
     Outcome,
     Report,
+    in_directory,
     within_bounds,
 )
 from model.messages import Batch, CancelReason, Ended, Notices, Pong, Started, Up
 from model.notices import Hearing
 from model.orders import Orders
-from model.records import AttemptAssigned, AttemptStarted, JobAccepted
+from model.records import AttemptAssigned, AttemptStarted, ControllerKnown, JobAccepted, NoticeHeard
 from model.restored import RestoredScheduler, RestoredTask
 from model.scheduled_job import AT_EXECUTOR, ScheduledJob, explain_job
 from model.spawning import Spawning
-from model.states import check_move
+from model.states import check_move, quick
 from model.task import TaskDefinition
 from model.task_state import TaskState
 from model.timers import Timers
@@ -82,7 +82,8 @@ SchedulerEvent = (
     | DefineTask
 )
 
-_S = JobState
+_S = quick(JobState)
+_OPEN = LinkState.OPEN
 
 
 class Executor:
@@ -116,13 +117,13 @@ class Scheduler:
         self.jobs: dict[JobId, ScheduledJob] = {}
         """jobs that are not final"""
         self.next_job = 1
+        self._last = JobSpec(""), JobSpec("")
+        """the last specification as it came, and as it was taken: jobs that are equal share one"""
         self.halted: dict[JobId, Report] = {}
         """ends to which nothing reacted, because of `halt`"""
         self.effects: list[Effect] = []
-        self.outcomes: Counter[str] = Counter()
-        """final jobs by outcome, in this life"""
         self.executors = {
-            CONTROLLER: Executor(CONTROLLER, Downlink(CONTROLLER, epoch, _two_hops(cluster), now), now),
+            CONTROLLER: Executor(CONTROLLER, Downlink(CONTROLLER, epoch, two_hops(cluster), now), now),
             LOCAL: Executor(LOCAL, Downlink(LOCAL, epoch, cluster.local_times, now), now),
         }
         self.spawning = Spawning(self.effects, self._made, lambda: self.next_job)
@@ -148,6 +149,8 @@ class Scheduler:
             OrderIntake: self.orders.intake,
             DefineTask: self.orders.define,
         }
+        self._controller = "" if restored is None else restored.controller
+        """which journal the controller writes; empty: it is in this process, or none is known yet"""
         self._behaviours = {} if behaviours is None else behaviours
         self._undefined: dict[str, RestoredTask] = {}
         """what is known of tasks of an earlier life that nobody has defined in this one"""
@@ -198,7 +201,7 @@ class Scheduler:
         effects = self.effects[:]
         self.effects.clear()
         if len(effects) > 1:
-            effects.sort(key=_commits_first)
+            effects = records_first(effects)
         for name, executor in self.executors.items():
             batch = executor.link.take()
             if batch is not None:
@@ -251,8 +254,13 @@ class Scheduler:
         """Make a job and record it; it is not assigned yet."""
         number = JobId(self.next_job)
         self.next_job += 1
-        spec = within_bounds(spec)
-        job = ScheduledJob(number, spec, now, parent, plain)
+        if spec != self._last[0]:
+            taken = within_bounds(spec)
+            if self.cluster.directory and spec.host.name != LOCAL:
+                taken = in_directory(taken, self.cluster.directory)
+            self._last = spec, taken
+        spec = self._last[1]
+        job = ScheduledJob(number, spec, now, now, now, plain)
         self.jobs[number] = job
         self.effects.append(Commit(JobAccepted(number, spec, due_ns, parent, plain)))
         return job
@@ -265,16 +273,17 @@ class Scheduler:
         """The job may be assigned; it is, if its executor can take it."""
         if job.state is not _S.READY:
             self.move(job, _S.READY, now)
-        job.wake_ns = None
+        if job.wake_ns is not None:
+            job.wake_ns = None
+            self.wakes.cancel(job.id)
         job.held = ""
-        self.wakes.cancel(job.id)
         job.ready_ns = now
         self._assign(job, now)
 
     def _assign(self, job: ScheduledJob, now: int) -> None:
         executor = self.executor_of(job.spec)
         link = executor.link
-        if not link.ready or self.orders.assigning_stopped or (job.id, job.attempt) in link.given:
+        if link.state is not _OPEN or self.orders.assigning_stopped or (job.id, job.attempt) in link.given:
             executor.waiting[job.id] = job
             if executor.away_since_ns is not None:
                 self._lose_patience(job, max(now, executor.away_since_ns))
@@ -312,7 +321,8 @@ class Scheduler:
             if kind is Pong:
                 continue
             if kind is Notices:
-                self.effects += executor.hearing.take(message, executor.link.peer_epoch, executor.name)  # type: ignore[arg-type]
+                for notice in executor.hearing.take(message, executor.link.peer_epoch, executor.name):  # type: ignore[arg-type]
+                    self.effects += (Commit(NoticeHeard(notice.level, notice.about, notice.text)), notice)
                 executor.link.heard(message.number)  # type: ignore[union-attr]
                 continue
             key = (message.job, message.attempt)  # type: ignore[union-attr]
@@ -356,7 +366,17 @@ class Scheduler:
         self.effects.append(Commit(AttemptStarted(job.id, job.attempt, host)))
 
     def _link_up(self, event: LinkUp, now: int) -> None:
-        self.executors[event.peer].link.opened(now)
+        executor = self.executors[event.peer]
+        if executor.name == CONTROLLER and event.identity != self._controller:
+            if self._controller:
+                reason = "another controller is there, or it has lost its journal"
+                lost = executor.link.forsake(reason)
+                if lost:
+                    self.effects.append(Notice("alarm", CONTROLLER, f"{reason}: {len(lost)} attempts are lost"))
+                self._take_reports(executor, lost, now)
+            self._controller = event.identity
+            self.effects.append(Commit(ControllerKnown(event.identity)))
+        executor.link.opened(now)
 
     def _link_down(self, event: LinkDown, now: int) -> None:
         executor = self.executors[event.peer]
@@ -368,7 +388,7 @@ class Scheduler:
 
     def _sync(self, executor: Executor, now: int) -> None:
         """Follow the link: a silent executor's jobs lose patience one by one, a ready one gets what waited."""
-        ready = executor.link.state is LinkState.OPEN
+        ready = executor.link.state is _OPEN
         if ready and executor.away_since_ns is not None:
             self.effects.append(Notice("info", executor.name, f"{executor.name} answers"))
             executor.away_since_ns = None
@@ -416,8 +436,12 @@ class Scheduler:
     def _ended(self, job: ScheduledJob, report: Report, now: int, *, by_executor: bool = True) -> None:
         """An attempt has ended (or the job without one): decide what follows."""
         if job.state is _S.RUNNING or (job.state is _S.CANCELLING and job.host):
-            self._count_stop(job)
-        self._silent.cancel(job.id)
+            if job.task is not None and job.host:
+                job.task.running -= 1
+        else:
+            self._silent.cancel(job.id)
+        if job.host and not report.started:  # a host that lost its memory says that it was never there
+            report = replace(report, started=True)
         if job.state is _S.CANCELLING and job.cancel is CancelReason.HELD and not report.started:
             self.ending.back_to_hold(job, report, now)
             return
@@ -428,11 +452,6 @@ class Scheduler:
             self.halted[job.id] = report
         else:
             self.ending.react(job, now)
-
-    @staticmethod
-    def _count_stop(job: ScheduledJob) -> None:
-        if job.task is not None and job.host:
-            job.task.running -= 1
 
     def end_now(self, job: ScheduledJob, outcome: Outcome, reason: str, now: int) -> None:
         """End a job that no executor has."""
@@ -473,7 +492,7 @@ class Scheduler:
         self._undefined = {name: old for name, old in restored.tasks.items() if name not in self.spawning.tasks}
         self.orders.restore(restored.intake, restored.intake_reason)
         for number, old in restored.jobs.items():
-            job = ScheduledJob(number, old.spec, now, old.parent, old.plain)
+            job = ScheduledJob(number, old.spec, now, now, now, old.plain)
             job.attempt, job.executor = old.attempt, old.executor
             job.host = old.host if old.running else ""  # an earlier attempt's host is not where this one runs
             job.retries, job.reruns, job.rooms, job.held = old.retries, old.reruns, old.rooms, old.held
@@ -521,18 +540,6 @@ class Scheduler:
         """Why a task spawns nothing now; None: no such task."""
         task = self.spawning.tasks.get(name)
         return None if task is None else self.spawning.explain(task, now)
-
-
-def _two_hops(cluster: ClusterDefinition) -> ChannelTimes:
-    """The controller's lease may end while it cannot reach a host, whose own lease then still runs: what is there is
-    lost only after both leases and both margins."""
-    times = cluster.times
-    lease_ns = max([times_of(host, times).lease_ns for host in cluster.hosts], default=times.lease_ns)
-    return structs.replace(times, margin_ns=2 * times.margin_ns + lease_ns)
-
-
-def _commits_first(effect: Effect) -> int:
-    return 0 if type(effect) is Commit else 1
 
 
 __all__ = ["CONTROLLER", "Executor", "Scheduler", "SchedulerEvent", "describe"]

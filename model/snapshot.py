@@ -70,6 +70,8 @@ class RestoredScheduler(Struct):
     intake_reason: str = ""
     keep_ns: int = 0
     """the parting lease of the last clean stop; 0 after a crash"""
+    controller: str = ""
+    """which journal the controller writes that was last used; empty: the one in the same process"""
     scripts: RestoredData = field(default_factory=RestoredData)
     """the data of scripts: for their machine, not for the scheduler, which only records what changes in it"""
 
@@ -89,6 +91,7 @@ def say(scheduler: RestoredScheduler, controller: RestoredController) -> Iterato
         scheduler.intake_reason,
         scheduler.keep_ns,
         tuple(controller.hosts),
+        scheduler.controller,
     )
     parts = 0
     for part in _parts(scheduler, controller):
@@ -137,6 +140,7 @@ class Taking:
 
     def __init__(self, begun: SnapshotBegun) -> None:
         self.scheduler = RestoredScheduler({}, {}, begun.next_job, begun.intake, begun.intake_reason, begun.keep_ns)
+        self.scheduler.controller = begun.controller
         self.controller = RestoredController({}, list(begun.hosts))
         self.rest: list[Record] = []
         self._parts = 0

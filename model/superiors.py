@@ -1,9 +1,8 @@
 """The superiors of one controller: the schedulers that use it, each with its own end of the job channel.
 
-A superior has a number, which is recorded and never used again, and its jobs have numbers of their own. Below, a job is
-`superior << JOBS_BITS | job`: so agents, spools and records see unique integers and know nothing of superiors. The two
-numbers are made one, and parted again, in this file alone (`key_of`, and what a superior is told). The scheduler in
-the controller's own process is superior 0, whose numbers are the same on both sides.
+A superior has a number, which is recorded and never used again, and its jobs have numbers of their own; what they are
+below is told in `job_numbers.py`. The two numbers are made one, and parted again, in this file alone (`key_of`, and
+what a superior is told). The scheduler in the controller's own process is superior 0.
 
 A superior's lease, silence, cancels and inventories concern its own jobs; the hosts' leases are the controller's.
 It is known from its first `LinkUp` until a person says that it does not come back. Owned by the controller.
@@ -18,6 +17,7 @@ from model.channel import ChannelTimes, ProtocolError
 from model.effects import Answer, Commit, Disconnect, Effect, Notice
 from model.events import ForgetSuperior, LinkUp
 from model.job import AttemptKey, JobId, Report
+from model.job_numbers import EMBEDDED, JOBS_BITS, JOBS_MAX, superior_of
 from model.messages import Inquire, Ping
 from model.notices import Telling
 from model.records import SuperiorForgotten, SuperiorKnown
@@ -29,12 +29,8 @@ if TYPE_CHECKING:
 
 SUPERIOR = "superior"
 """The peer that is superior 0; `peer_of` says what the others are called."""
-EMBEDDED = 0
 SUPERIORS_MAX = 64
 """Known at a time. Each turn of the controller looks at all of them."""
-JOBS_BITS = 40
-JOBS_MAX = 1 << JOBS_BITS
-"""A superior's jobs have smaller numbers than this."""
 
 
 def peer_of(name: str) -> str:
@@ -47,22 +43,18 @@ def is_superior(peer: str) -> bool:
     return peer == SUPERIOR or peer.startswith(f"{SUPERIOR}/")
 
 
-def number_text(number: int) -> str:
-    """A job's number below the controller, for people."""
-    superior, job = number >> JOBS_BITS, number & (JOBS_MAX - 1)
-    return str(job) if superior == EMBEDDED else f"{job} (of superior {superior})"
-
-
 class Superior:
     """One of them."""
 
-    __slots__ = ("_base", "behind", "held", "in_flight", "is_full", "name", "number", "peer", "queued", "service",
-                 "telling", "terms", "uplink")  # fmt: skip
+    __slots__ = ("_base", "behind", "held", "identity", "in_flight", "is_full", "name", "number", "peer", "queued",
+                 "service", "telling", "terms", "uplink")  # fmt: skip
 
     def __init__(self, number: int, name: str, terms: Terms, epoch: int, times: ChannelTimes) -> None:
         self.number = number
         self.name = name
         self.peer = peer_of(name)
+        self.identity = ""
+        """which journal it writes; empty: not known"""
         self.terms = terms
         self.uplink = Uplink(epoch, times)
         self.held = 0
@@ -102,19 +94,20 @@ class Superior:
         """What an attempt of which it speaks is called below."""
         if not 0 <= job < JOBS_MAX:
             raise ProtocolError(f"{self.peer} speaks of job {job}: numbers of jobs go from 0 to {JOBS_MAX - 1}")
-        return self._base | job, attempt  # type: ignore[return-value]  # as below
+        number = self._base | job if self._base else job  # else it would be a new object, for each job that waits
+        return number, attempt  # type: ignore[return-value]  # as below
 
     def outside(self, key: AttemptKey) -> AttemptKey:
         """What it calls an attempt of its own."""
         return JobId(key[0] ^ self._base), key[1]
 
-    def accepted(self, key: AttemptKey) -> None:
+    def accepted(self, key: AttemptKey, why: str = "") -> None:
         """Say that the attempt is here and waits."""
-        self.uplink.accepted((key[0] ^ self._base, key[1]))  # type: ignore[arg-type]  # JobId() would be a call
+        self.uplink.accepted((key[0] ^ self._base, key[1]), why)  # type: ignore[arg-type]  # JobId() would be a call
 
-    def started(self, key: AttemptKey, host: str, started_at: int) -> None:
+    def started(self, key: AttemptKey, host: str, started_at: int, why: str = "") -> None:
         """Say that it runs."""
-        self.uplink.started((key[0] ^ self._base, key[1]), host, started_at)  # type: ignore[arg-type]  # as above
+        self.uplink.started((key[0] ^ self._base, key[1]), host, started_at, why)  # type: ignore[arg-type]  # as above
 
     def ended(self, key: AttemptKey, report: Report, now: int) -> None:
         """Say that it ended, until that is acknowledged."""
@@ -175,7 +168,7 @@ class Superiors:
 
     def of(self, job: int) -> Superior | None:
         """Whose job this is, by its number below; None: nobody's."""
-        return self.all.get(job >> JOBS_BITS)
+        return self.all.get(superior_of(job))
 
     def tell(self, effects: Iterable[Effect], now: int) -> None:
         """What people here are told goes to every superior that is elsewhere: 0 is in the driver's own process."""
@@ -197,26 +190,41 @@ class Superiors:
 
     # coming and going
 
+    def refusal(self, name: str, identity: str) -> str:
+        """Why a superior of this name that writes this journal may not connect; empty: it may."""
+        known = self.by_peer.get(peer_of(name))
+        if known is None:
+            full = f"{SUPERIORS_MAX} schedulers are known here already, forget one that does not come back"
+            return full if len(self.all) > SUPERIORS_MAX else ""
+        if known.identity and identity and known.identity != identity:
+            return (
+                f"another scheduler is called {name} here, or this one has lost its journal: its jobs would be taken "
+                f"for those of the other; give it another name, or forget the other one: laulima scheduler forget "
+                f"{name}"
+            )
+        return ""
+
     def link_up(self, event: LinkUp) -> Superior | None:
         """A superior is connected: one that is known, perhaps on other terms, or a new one. None: it is refused."""
         superior = self.by_peer.get(event.peer)
         if superior is self.embedded:
             # No driver does anything for this. Written worlds (tests/regress) end processes at the so many-th effect.
             self._effects.append(Disconnect(event.peer))
-        if superior is not None:
-            if event.terms is not None and event.terms != superior.terms and superior is not self.embedded:
-                superior.agree(event.terms)
-                self._effects.append(Commit(SuperiorKnown(superior.number, superior.name, superior.terms)))
             return superior
         name = event.peer.removeprefix(f"{SUPERIOR}/")
-        if len(self.all) > SUPERIORS_MAX:
-            text = f"refused: {SUPERIORS_MAX} schedulers are known here already, forget one that does not come back"
-            self._effects += (Notice("warning", f"scheduler {name}", text), Disconnect(event.peer))
+        refusal = self.refusal(name, event.identity)
+        if refusal:
+            self._effects += (Notice("warning", f"scheduler {name}", f"refused: {refusal}"), Disconnect(event.peer))
             return None
-        added = self._add(self._next, name, event.terms or Terms())
-        self._next += 1
-        self._effects.append(Commit(SuperiorKnown(added.number, name, added.terms)))
-        return added
+        if superior is None:
+            superior = self._add(self._next, name, event.terms or Terms())
+            self._next += 1
+        elif event.terms in (None, superior.terms) and event.identity in ("", superior.identity):
+            return superior
+        superior.agree(event.terms or superior.terms)
+        superior.identity = event.identity or superior.identity
+        self._effects.append(Commit(SuperiorKnown(superior.number, name, superior.terms, superior.identity)))
+        return superior
 
     def _add(self, number: int, name: str, terms: Terms) -> Superior:
         superior = Superior(number, name, terms, self._epoch, self._times)
@@ -231,7 +239,7 @@ class Superiors:
         elif superior.uplink.open:
             problem = f"scheduler {order.name} is connected"
         elif superior.held:
-            problem = f"{superior.held} jobs of scheduler {order.name} are here; they end with its lease"
+            problem = f"{superior.held} jobs of scheduler {order.name} have not ended; they end with its lease"
         else:
             del self.all[superior.number], self.by_peer[superior.peer]
             answer = Answer(order.request, True, f"scheduler {order.name}: forgotten")
@@ -242,5 +250,7 @@ class Superiors:
     def restore(self, known: Iterable[SuperiorKnown], following: int, now: int) -> None:
         """Take up the superiors of an earlier life. One that is not heard for a lease from now on is away."""
         for one in known:
-            self._add(one.number, one.name, one.terms).uplink.lease_end_ns = now + self._times.lease_ns
+            superior = self._add(one.number, one.name, one.terms)
+            superior.identity = one.identity
+            superior.uplink.lease_end_ns = now + self._times.lease_ns
         self._next = max(self._next, following)

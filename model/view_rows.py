@@ -17,10 +17,11 @@ from model.controller import Controller
 from model.explain import Explanation, Reason
 from model.host import HostState
 from model.job import LOCAL, JobId, JobSpec, JobState
+from model.job_numbers import EMBEDDED
 from model.resources import Stock
 from model.scheduled_job import ScheduledJob
 from model.scheduler import Scheduler
-from model.superiors import EMBEDDED
+from model.superiors import peer_of
 from model.task_state import TaskState
 from model.views import (
     ExecutorRow,
@@ -55,7 +56,8 @@ _TASK_WORDS = {
 
 
 class Machines(Struct):
-    """The machines of one server, and what their clocks show. `local` is None where no agent shares the process."""
+    """The machines of one server, and what their clocks show. `local` is None where no agent shares the process.
+    `elsewhere`: jobs go to a controller in another process, and the one here has no hosts and no jobs."""
 
     scheduler: Scheduler
     controller: Controller
@@ -64,6 +66,7 @@ class Machines(Struct):
     """of scheduler and controller"""
     local_now_ns: int = 0
     """of the local agent"""
+    elsewhere: bool = False
 
     @property
     def wall_offset_ns(self) -> int:
@@ -90,6 +93,8 @@ def explain_chain(machines: Machines, job: ScheduledJob) -> list[Explanation]:
         deeper = machines.local.explain(key)
         if deeper is not None:
             deeper = _shift(deeper, machines.now_ns - machines.local_now_ns)
+    elif machines.elsewhere:
+        deeper = _as_told(machines.scheduler, job)
     else:
         deeper = machines.controller.explain_attempt(key, machines.now_ns)
     if deeper is not None and deeper.reason is Reason.RUNS and deeper.text.startswith(f"running ({job.host}: "):
@@ -99,6 +104,16 @@ def explain_chain(machines: Machines, job: ScheduledJob) -> list[Explanation]:
     if deeper.reason is found.reason and found.reason is not Reason.NO_SLOT:
         return [found]
     return [deeper, found]
+
+
+def _as_told(scheduler: Scheduler, job: ScheduledJob) -> Explanation | None:
+    """What the controller in another process last said by itself of where the attempt is."""
+    given = scheduler.executors[job.executor].link.given.get((job.id, job.attempt))
+    if given is None or not given.why:
+        return None
+    if given.running:
+        return Explanation(Reason.RUNS, f"running ({job.host}: {given.why})", job.since_ns)
+    return Explanation(Reason.NO_SLOT, given.why, job.since_ns)
 
 
 def _shift(found: Explanation, by_ns: int) -> Explanation:
@@ -257,14 +272,21 @@ def executor_rows(machines: Machines) -> list[ExecutorRow]:
 
 
 def status(
-    machines: Machines, configuration: str, clock: str, running_for_ns: int, alarms: Iterable[str], pid: int = 0
+    machines: Machines,
+    configuration: str,
+    clock: str,
+    running_for_ns: int,
+    alarms: Iterable[str],
+    pid: int = 0,
+    elsewhere: Status | None = None,
 ) -> Status:
-    """One screen. `alarms`: sentences of the driver (a full disk), shown before those of the machines."""
-    hosts = host_rows(machines)
+    """One screen. `alarms`: sentences of the driver (a full disk), shown before those of the machines. `elsewhere`:
+    what the controller in another process answered, whose hosts and resources are shown."""
+    hosts = [*host_rows(machines), *(() if elsewhere is None else elsewhere.hosts)]
     tasks = task_rows(machines)
     found = [
         *alarms,
-        *(f"host {row.name} is {row.state}: {row.why}" for row in hosts if row.state in _BAD_HOSTS),
+        *_host_alarms(hosts),
         *(f"task {row.name} is faulted: {row.why}" for row in tasks if row.state == "faulted"),
     ]
     intake = machines.scheduler.orders.stopped or "running"
@@ -276,10 +298,38 @@ def status(
         tuple(tasks),
         tuple(hosts),
         tuple(executor_rows(machines)),
-        tuple(found),
+        tuple(dict.fromkeys(found)),
         pid,
-        resources=resource_rows(machines.controller.placing.shared),
+        resources=resource_rows(machines.controller.placing.shared) if elsewhere is None else elsewhere.resources,
     )
+
+
+def controller_status(
+    controller: Controller, now_ns: int, configuration: str, running_for_ns: int, alarms: Iterable[str], pid: int
+) -> Status:
+    """The same of a controller that has a process of its own."""
+    hosts = controller_host_rows(controller, now_ns)
+    return Status(
+        configuration,
+        "live",
+        "running",
+        running_for_ns,
+        (),
+        tuple(hosts),
+        (),
+        (*alarms, *_host_alarms(hosts)),
+        pid,
+        resources=resource_rows(controller.placing.shared),
+        schedulers=tuple(superior_rows(controller)),
+    )
+
+
+def _host_alarms(hosts: Iterable[HostRow]) -> list[str]:
+    return [
+        f"host {row.name} is {row.state}: {row.why.removeprefix(f'{row.state}: ')}"
+        for row in hosts
+        if row.state in _BAD_HOSTS
+    ]
 
 
 _BAD_HOSTS = frozenset({HostState.DOWN.value, HostState.SILENT.value, HostState.ASIDE.value})
@@ -320,11 +370,26 @@ def explain_host(machines: Machines, name: str) -> ExplanationView | None:
         row = _local_row(machines, machines.local)
         text = row.why or f"{row.busy} of {row.slots} slots in use"
         return ExplanationView(f"host {LOCAL}", row.state, (text,), row.since_ns, None, ())
-    found = machines.controller.explain_host(name, machines.now_ns)
-    if found is None:
+    return explain_controller_host(machines.controller, name, machines.now_ns)
+
+
+def explain_controller_host(controller: Controller, name: str, now_ns: int) -> ExplanationView | None:
+    """The same of the controller's hosts alone."""
+    found = controller.explain_host(name, now_ns)
+    return None if found is None else _view(f"host {name}", controller.hosts[name].state.value, [found], now_ns)
+
+
+def explain_controller_job(
+    controller: Controller, scheduler: str, job: int, attempt: int, now_ns: int
+) -> ExplanationView | None:
+    """Why an attempt of a scheduler in another process is where it is; None: it is not here."""
+    superior = controller.superiors.by_peer.get(peer_of(scheduler))
+    key = None if superior is None else superior.key_of(job, attempt)
+    held = None if key is None else controller.jobs.get(key)
+    found = None if key is None else controller.explain_attempt(key, now_ns)
+    if held is None or found is None:
         return None
-    state = machines.controller.hosts[name].state.value
-    return _view(f"host {name}", state, [found], machines.now_ns)
+    return _view(f"job {job} of {scheduler}", held.state.value, [found], now_ns)
 
 
 def _view(about: str, state: str, chain: list[Explanation], now: int) -> ExplanationView:

@@ -112,6 +112,8 @@ class Status(Struct, frozen=True):
     schema: int = SCHEMA
     resources: tuple[ResourceRow, ...] = ()
     """what all hosts share"""
+    schedulers: tuple[SuperiorRow, ...] = ()
+    """of a controller with a process of its own: who uses it"""
 
 
 class HistoryRow(Struct, frozen=True):
@@ -135,6 +137,33 @@ class HistoryRow(Struct, frozen=True):
     final: bool
     stdout_bytes: int
     stderr_bytes: int
+
+
+class PlanRow(Struct, frozen=True):
+    """When one task would start jobs, were it left alone."""
+
+    task: str
+    starts: int
+    """jobs that the time itself makes"""
+    more: bool
+    """it goes on after `last_at`: no more starts were looked for"""
+    first_at: int | None
+    last_at: int | None
+    times: tuple[int, ...]
+    """the first starts"""
+    items: int
+    """items that wait to be given out: jobs beside the `starts`"""
+    why: str
+    """what keeps it now, or makes its jobs"""
+
+
+class NoticeRow(Struct, frozen=True):
+    """What a shared controller told its schedulers."""
+
+    told_at: int
+    level: str
+    about: str
+    text: str
 
 
 class ExplanationView(Struct, frozen=True):

@@ -16,7 +16,8 @@ import msgspec
 from live.batch.driver import SYSTEMS
 from live.batch.host import TOLD_NAME, definition_bytes
 from live.batch.ledger import leaves_jobs
-from live.link_process import ENVIRONMENT, ProcessHost
+from live.link_process import ProcessHost
+from live.program_link import ENVIRONMENT
 from live.sweep import owner_of
 from model.channel import ChannelTimes
 from model.configuration import HostDefinition

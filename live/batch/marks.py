@@ -28,6 +28,7 @@ from live.complaints import set_aside
 from live.spool import output_name
 from model.batch_words import Begun, Finished, Mark, Stopped, Submission
 from model.job import AttemptKey, JobSpec, Outcome, Report
+from model.job_numbers import number_marks
 
 SUBMISSIONS: Final = "submissions"
 GONE: Final = "gone"
@@ -108,7 +109,7 @@ class Elements:
 
     def _spec(self, key: AttemptKey, spec: JobSpec, passed_on: tuple[str, ...]) -> bytes:
         directory = str(self._directory / (spec.directory or ""))
-        mine = {"LAULIMA_JOB": str(key[0]), "LAULIMA_ATTEMPT": str(key[1]), "LAULIMA_TASK": spec.task}
+        mine = {**number_marks(*key), "LAULIMA_TASK": spec.task}
         said = dict(spec.environment)
         if spec.needs is not None and spec.needs.gpus:  # the batch system knows better which ones it has given
             said = {name: value for name, value in said.items() if name not in ("CUDA_VISIBLE_DEVICES", "LAULIMA_GPUS")}

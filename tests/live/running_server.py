@@ -173,6 +173,13 @@ class RunningServer:
         self._forget()
         return process.wait()
 
+    def shut_down(self, limit: float = DEADLINE, **how: Any) -> int:
+        """Ask for the end, hang up (a server gives clients that stay a second), and wait; the exit status."""
+        client, self._client = self.client(), None
+        client.ask("shutdown", **how)
+        client.close()
+        return self.ended(limit)
+
     def _forget(self) -> None:
         if self._client is not None:
             self._client.close()

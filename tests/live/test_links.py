@@ -41,6 +41,11 @@ class FailingDialer:
         raise NotReachableError("no such machine")
 
 
+class MistakenDialer:
+    async def dial(self) -> socket.socket:
+        raise ValueError("no number")
+
+
 class SlowDialer:
     """Dials when it is told to."""
 
@@ -114,6 +119,19 @@ def test_a_host_that_cannot_be_reached_is_told_with_the_reason() -> None:
         await superior.until(lambda: len(superior.events) == 2)
         assert ("down", "node1", "no such machine") in superior.events
         assert any(event[1] == "stranger" for event in superior.events)
+
+    run(scenario())
+
+
+def test_a_mistake_while_dialling_is_told_and_the_host_can_be_dialled_again() -> None:
+    async def scenario() -> None:
+        superior = Superior()
+        superior.links.define("node1", MistakenDialer())
+        for count in (1, 2):
+            superior.links.connect("node1")
+            await superior.until(lambda: len(superior.events) == count)  # noqa: B023 - awaited at once
+        told = "no connection, by a mistake of this program: ValueError: no number"
+        assert superior.events == [("down", "node1", told)] * 2
 
     run(scenario())
 

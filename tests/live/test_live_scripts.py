@@ -18,6 +18,7 @@ import pytest
 
 from live import script_files, scripts, shell_lines, texts
 from live.errands import Errands
+from live.host_names import refuse_host
 from live.outputs import Outputs
 from live.prompts import Prompts
 from live.scripts import SCRIPTS, ScriptDriver
@@ -69,7 +70,7 @@ class World:
         self.notices: list[Notice] = []
         self.left: list[tuple[bool | None, int]] = []
         self.failures: list[BaseException] = []
-        self.defined: list[tuple[str, int]] = []
+        self.ordered: list[OrderHost] = []
         self._changed = asyncio.Event()
         loop = asyncio.get_running_loop()
         self.errands = Errands(loop)
@@ -84,8 +85,7 @@ class World:
             say=self._say,
             failed=self.failures.append,
             leave=lambda kill, status: self.left.append((kill, status)),
-            host_is_known=lambda name: name == "known",
-            define_host=lambda name, slots: self.defined.append((name, slots)),
+            order_host=lambda order: refuse_host(order.host, order.slots) or self.ordered.append(order),
         )
         self.prompts = Prompts(lambda event: self._post(SCRIPTS, event), lambda: {"tasks": ["one"]}, str(folder))
         self.driver.join(self.prompts)
@@ -461,17 +461,17 @@ def test_what_is_left_out_of_an_output_is_said(tmp_path: Path, monkeypatch: pyte
 # to other machines, and out
 
 
-def test_what_is_given_goes_to_its_machine_and_a_new_host_gets_its_agent(tmp_path: Path) -> None:
+def test_what_is_given_goes_to_its_machine_and_a_refused_order_about_a_host_is_answered(tmp_path: Path) -> None:
     async def test(world: World) -> None:
         order = OrderIntake(-1, IntakeVerb.RESUME)
         new, known = OrderHost(-2, HostVerb.ADD, "new", 2), OrderHost(-3, HostVerb.ADD, "known", more=True)
         wrong = OrderHost(-4, HostVerb.ADD, "../etc")
         world.do(Give("scheduler", order), *(Give("controller", each) for each in (new, known, wrong)))
-        assert world.events[:3] == [("scheduler", order), ("controller", new), ("controller", known)]
-        machine, answer = world.events[3]
+        assert world.ordered == [new, known]
+        assert world.events[0] == ("scheduler", order)
+        machine, answer = world.events[1]
         assert (machine, answer.request, answer.ok) == (SCRIPTS, -4, False)
         assert isinstance(answer, Answer)
-        assert world.defined == [("new", 2)]
         world.do(Leave(3, kill=True))
         assert world.left == [(True, 3)]
 

@@ -12,12 +12,13 @@ from model.controller import Controller
 from model.effects import Answer, Commit, Disconnect, Effect, Notice, Transmit
 from model.events import Delivered, ForgetSuperior, LinkDown, LinkUp, Submit
 from model.job import HostWish, JobId, JobSpec
+from model.job_numbers import JOBS_BITS
 from model.messages import Batch, Message
 from model.records import AttemptEnded, AttemptGiven, Record
 from model.restored import fold
 from model.scheduler import Scheduler
 from model.sharing import Terms
-from model.superiors import JOBS_BITS, Superior, peer_of
+from model.superiors import Superior, peer_of
 from tests.model.small_world import SmallWorld
 
 

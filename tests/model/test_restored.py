@@ -92,7 +92,15 @@ whatever: st.SearchStrategy[Record] = st.one_of(
     st.builds(ItemsGone, tasks, several_items),
     st.builds(TaskChanged, tasks, words, words, st.booleans()),
     st.builds(WindowCounted, tasks, st.sampled_from(["night", "noon"]), st.integers(1, 2), st.integers(1, 9)),
-    st.builds(HostChanged, hosts, st.sampled_from(["add", "on", "off", "drain", "delete", "retry"]), st.integers(1, 4)),
+    st.builds(
+        HostChanged,
+        hosts,
+        st.sampled_from(["add", "slots", "on", "off", "drain", "delete", "retry"]),
+        st.integers(1, 4),
+        words,
+        st.sampled_from([None, (), (("gpus", 2),)]),
+        st.sampled_from([None, ("ssd",)]),
+    ),
     st.builds(IntakeChanged, st.sampled_from(["running", "stopped"]), words, st.integers(0, 3)),
     st.builds(
         ScriptsChanged,
@@ -213,6 +221,18 @@ def test_orders_about_a_host_do_not_grow_with_the_journal() -> None:
     verbs = ["off", "delete", "add", "drain", "retry", "on", "delete", "add", "off", "on", "off", "retry"]
     folded = fold(HostChanged("north", verb, 2) for verb in verbs)
     assert [change.verb for change in folded.controller.hosts] == ["delete", "add", "off"]
+
+
+def test_more_slots_leave_the_resources_of_a_host_as_they_were_said() -> None:
+    gpus = (("gpus", 2),)
+    folded = fold(
+        [
+            HostChanged("north", "slots", 2, "", gpus, ("ssd",)),
+            HostChanged("north", "slots", 3),
+            HostChanged("north", "slots", 4, "", None, ()),
+        ]
+    )
+    assert folded.controller.hosts == [HostChanged("north", "slots", 4, "", gpus, ())]
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from model.controller import Controller
 from model.effects import Disconnect, Notice
 from model.events import Delivered, IntakeVerb, JobVerb, LinkUp, OrderIntake, OrderJob, PartFromHosts
 from model.job import SECOND, HostWish, JobId, JobSpec, Outcome, Report
+from model.job_numbers import JOBS_MAX
 from model.messages import (
     NOTICES_MAX,
     Acknowledge,
@@ -37,7 +38,7 @@ from model.records import SnapshotSuperiors, SuperiorForgotten, SuperiorKnown
 from model.restored import fold
 from model.sharing import SHARE_MAX, Terms, TermsError
 from model.snapshot import say
-from model.superiors import JOBS_MAX, SUPERIORS_MAX, peer_of
+from model.superiors import SUPERIORS_MAX, peer_of
 from model.view_rows import superior_rows
 from model.views import SuperiorRow
 from tests.model.shared_world import SharedWorld, below, on
@@ -248,7 +249,7 @@ def test_one_that_is_forgotten_leaves_its_number_unused_for_ever() -> None:
     assert world.forget(NIGHT).text == "scheduler night is connected"
     world.submit(NIGHT, 3)
     world.crash(NIGHT)
-    assert world.forget(NIGHT).text == "1 jobs of scheduler night are here; they end with its lease"
+    assert world.forget(NIGHT).text == "1 jobs of scheduler night have not ended; they end with its lease"
     world.start(NIGHT)
     world.run(10)
     world.crash(NIGHT)

@@ -14,11 +14,12 @@ from typing import Any
 from msgspec.structs import replace
 
 from model.configuration import Configuration
+from model.job_numbers import JOBS_BITS, JOBS_MAX
 from model.messages import Accepted, Acknowledge, Assign, Batch, Cancel, Ended, Inventory, Message, Started
 from model.records import AttemptEnded, AttemptGiven, AttemptReturned, JobAccepted, Record
 from model.restored import fold
 from model.scheduler import Scheduler
-from model.superiors import JOBS_BITS, JOBS_MAX, peer_of
+from model.superiors import peer_of
 from model.task import TaskDefinition
 from sim.calendar import REPLY, TURN
 from sim.faults import CONTROLLER, SCHEDULER

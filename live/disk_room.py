@@ -1,0 +1,59 @@
+"""A full disk as a state: said once, tried again, and over when there is room for the reserve.
+
+What stands still meanwhile is `live/loop.py`'s; what else is to stop is whoever made this (`live/server.py`,
+`live/controller_program.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from live.journal import Journal, JournalFullError
+from live.loop import Turns
+from model.effects import Notice
+
+ROOM_LOOK_SECONDS = 5.0
+"""How often a full disk is tried."""
+
+
+class DiskRoom:
+    """Everything is called in the loop. `text`: what `status` says; empty: there is room."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        journal: Journal,
+        turns: Turns,
+        say: Callable[[Notice], None],
+        *,
+        stop: Callable[[], None] = lambda: None,
+        resume: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`stop` and `resume`: what the disk being full means beyond the journal."""
+        self.text = ""
+        self._loop = loop
+        self._journal = journal
+        self._turns = turns
+        self._say = say
+        self._stop = stop
+        self._resume = resume
+
+    def full(self, error: JournalFullError) -> None:
+        """A commit met it. Called each time."""
+        if self.text:
+            return
+        self.text = f"intake stopped (disk): {error}"
+        self._say(Notice("alarm", "", f"{self.text}; {error.hint}"))
+        self._stop()
+        self._loop.call_later(ROOM_LOOK_SECONDS, self._look)
+
+    def _look(self) -> None:
+        if self._turns.closed:
+            return
+        if self._turns.stuck or not self._journal.keep_reserve():
+            self._loop.call_later(ROOM_LOOK_SECONDS, self._look)
+            return
+        self.text = ""
+        self._say(Notice("info", "", "there is room on the disk again: intake resumes"))
+        self._resume()
