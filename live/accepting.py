@@ -58,17 +58,32 @@ class Acceptor:
         self._complain = complain
         self._rest: asyncio.TimerHandle | None = None
         self._open = True
+        self._held = False
         loop.add_reader(listening.fileno(), self._accept)
+
+    def hold(self) -> None:
+        """Take nobody until `go_on`: who comes waits in the kernel's queue."""
+        if self._open and not self._held:
+            self._held = True
+            if self._rest is None:
+                self._loop.remove_reader(self._listening.fileno())
+
+    def go_on(self) -> None:
+        """Take who waits. Harmless when not held."""
+        if self._held:
+            self._held = False
+            if self._open and self._rest is None:
+                self._loop.add_reader(self._listening.fileno(), self._accept)
 
     def close(self) -> None:
         """Listen no more. Harmless when closed."""
         if not self._open:
             return
         self._open = False
-        if self._rest is None:
-            self._loop.remove_reader(self._listening.fileno())
-        else:
+        if self._rest is not None:
             self._rest.cancel()
+        elif not self._held:
+            self._loop.remove_reader(self._listening.fileno())
         self._listening.close()
 
     def _accept(self) -> None:
@@ -81,7 +96,7 @@ class Acceptor:
                 self._pause(error)
                 return
             self._admit(connected)
-            if not self._open:
+            if not self._open or self._held:
                 return
 
     def _pause(self, error: OSError) -> None:
@@ -94,4 +109,5 @@ class Acceptor:
 
     def _resume(self) -> None:
         self._rest = None
-        self._loop.add_reader(self._listening.fileno(), self._accept)
+        if not self._held:
+            self._loop.add_reader(self._listening.fileno(), self._accept)

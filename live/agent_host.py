@@ -71,6 +71,8 @@ class AgentHost:
         self._orders: Orders | None = None
         self.life: Life | None = None
         self.agent: Agent | None = None
+        self.made: tuple[str, int, int, int, ChannelTimes, tuple[int, ...], int, int] | None = None
+        """what the machine was made of"""
 
     async def start(self, wait_seconds: float = 0.0) -> Agent:
         """Own the spool, adopt or start the keepers, make the machine. `wait_seconds`: patience with another agent that
@@ -88,7 +90,7 @@ class AgentHost:
             on_trouble=lambda text: self._notice(Notice("warning", f"host {self._name}", text)),
         )
         await keepers.start()
-        self.agent = Agent(
+        self.made = (
             self._name,
             life.epoch,
             boottime_ns(),
@@ -98,6 +100,7 @@ class AgentHost:
             life.remembers,
             self._queue_max,
         )
+        self.agent = Agent(*self.made)
         return self.agent
 
     def _keeper_said(self, keeper: int, message: KeeperMessage) -> None:

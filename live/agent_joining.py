@@ -49,6 +49,7 @@ from model.channel import ChannelTimes
 from model.errors import LaulimaError, NotReachableError, OperatorError
 from model.job import SECOND
 from model.messages import PROTOCOL
+from model.resources import Amounts
 
 CONNECT_SECONDS: Final = 20.0
 """How long a connection and its handshake may take."""
@@ -81,6 +82,8 @@ class JoinSettings:
     spool: Path
     retry_max_seconds: float = RETRY_MAX_SECONDS
     keep_jobs: bool = False
+    resources: Amounts = ()
+    labels: tuple[str, ...] = ()
 
 
 class Pauses:
@@ -238,7 +241,15 @@ class JoiningAgent:
         settings = self._settings
         secure = await self._call(
             JoinRequest(
-                PROTOCOL, JOIN, settings.name, settings.slots, laulima_version(), self._agent, leaving=self._leaving
+                PROTOCOL,
+                JOIN,
+                settings.name,
+                settings.slots,
+                laulima_version(),
+                self._agent,
+                leaving=self._leaving,
+                resources=settings.resources,
+                labels=settings.labels,
             )
         )
         try:

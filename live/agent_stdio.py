@@ -1,4 +1,5 @@
-"""The bridge of one connection over ssh: `python -m live.agent_stdio`, started there by sshd.
+"""The bridge of one connection over ssh, started there by sshd: `python -m live.agent_stdio`, or, as the forced command
+of a key, `laulima agent --stdio`.
 
 Calls the long-lived agent of the host (`live/agent_program.py`), starting it if none lives, and copies bytes between it
 and standard input and output until one side ends. The agent has its own session and descriptors, so it stays when sshd
@@ -25,12 +26,13 @@ from msgspec import Struct
 
 from live.accepting import peer_process
 from live.clock import wall_ns
+from live.display import clean
 from live.first_stage import REQUEST_MAX, facts_of_python, say
-from live.hello import laulima_version
+from live.hello import TEXT_MAX, laulima_version
 from live.host_facts import Fact, host_facts
 from live.link_process import ProcessHost, times_from_text
 from live.sweep import sweep
-from model.errors import LaulimaError
+from model.errors import LaulimaError, OperatorError
 from model.messages import PROTOCOL
 
 GONE: Final = 0
@@ -85,8 +87,8 @@ class BridgeAnswer(Struct, frozen=True):
     """how many processes were ended by force"""
 
 
-def main(arguments: list[str]) -> int:
-    """The program; its exit status."""
+def main(arguments: list[str], only: str = "") -> int:
+    """The program; its exit status. `only`: the one host that may be called by this way (empty: any)."""
     os.umask(0o077)
     output = os.dup(1)
     os.dup2(2, 1)  # whatever prints from here on does not stand among the frames
@@ -99,6 +101,11 @@ def main(arguments: list[str]) -> int:
         return FAILED
     try:
         request = msgspec.json.decode(line, type=BridgeRequest)
+        if only not in ("", request.name):
+            raise OperatorError(
+                f"this key is for host {only}, and {clean(request.name[:TEXT_MAX])} was called",
+                "see --name of the forced command in authorized_keys there",
+            )
         return _serve(request, output)
     except LaulimaError as error:
         say(output, {"stage": "failed", "reason": str(error), "hint": error.hint})

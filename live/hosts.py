@@ -337,8 +337,7 @@ class Hosts:
         leaving, _ = await asyncio.gather(self._say_goodbye(leaving), self._still_there(staying, GOODBYE_SECONDS))
         troubles: list[str] = []
         if kill:
-            for spool in sorted(self._state.hosts.glob("*/")):  # also of hosts that are no longer configured
-                sweep(spool)
+            sweep(*sorted(self._state.hosts.glob("*/")))  # also of hosts that are no longer configured
             troubles = [text for text in await asyncio.gather(*map(self._end_by_force, leaving)) if text]
         leaving = await self._still_there(leaving, GOODBYE_SECONDS)
         for name in self._hosts:

@@ -17,16 +17,18 @@ from pathlib import Path
 from typing import Any, Final
 
 from live.complaints import Seldom
-from live.joining_words import LEAVE, LEFT, JoinAnswer, line
+from live.host_names import refuse_offer
+from live.joining_words import LEAVE, LEFT, JoinAnswer, JoinRequest, line
 from live.link_tls import REPLACED, TlsHost
 from live.links import Links
 from live.tls import Credentials, reason_of, send_all
 from live.tls_door import Caller, TlsDoor, listen
-from model.configuration import ClusterDefinition, ListenSettings
+from model.configuration import ClusterDefinition, JoinSettings, ListenSettings
 from model.effects import Answer, Notice
 from model.errors import LaulimaError, OperatorError
 from model.events import HostVerb, OrderHost
 from model.host import Host, HostOrder, HostState
+from model.resources import amount_text, needed_text
 
 LEAVES: Final = "its agent leaves"
 """The reason of an OFF order that a host has given itself."""
@@ -179,24 +181,21 @@ class Joining:
 
     async def _come(self, caller: Caller) -> None:
         """Make it the link of its host. Raises OperatorError with the sentence to show."""
-        name, slots, leaving = caller.request.name, caller.request.slots, caller.request.leaving
+        request = caller.request
+        name, leaving = request.name, request.leaving
         host = self._hosts().get(name)
         if host is None or host.provisional:
             if leaving and host is None:
                 raise OperatorError(f"host {name} has left")
-            self._judge(name, slots)
-            self._add(name, slots)
-            await self._ask(HostVerb.ADD, name, slots=slots, lasting=True)
+            await self._take_as_it_is(HostVerb.ADD, request)
             host = self._hosts()[name]
         target = self._dialled_in(name)
         if host.order is HostOrder.OFF and not leaving:
             if host.order_reason != LEAVES:
                 raise OperatorError(f"host {name} is switched off here ({host.order_reason or 'by a person'})")
             await self._ask(HostVerb.ON, name)
-        if self._comes_by_itself(name) and slots != host.slots and not leaving:
-            self._judge(name, slots)
-            self._add(name, slots)
-            await self._ask(HostVerb.SLOTS, name, slots=slots, lasting=True)
+        if self._comes_by_itself(name) and not leaving and _is_another(request, host):
+            await self._take_as_it_is(HostVerb.SLOTS, request)
             target = self._dialled_in(name)
         target.called(caller)
         if self._links.connected(name):
@@ -212,9 +211,22 @@ class Joining:
         """Whether the host is here because it has dialled in, and for no other reason that the configuration knows."""
         return self._join is not None and name in self._join.names and name not in self._configured
 
-    def _judge(self, name: str, slots: int) -> None:
-        """Whether a host that is in no configuration may come, with so many slots. Raises OperatorError."""
-        join = self._join
+    async def _take_as_it_is(self, verb: HostVerb, request: JoinRequest) -> None:
+        """ADD the host, or SLOTS: with the slots, resources and labels that it says it has. Raises OperatorError."""
+        self._judge(request)
+        self._add(request.name, request.slots)
+        await self._ask(
+            verb,
+            request.name,
+            slots=request.slots,
+            lasting=True,
+            resources=request.resources,
+            labels=request.labels,
+        )
+
+    def _judge(self, request: JoinRequest) -> None:
+        """Whether a host that is in no configuration may come, with what it has. Raises OperatorError."""
+        join, name, slots = self._join, request.name, request.slots
         if join is None or name not in join.names:
             raise OperatorError(f"host {name} is not in the configuration, and not among the names of cluster.join")
         others = [host for host in self._hosts().values() if self._comes_by_itself(host.name) and host.name != name]
@@ -225,6 +237,22 @@ class Joining:
             raise OperatorError(
                 f"{slots} slots are too many: {taken} of {join.slots_max} have joined (cluster.join.slots_max)"
             )
+        self._judge_offer(join, request, others)
+
+    def _judge_offer(self, join: JoinSettings, request: JoinRequest, others: list[Host]) -> None:
+        """The same for resources and labels."""
+        refuse_offer(request.resources, request.labels)
+        limits = dict(join.resources)
+        for resource, amount in request.resources:
+            taken = sum(host.stock.total.get(resource, 0) for host in others)
+            if taken + amount > limits.get(resource, 0):
+                raise OperatorError(
+                    f"{needed_text(resource, amount)} are too many: {amount_text(resource, taken)} of "
+                    f"{amount_text(resource, limits.get(resource, 0))} have joined (cluster.join.resources)"
+                )
+        for label in request.labels:
+            if label not in join.labels:
+                raise OperatorError(f"label {label} is not among those of cluster.join.labels")
 
     # who leaves
 
@@ -243,9 +271,14 @@ class Joining:
             await self._ask(HostVerb.DELETE, name, lasting=True)
             self._forget(name)
 
-    async def _ask(self, verb: HostVerb, name: str, *, slots: int = 1, reason: str = "", lasting: bool = False) -> None:
-        """Give an order. Raises OperatorError when the controller says no."""
-        words: dict[str, Any] = {"slots": slots, "reason": reason, "lasting": lasting}
-        answer = await self._order(lambda request: OrderHost(request, verb, name, **words))
+    async def _ask(self, verb: HostVerb, name: str, *, lasting: bool = False, **words: Any) -> None:
+        """Give an order (`words`: more fields of it). Raises OperatorError when the controller says no."""
+        answer = await self._order(lambda request: OrderHost(request, verb, name, lasting=lasting, **words))
         if not answer.ok:
             raise OperatorError(answer.text)
+
+
+def _is_another(request: JoinRequest, host: Host) -> bool:
+    """Whether the host says that it has something else than what is known of it."""
+    there = (host.slots, host.stock.total, frozenset(host.labels))
+    return there != (request.slots, dict(request.resources), frozenset(request.labels))

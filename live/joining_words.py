@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from live.display import clean
 from model.errors import NotReachableError
+from model.resources import Amounts
 
 JOIN: Final = "join"
 LEAVE: Final = "leave"
@@ -41,6 +42,9 @@ class JoinRequest(Struct, frozen=True):
     agent: int = 0
     """process id of the agent that lives there; 0: none"""
     leaving: bool = False
+    resources: Amounts = ()
+    """what it has beside slots"""
+    labels: tuple[str, ...] = ()
 
 
 class JoinAnswer(Struct, frozen=True):

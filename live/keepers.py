@@ -41,7 +41,9 @@ START_SECONDS = 30.0
 FORGET_PATIENCE_SECONDS = 0.01
 """A keeper is woken to forget something only when nothing else was said to it for so long."""
 RETRY_SECONDS = (0.01, 5.0)
-"""First and longest pause before a keeper that cannot be reached is tried again."""
+"""First and longest pause before a keeper that cannot be reached, or lets its connections go, is tried again."""
+STEADY_SECONDS = 10.0
+"""A connection to a keeper that lasted so long was a good one: the pauses begin anew."""
 BACKLOG = 8
 """Connections that may wait at a keeper's socket."""
 PARTIAL_SECONDS = 30.0
@@ -88,6 +90,8 @@ class Keepers:
         wanted = set(range(count))
         self.numbers = tuple(sorted(wanted | {number for number in spool.keepers() if self._holds_something(number)}))
         self._links: dict[int, _Link] = {}
+        self._pauses: dict[int, float] = {}
+        """by number, in s: the last one before a keeper that lives was called again"""
         self._leaving: dict[int, Leave] = {}
         """what those were told that are to go; one that is being started meanwhile hears it, too"""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -203,6 +207,8 @@ class Keepers:
         if self._closed or number in self._leaving:
             return
         self.on_down(number)
+        if link.lasted_seconds >= STEADY_SECONDS:
+            self._pauses.pop(number, None)
         task = asyncio.get_running_loop().create_task(self._restart(number))
         self._tasks.add(task)
         task.add_done_callback(self._restarted)
@@ -212,6 +218,12 @@ class Keepers:
         self._gone.set()
 
     async def _restart(self, number: int) -> None:
+        """Call it again, or start it where it does not live: then at once, for what it held is to be ended."""
+        if not self._lives(number):
+            self._pauses.pop(number, None)
+        else:  # it lives, and talks rubbish or closes: who calls such a one without a pause does nothing else
+            self._pauses[number] = min(2 * self._pauses.get(number, RETRY_SECONDS[0] / 2), RETRY_SECONDS[1])
+            await self._wait(self._pauses[number])
         pause = RETRY_SECONDS[0]
         while True:
             try:
@@ -220,10 +232,22 @@ class Keepers:
                 self.on_trouble(f"{error}; {error.hint}")
                 if number in self._leaving:
                     return
-                await asyncio.sleep(pause)
+                await self._wait(pause)
                 pause = min(2 * pause, RETRY_SECONDS[1])
             else:
                 return
+
+    def _lives(self, number: int) -> bool:
+        """Whether the process is there that left its number last. Its lock is not tried: its guard may want it now."""
+        try:
+            text = (self._spool.path / f"keeper-{number}.lock").read_bytes().strip()
+            os.kill(int(text), 0)
+        except (FileNotFoundError, ValueError, ProcessLookupError, PermissionError):
+            return False  # nobody left one, or whoever has the number now is another user's process
+        return True
+
+    async def _wait(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
 
 
 class _Link(asyncio.Protocol):
@@ -241,6 +265,12 @@ class _Link(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self.greeted: asyncio.Future[None] = self._loop.create_future()
         self.lost: asyncio.Future[None] = self._loop.create_future()
+        self._began = self._loop.time()
+
+    @property
+    def lasted_seconds(self) -> float:
+        """How long ago it was made."""
+        return self._loop.time() - self._began
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)

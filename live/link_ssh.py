@@ -46,6 +46,10 @@ SSH_FAILED: Final = 255
 NOT_FOUND: Final = 127
 UNKNOWN: Final = "one that this server did not reach"
 PYTHON_LEAST: Final = (3, 11)
+REASON_MAX: Final = 500
+"""Characters of what the other end says that are told."""
+_ANSWERS: Final = {"link": "agent", "end": "ended", "check": "checked"}
+"""The stage at which what was asked for is done."""
 SSH_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,254}")
 """What ssh may be given for a host: nothing that it could take for an option or a command."""
 
@@ -208,6 +212,8 @@ class SshHost:
             code = b"" if first.held else agent_archive().data
             if first.stage == "python":
                 self._judge(first)
+            elif first.stage != "bridge":
+                raise _unexpected(first)
             request = BridgeRequest(
                 what,
                 self._definition.name,
@@ -222,8 +228,8 @@ class SshHost:
             answer = _decode(await process.marked_line())
         except EOFError:
             raise await self._failure(process, stage) from None
-        if answer.stage == "failed":
-            raise SshError("version", f"the agent there did not start: {answer.reason}", answer.hint)
+        if answer.stage != _ANSWERS[what]:
+            raise _unexpected(answer)
         return answer
 
     def _judge(self, there: BridgeAnswer) -> None:
@@ -251,10 +257,17 @@ class SshHost:
         return SshError(step, f"the agent there did not start ({stage}; {ended}){said}", hint)
 
 
+def _unexpected(answer: BridgeAnswer) -> SshError:
+    """What an answer says that is not the wanted one."""
+    if answer.stage == "failed":
+        return SshError("version", f"the agent there did not start: {answer.reason[:REASON_MAX]}", answer.hint)
+    return SshError("version", f"what answers there says {answer.stage[:REASON_MAX]!r}, which is no answer here")
+
+
 def _decode(line: bytes) -> BridgeAnswer:
     try:
         answer = msgspec.json.decode(line, type=BridgeAnswer)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError, ValueError) as error:
         raise NotReachableError(f"what answers there is not of this version: {error}") from error
     if answer.protocol not in (0, PROTOCOL):
         raise NotReachableError(

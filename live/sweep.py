@@ -12,7 +12,7 @@ import contextlib
 import os
 import select
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from live.spool import SpoolBusyError, lock_file
@@ -39,24 +39,26 @@ def is_alive(spool: Path) -> bool:
     return any(owner_of(lock) is not None for lock in (spool / "lock", *spool.glob("keeper-*.lock")))
 
 
-def sweep(spool: Path) -> list[int]:
-    """Kill the agents and keepers of a spool; their process ids. Blocks for a moment."""
-    killed = [pid for pid in _agents(spool) if _kill(pid)]
-    for lock in (spool / "lock", *sorted(spool.glob("keeper-*.lock"))):
-        pid = owner_of(lock)
-        if pid is not None and pid != os.getpid() and _kill(pid):
-            killed.append(pid)
+def sweep(*spools: Path) -> list[int]:
+    """Kill the agents and keepers of these spools; their process ids. Blocks for a moment: all processes of the machine
+    are looked at once, however many spools there are."""
+    killed = [pid for pid in _agents(spools) if _kill(pid)]
+    for spool in spools:
+        for lock in (spool / "lock", *sorted(spool.glob("keeper-*.lock"))):
+            pid = owner_of(lock)
+            if pid is not None and pid != os.getpid() and _kill(pid):
+                killed.append(pid)
     return killed
 
 
-def _agents(spool: Path) -> Iterator[int]:
-    """Agent programs that were started for this spool, whether or not they own it yet."""
-    wanted = f"--spool={spool}".encode()
+def _agents(spools: Iterable[Path]) -> Iterator[int]:
+    """Agent programs that were started for these spools, whether or not they own them yet."""
+    wanted = {f"--spool={spool}".encode() for spool in spools}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError):  # it ended meanwhile, or is another user's
                 words = (entry / "cmdline").read_bytes().split(b"\0")
-                if wanted in words and any(program in words for program in PROGRAMS):
+                if not wanted.isdisjoint(words) and any(program in words for program in PROGRAMS):
                     yield int(entry.name)
 
 

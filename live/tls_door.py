@@ -1,9 +1,9 @@
 """A server's door for agents that dial in: accepts TLS, and knows who somebody is before anything else of them counts.
 
 Used by `live/joining.py`, which decides what becomes of a caller. Here, in this order: a place (STRANGERS_MAX in all,
-ADDRESS_MAX of one address), the handshake in time, a certificate that is not denied and has exactly one name, one line
-in time that says the same name and our protocol. Whoever fails is closed, and told of in one line of an interval
-(`live/complaints.py`); no machine hears of it, and nothing is allocated that outlives it.
+for which one waits; ADDRESS_MAX of one address), the handshake in time, a certificate that is not denied and has
+exactly one name, one line in time that says the same name and our protocol. Whoever fails is closed, and told of in one
+line of an interval (`live/complaints.py`); no machine hears of it, and nothing is allocated that outlives it.
 """
 
 from __future__ import annotations
@@ -32,9 +32,10 @@ HANDSHAKE_SECONDS: Final = 10.0
 REQUEST_SECONDS: Final = 5.0
 """From then to the whole first line."""
 STRANGERS_MAX: Final = 32
-"""Connections that are not known yet; one more is closed at once."""
+"""Connections that are not known yet. Further ones wait in the kernel's queue until one of them is known or closed, so
+that a thousand agents that come at once are served as fast as that goes, and none has to come again."""
 ADDRESS_MAX: Final = 8
-"""The same of one address."""
+"""The same of one address; one more is closed at once, so that a single machine cannot take all places."""
 BACKLOG: Final = 1024
 """Connections that wait in the kernel: many agents come at once when a server comes back."""
 
@@ -88,17 +89,20 @@ class TlsDoor:
         except OSError:
             connected.close()  # it has gone already
             return
-        if len(self._strangers) >= STRANGERS_MAX or self._of_address[address] >= ADDRESS_MAX:
-            self._complain(f"a connection from {address} was refused: {len(self._strangers)} are not known yet")
+        if self._of_address[address] >= ADDRESS_MAX:
+            self._complain(f"a connection from {address} was refused: {ADDRESS_MAX} from there are not known yet")
             connected.close()
             return
         task = self._loop.create_task(self._meet(connected, address), name=f"caller from {address}")
         self._strangers[task] = address
         self._of_address[address] += 1
         task.add_done_callback(self._met)
+        if len(self._strangers) >= STRANGERS_MAX:
+            self._acceptor.hold()
 
     def _met(self, task: asyncio.Task[None]) -> None:
         address = self._strangers.pop(task)
+        self._acceptor.go_on()
         self._of_address[address] -= 1
         if not self._of_address[address]:
             del self._of_address[address]

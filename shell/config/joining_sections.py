@@ -8,8 +8,11 @@ from __future__ import annotations
 import ipaddress
 from typing import Annotated
 
+from pydantic import Field
+
 from model.configuration import JoinSettings, ListenSettings
 from shell.config.fields import Checked, Whole
+from shell.config.resource_sections import Labels, Resources, amounts
 from shell.config.validation import Section
 from shell.hostset import HostSetError, expand
 from shell.wording import clean, cut
@@ -66,6 +69,10 @@ class JoinSection(Section):
     """how many at one time at most (default: all of the names)"""
     slots_max: Annotated[int, Whole(1, SLOTS_MAX)]
     """how many slots they may have together"""
+    resources: Resources = Field(default_factory=dict)
+    """how much of each resource they may have together (default: none)"""
+    labels: Labels = ()
+    """labels that they may have (default: none)"""
 
 
 def listen_settings(section: ListenSection | None, here: str) -> ListenSettings | None:
@@ -81,4 +88,5 @@ def join_settings(section: JoinSection | None) -> JoinSettings | None:
     if section is None:
         return None
     names = expand(section.names)
-    return JoinSettings(names, section.hosts_max or len(names), section.slots_max)
+    hosts_max = section.hosts_max or len(names)
+    return JoinSettings(names, hosts_max, section.slots_max, amounts(section.resources), section.labels)

@@ -23,7 +23,7 @@ Complain = Callable[[KeyPath, str], None]
 
 
 class _Offered(Struct):
-    """A host of the file."""
+    """A host of the file, or the most that one may have which comes by itself."""
 
     slots: int
     stock: Stock
@@ -53,14 +53,9 @@ class ResourceChecks:
             if name in BUILT_IN:
                 self._wrong(("cluster", "resources", name), f"{name} belong to hosts; the cluster has counters only")
         for index, entry in enumerate(cluster.hosts):
-            self._amounts(("cluster", "hosts", index, "resources"), entry.resources)
-            for name in entry.resources:
-                place: KeyPath = ("cluster", "hosts", index, "resources", name)
-                if name in cluster.resources:
-                    self._wrong(place, f"{name} is what all hosts share (`cluster.resources`); one of the two")
-                close = nearest(name, BUILT_IN)
-                if close and name not in BUILT_IN:
-                    self._warn(place, f"{name} is counted as something of its own{close}?")
+            self._offered(("cluster", "hosts", index, "resources"), entry.resources)
+        if cluster.join is not None:
+            self._offered(("cluster", "join", "resources"), cluster.join.resources)
         self._amounts(("defaults", "resources"), self._sections.defaults.resources)
         for name, task in self._sections.tasks.items():
             self._amounts(("tasks", name, "resources"), task.resources)
@@ -70,6 +65,19 @@ class ResourceChecks:
         for entry in cluster.hosts:
             offered = _Offered(entry.slots, Stock(amounts(entry.resources)), entry.labels)
             self._hosts.update(dict.fromkeys(expand(entry.name), offered))
+        if (join := cluster.join) is not None:
+            offered = _Offered(join.slots_max, Stock(amounts(join.resources)), join.labels)
+            self._hosts = {**dict.fromkeys(expand(join.names), offered), **self._hosts}
+
+    def _offered(self, path: KeyPath, texts: Mapping[str, str]) -> None:
+        """What hosts have, or may have."""
+        self._amounts(path, texts)
+        for name in texts:
+            if name in self._sections.cluster.resources:
+                self._wrong((*path, name), f"{name} is what all hosts share (`cluster.resources`); one of the two")
+            close = nearest(name, BUILT_IN)
+            if close and name not in BUILT_IN:
+                self._warn((*path, name), f"{name} is counted as something of its own{close}?")
 
     def _amounts(self, path: KeyPath, texts: Mapping[str, str]) -> None:
         for name, text in texts.items():

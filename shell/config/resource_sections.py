@@ -8,7 +8,7 @@ known to be one amount or other, and `amount` reads it.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any
@@ -150,6 +150,24 @@ def amounts(texts: Mapping[str, str]) -> Amounts:
     """The amounts in the model's form; 0 of something is nothing."""
     found_ones = {name: amount(name, text) for name, text in texts.items()}
     return tuple(sorted((name, number) for name, number in found_ones.items() if number))
+
+
+def amounts_of_words(words: Sequence[str]) -> Amounts:
+    """The amounts of a command line's `NAME=AMOUNT`. Raises `ValueError` with a sentence."""
+    texts: dict[str, str] = {}
+    for word in words:
+        name, is_said, text = word.partition("=")
+        if not is_said:
+            raise ValueError(f'expects NAME=AMOUNT such as cpus=8, not "{cut(clean(word), 60)}"')
+        if _check_label(name) in texts:
+            raise ValueError(f"{name} is said twice")
+        texts[name] = Quantity().convert(text)
+    return amounts(texts)
+
+
+def labels_of_words(words: Sequence[str]) -> tuple[str, ...]:
+    """The labels of a command line, each once. Raises `ValueError` with a sentence."""
+    return tuple(dict.fromkeys(_check_label(word) for word in words))
 
 
 def needs_of(

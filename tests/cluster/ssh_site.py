@@ -116,7 +116,7 @@ class SshSite:
         """Cut connections (all), as a machine on the way does that breaks; how many there were."""
         found = self.connections() if connections is None else connections
         for process in found:
-            with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(ProcessLookupError, FileNotFoundError):  # it ends by itself meanwhile
                 for child in Path(f"/proc/{process}/task/{process}/children").read_text().split():
                     self._kill_sshd(int(child))
                 os.kill(process, signal.SIGKILL)

@@ -255,6 +255,28 @@ tasks:
     assert "got oh\n" in done.stdout
 
 
+# a key that may do nothing else
+
+
+def test_a_forced_command_lets_a_key_reach_its_own_host_and_nothing_else(site: SshSite, server: RunningServer) -> None:
+    root = Path(__file__).resolve().parents[2]
+    command = f"env PYTHONPATH={root} {sys.executable} -m shell.main agent --stdio --name node1"
+    key = (site.folder / "user_key.pub").read_text()
+    (site.folder / "authorized_keys").write_text(f'command="{command}",restrict {key}')
+    seldom = msgspec.structs.replace(cluster(site, "node1", "node2"), backoff_ns=5 * SECOND, backoff_cap_ns=60 * SECOND)
+    client = server.start(server.configuration(cluster=seldom))
+    until(lambda: up(client, "node1"), "its own host is up", PATIENCE)
+    waited = laulima("submit", "--host", "node1", "--required", "--wait", "--", "echo", "there", folder=server.folder)
+    assert (waited.returncode, waited.stdout) == (0, "there\n")
+    words = "this key is for host node1, and node2 was called"
+    until(lambda: words in _why(client, "node2"), f"the other says why, not {_why(client, 'node2')}", PATIENCE)
+    assert not site.archives(), "nothing was sent"
+    proof = server.folder / "proof"
+    by_hand = ["ssh", "-F", str(site.config), "-o", "BatchMode=yes", "node1", "touch", str(proof)]
+    subprocess.run(by_hand, stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE, check=False)
+    assert not proof.exists(), "another command is not obeyed"
+
+
 # what goes wrong
 
 

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from live.tls import read_denied
@@ -231,6 +232,33 @@ def test_a_joined_host_is_there_after_a_restart(tls: TlsSite, server: RunningSer
     open_gate(server)
     until(lambda: len(server.history()) == 1, "the end is recorded", PATIENCE)
     assert outcomes(server) == ["EXITED"]
+
+
+def test_a_host_joins_with_resources_and_labels_within_the_limits(tls: TlsSite, server: RunningServer) -> None:
+    tls.run("cert", "host", "g1", "g2")
+    join = msgspec.structs.replace(JOIN, resources=(("gpus", 2),), labels=("ssd",))
+    configuration = server.configuration(cluster=tls.cluster(join=join))
+    client = server.start(configuration)
+    offer = ("--resource", "gpus=2", "--label", "ssd")
+    tls.agent("g1", "--slots", "2", *offer)
+    until(lambda: is_up(client, "g1"), "the first is up", PATIENCE)
+    tls.agent("g2", *offer)
+    until(lambda: "cluster.join.resources" in _text(tls.log("g2")), "no more gpus may come", PATIENCE)
+    server.crash()
+    client = server.start(configuration)
+    assert has(client, "g1") == ({"gpus": 2}, ["ssd"]), "it is known before it is back"
+    tls.run("host", "add", "by-hand", "--resource", "cpus=1.5", "--label", "fast")
+    refused = client.answer("host", verb="add", name="bad", resources=[["../x", 1]])
+    assert "cannot be a resource" in refused["error"]
+    server.crash()
+    client = server.start(configuration)
+    assert has(client, "by-hand") == ({"cpus": 1500}, ["fast"])
+
+
+def has(client: Client, name: str) -> tuple[dict[str, int], list[str]]:
+    """Resources and labels of a host, as people are shown them."""
+    row = hosts(client)[name]
+    return {resource["name"]: resource["total"] for resource in row["resources"]}, row["labels"]
 
 
 def test_hosts_beyond_the_limits_are_refused_with_a_sentence(tls: TlsSite, server: RunningServer) -> None:

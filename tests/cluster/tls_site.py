@@ -28,13 +28,15 @@ ROOT = Path(__file__).resolve().parents[2]
 class TlsSite:
     """One authority, one port, and who dials in there."""
 
-    def __init__(self, server: RunningServer, listen: str = "127.0.0.1") -> None:
+    def __init__(self, server: RunningServer, listen: str = "127.0.0.1", folder: Path | None = None) -> None:
+        """`folder`: of an authority that is there already."""
         self.server = server
-        self.folder = server.folder / "tls"
+        self.folder = folder or server.folder / "tls"
         self.port = free_port()
         self._listen = listen
         self.agents: list[subprocess.Popen[bytes]] = []
-        self.run("cert", "init")
+        if folder is None:
+            self.run("cert", "init")
 
     def run(self, *words: str) -> str:
         """A command of laulima in the server's folder; what it said."""
@@ -51,8 +53,14 @@ class TlsSite:
 
     def cluster(self, *names: str, join: JoinSettings | None = None, **more: Any) -> ClusterDefinition:
         """Hosts that dial in, and where."""
+        return self.cluster_of(tuple(HostDefinition(name, 2, Link.TLS) for name in names), join=join, **more)
+
+    def cluster_of(
+        self, hosts: tuple[HostDefinition, ...], *, join: JoinSettings | None = None, **more: Any
+    ) -> ClusterDefinition:
+        """The same, of hosts that are defined otherwise."""
         return ClusterDefinition(
-            hosts=tuple(HostDefinition(name, 2, Link.TLS) for name in names),
+            hosts=hosts,
             listen=ListenSettings(self._listen, self.port, str(self.folder)),
             join=join,
             backoff_ns=SECOND // 5,

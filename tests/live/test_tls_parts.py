@@ -1,10 +1,13 @@
 """Goal: what a certificate says is read rightly, changed files are taken up, and agents do not call all at once.
 
-Method: certificates of our own authority, compared with what openssl says of them; the pauses by themselves.
+Method: certificates of our own authority, compared with what openssl says of them; the pauses by themselves; the door
+with nobody behind it.
 """
 
 from __future__ import annotations
 
+import asyncio
+import socket
 import ssl
 import subprocess
 from contextlib import suppress
@@ -16,13 +19,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from live import tls_door
 from live.agent_joining import Pauses
 from live.certificates import SERVER_NAME, CertificateError, certificate_of, read_certificate
-from live.joining_words import JoinAnswer, JoinReady, JoinRequest, line, read_word
-from live.tls import Credentials
+from live.joining_words import JOIN, JoinAnswer, JoinReady, JoinRequest, line, read_word
+from live.tls import Credentials, send_all, settle
+from live.tls_door import Caller, TlsDoor, listen
 from model.errors import NotReachableError
 from model.job import SECOND
+from model.messages import PROTOCOL
 from shell.certificate_authority import Authority, days_left
+from tests.live.link_partners import PATIENCE_SECONDS, run
 
 needs_openssl = pytest.mark.needs("openssl", "openssl")
 
@@ -84,13 +91,13 @@ def test_what_is_there_is_not_replaced_by_accident(authority: Authority) -> None
     assert days_left(authority.find("n1")) in (9, 10)
 
 
-def credentials(authority: Authority, said: list[str]) -> Credentials:
+def credentials(authority: Authority, said: list[str], name: str = "n1", *, is_server: bool = True) -> Credentials:
     return Credentials(
         ca=authority.folder / "ca.pem",
-        certificate=authority.certificate("n1"),
-        key=authority.key("n1"),
+        certificate=authority.certificate(name),
+        key=authority.key(name),
         denied=authority.folder / "denied",
-        is_server=True,
+        is_server=is_server,
         complain=said.append,
     )
 
@@ -133,6 +140,52 @@ def test_pauses_double_up_to_the_longest_and_differ_from_host_to_host() -> None:
         assert len({round(wait / highest, 2) for wait in waits}) > 30, "they are spread"
     hosts[0].begin_anew()
     assert hosts[0].next() <= 1.0
+
+
+@needs_openssl
+def test_who_finds_no_place_at_the_door_waits_for_one_and_need_not_come_again(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tls_door, "STRANGERS_MAX", 2)
+
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        complaints: list[str] = []
+        came: asyncio.Future[Caller] = loop.create_future()
+        listening = listen("127.0.0.1", 0)
+        server = credentials(authority, complaints, SERVER_NAME)
+        door = TlsDoor(loop, listening, server, came.set_result, complaints.append)
+        counts: list[int] = []
+        context = server.context
+        monkeypatch.setattr(server, "context", lambda: counts.append(len(door._strangers)) or context())
+        silent = [socket.create_connection(listening.getsockname()) for _ in range(2)]
+        calling = loop.create_task(_call(authority, listening.getsockname()))
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while len(door._strangers) < 2:  # noqa: ASYNC110 - nothing announces it
+                    await asyncio.sleep(0)
+                silent[0].close()  # its place is free
+                caller = await came
+                (await calling).close()
+            caller.connected.close()
+            assert caller.request.name == "n1"
+            assert (len(counts), max(counts)) == (3, 2), "one was not taken before another one had gone"
+            assert not any("not known yet" in words for words in complaints), complaints
+        finally:
+            silent[1].close()
+            await door.close()
+
+    run(scenario())
+
+
+async def _call(authority: Authority, address: tuple[str, int]) -> ssl.SSLSocket:
+    connected = socket.create_connection(address)
+    connected.setblocking(False)
+    context = credentials(authority, [], is_server=False).context()
+    secure = context.wrap_socket(connected, server_hostname=SERVER_NAME, do_handshake_on_connect=False)
+    await settle(secure, secure.do_handshake)
+    await send_all(secure, line(JoinRequest(PROTOCOL, JOIN, "n1")))
+    return secure
 
 
 @given(data=st.binary(max_size=400))

@@ -120,6 +120,8 @@ class Attacked:
     """its deadlines can be shortened from here, and so be waited for"""
     is_called: ClassVar[bool] = True
     """strangers connect to it, as often as they like"""
+    tells_paths: ClassVar[bool] = False
+    """who answers is told where its agent lives, for that is what it is asked for"""
     marks: ClassVar[tuple[pytest.MarkDecorator, ...]] = ()
     """of its tests: what they need"""
 
@@ -295,8 +297,8 @@ class ServersEnd(Attacked):
             await site.until(lambda: self._state() in ("off", "down"), f"{self.host} is down or off")
             site.server.controller.table._tries.cancel(self.host)
         self._listening.close()
-        site.server._hosts.links.forget(self.host)
-        dialer = site.server._hosts._hosts.pop(self.host, None)
+        site.server._side.hosts.links.forget(self.host)
+        dialer = site.server._side.hosts._hosts.pop(self.host, None)
         if dialer is not None:
             dialer.close()
 

@@ -25,7 +25,7 @@ from live.beginning import Scripting
 from live.complaints import Complaints
 from live.journal import Journal
 from live.loop import Turns
-from live.server import Server
+from live.server import How, Server
 from live.state_directory import StateDirectory
 from live.sweep import owner_of
 from model.configuration import ClusterDefinition, Configuration, HostDefinition
@@ -95,7 +95,9 @@ class Site:
         self.unheard: list[dict[str, Any]] = []
         """exceptions of which only the loop heard"""
         self.loop.set_exception_handler(lambda _, context: self.unheard.append(context))
-        self.server = Server(configuration, self.state, self.journal, self.loop, self.said.append, Scripting(Scripts))
+        self.server = Server(
+            configuration, self.state, self.journal, self.loop, self.said.append, How(scripting=Scripting(Scripts))
+        )
         self._running: list[asyncio.Task[int]] = []
 
     async def start(self) -> None:
@@ -106,7 +108,7 @@ class Site:
             program = self.agents[name] = AgentProgram(self.loop, settings, Complaints(log))
             self._running.append(self.loop.create_task(program.run()))
             await self.until((spool / "agent.sock").exists, f"the door of {name}")
-        await self.server.start(kill_now=False)
+        await self.server.start()
         self.client = await HonestClient.to(self.state.control)
         await self.until(lambda: all(self.is_up(name) for name in self.agents), "both hosts")
         await self.work(*HONEST)
@@ -183,7 +185,7 @@ class Measured:
     """What processes have of the machine: descriptors, threads, resident memory."""
 
     def __init__(self, processes: list[int]) -> None:
-        self.descriptors = {pid: len(os.listdir(f"/proc/{pid}/fd")) for pid in processes}
+        self.descriptors = {pid: _descriptors(pid) for pid in processes}
         self.threads = {pid: len(os.listdir(f"/proc/{pid}/task")) for pid in processes}
         self.resident_kib = {pid: _resident_kib(pid) for pid in processes}
 
@@ -208,6 +210,16 @@ async def a_moment() -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(LOOK_SECONDS):
             await asyncio.Event().wait()
+
+
+def _descriptors(pid: int) -> int:
+    """How many a process has. Without those of a keeper's pool of output files: how many it keeps in reserve depends on
+    how many jobs it ran at one time."""
+    count = 0
+    for number in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):  # the one that lists them
+            count += "/pool/" not in os.readlink(f"/proc/{pid}/fd/{number}")
+    return count
 
 
 def _resident_kib(pid: int) -> int:

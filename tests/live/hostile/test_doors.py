@@ -19,14 +19,17 @@ from typing import Any
 import msgspec
 import pytest
 
-from live import control, hello, keeper_link, listener
+from live import control, hello, keeper_link, keepers, listener
 from live.complaints import INTERVAL_NS, Seldom
 from live.control import ControlServer
 from live.hello import Hello
+from live.keeper_frames import frame_messages
 from live.keeper_link import STRANGER_NS, STRANGERS_MAX, AgentLink, Readiness
+from live.keepers import Keepers
 from live.link import Link, encode_batch
 from live.listener import Listener, listen
 from live.prompts import TEXTS_MAX, Conversation, Prompts
+from live.spool import Spool, lock_file, write_owner
 from live.state_directory import listen as listen_for_people
 from live.wire import Wire, WireError
 from model.errors import OperatorError
@@ -34,7 +37,7 @@ from model.messages import PROTOCOL, Batch
 from model.scripting import SessionRan
 from tests.live.hostile.dialects import CALLED, FRAMES, ORDERS, deliver, packed
 from tests.live.hostile.links import call, no_descriptors
-from tests.live.link_partners import Door, Owner, agent_hello, run, superior_hello
+from tests.live.link_partners import PATIENCE_SECONDS, Door, Owner, agent_hello, run, superior_hello
 
 # the codec
 
@@ -349,6 +352,69 @@ def test_orders_behind_a_greeting_in_one_piece_are_heard(keeper: KeepersEnd) -> 
     agent.send(ORDERS + packed(msgspec.msgpack.encode([5, [["leave", False]]])))
     keeper.turn()
     assert [sent for sent, _ in keeper.link.orders] == [5]
+
+
+# an agent's end to its keeper
+
+
+def test_a_keeper_that_lives_and_talks_rubbish_is_called_again_after_ever_longer_pauses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keepers, "RETRY_SECONDS", (1.0, 8.0))
+    pauses: list[float] = []
+    wanted = [1.0, 2.0, 4.0, 8.0, 8.0]
+
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        enough = loop.create_future()
+
+        async def no_wait(_: object, seconds: float) -> None:
+            pauses.append(seconds)
+            if len(pauses) == len(wanted):
+                enough.set_result(None)
+                await loop.create_future()  # until it is closed
+
+        monkeypatch.setattr(Keepers, "_wait", no_wait)
+        spool = Spool(tmp_path / "spool")
+        lock = lock_file(spool.path / "keeper-0.lock")
+        write_owner(lock, os.getpid())
+        listening = keepers._listen(spool.path, 0)
+        listening.setblocking(False)
+
+        is_up = asyncio.Event()
+
+        async def talk() -> None:
+            while True:
+                connected, _ = await loop.sock_accept(listening)
+                with connected:
+                    await loop.sock_sendall(connected, frame_messages([]))
+                    await is_up.wait()
+                    is_up.clear()
+                    await loop.sock_sendall(connected, FRAMES.first["a header of 4 GiB"])
+                    while await loop.sock_recv(connected, 4096):
+                        pass
+
+        talking = loop.create_task(talk())
+        troubles: list[str] = []
+        called = Keepers(
+            spool, "x", tmp_path, 1,
+            on_message=lambda *_: None, on_up=lambda _: is_up.set(), on_down=lambda _: None, on_trouble=troubles.append,
+        )  # fmt: skip
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await called.start()
+                await enough
+        finally:
+            talking.cancel()
+            await asyncio.gather(talking, return_exceptions=True)
+            await called.close()
+            listening.close()
+            os.close(lock)
+            spool.close()
+        assert len(troubles) == len(wanted), "each time it is told why"
+
+    run(scenario())
+    assert pauses == wanted
 
 
 # the control socket

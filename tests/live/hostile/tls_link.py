@@ -148,7 +148,7 @@ class AgentsThatDialIn(Attacked):
         listening = msgspec.structs.replace(
             server._configuration.cluster, listen=ListenSettings("127.0.0.1", 0, str(folder))
         )
-        hosts = server._hosts
+        hosts = server._side.hosts
         self._joining = Joining(
             site.loop,
             listening,
@@ -163,7 +163,7 @@ class AgentsThatDialIn(Attacked):
 
     async def _connect(self) -> Line:
         if not self._is_defined:
-            self.site.server._hosts.define(HostDefinition(EVIL, 2, Link.TLS))
+            self.site.server._side.hosts.define(HostDefinition(EVIL, 2, Link.TLS))
             if EVIL not in self.site.server.controller.hosts:  # else a test before this one has failed
                 await self.site.client.ask("host", verb="add", name=EVIL, slots=2)
             self._is_defined = True
@@ -212,7 +212,7 @@ class AgentsThatDialIn(Attacked):
             line_.close()
 
     async def _close(self) -> None:
-        site, hosts = self.site, self.site.server._hosts
+        site, hosts = self.site, self.site.server._side.hosts
         assert self._joining is not None
         await self._joining.close()
         if self._is_defined:

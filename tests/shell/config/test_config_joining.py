@@ -30,6 +30,17 @@ def test_what_is_not_said_has_a_default() -> None:
     assert cluster.hosts == (HostDefinition("n1", 1, Link.TLS),)
 
 
+def test_hosts_that_join_may_have_what_the_file_says() -> None:
+    join = "join: {names: 'g[1-3]', slots_max: 9, resources: {gpus: 6, memory: 64GiB}, labels: ssd}"
+    task = "tasks: {a: {command: [x], resources: {gpus: 2}, needs: [ssd]}}\n"
+    hosts = "hosts: [{name: n1, link: tls, resources: {cpus: 4}}]"
+    loaded = load_text(f"{task}cluster: {{{LISTEN}, {join}, {hosts}}}\n")
+    assert not loaded.warnings
+    cluster = loaded.configuration.cluster
+    assert cluster.join is not None
+    assert (cluster.join.resources, cluster.join.labels) == ((("gpus", 6), ("memory", 64 << 30)), ("ssd",))
+
+
 def test_a_folder_of_certificates_may_be_anywhere() -> None:
     text = f"{TASK}cluster: {{listen: {{address: '::1', port: 99, certificates: /etc/laulima}}}}\n"
     assert load_text(text).configuration.cluster.listen == ListenSettings("::1", 99, "/etc/laulima")
@@ -53,6 +64,21 @@ def test_a_task_may_want_a_host_that_joins(host: str) -> None:
         ("cluster: {listen: {address: 0.0.0.0, port: 0}}\n", "cluster.listen.port", "65535"),
         (f"cluster: {{{LISTEN}, join: {{names: 'g[1-', slots_max: 1}}}}\n", "cluster.join.names", "not closed"),
         (f"cluster: {{{LISTEN}, join: {{names: g1}}}}\n", "cluster.join.slots_max", "is missing"),
+        (
+            f"cluster: {{{LISTEN}, join: {{names: g1, slots_max: 1, resources: {{memory: 4}}}}}}\n",
+            "cluster.join.resources.memory",
+            "without a unit",
+        ),
+        (
+            f"cluster: {{{LISTEN}, resources: {{t: 1}}, join: {{names: g1, slots_max: 1, resources: {{t: 1}}}}}}\n",
+            "cluster.join.resources.t",
+            "is what all hosts share",
+        ),
+        (
+            f"cluster: {{{LISTEN}, join: {{names: g1, slots_max: 1}}}}\ndefaults: {{resources: {{gpus: 1}}}}\n",
+            "defaults.resources",
+            "no host has gpus",
+        ),
     ],
 )
 def test_what_makes_no_sense_is_an_error(text: str, place: str, words: str) -> None:

@@ -1,0 +1,267 @@
+"""Goal: one server serves a thousand hosts nearly as well as ten, and they cost it little.
+
+Method: a real server with its journal on the disk, and real connections: light agents (`tests/cluster/light_agents.py`)
+in PROGRAMS processes dial in by TLS, each with a certificate and an address of its own. They say of each job in one
+batch that it has started and ended, as soon as it comes; nothing is run, so it is the server that is measured: its
+queue, its journal, its links. Asked, all beside the work of the light agents on the same machine:
+
+- dispatch: JOBS jobs that come at once, by the journal, from the first acceptance to the last end; with MANY agents and
+  with FEW of the same slots, in turns. Required is the median ratio. (FEW agents with as many slots in all as MANY
+  have are shown as well: a batch then holds up to a hundred times as many jobs.)
+- idle: CPU time of the server over IDLE_SECONDS, all agents linked, pinged every 5 s, and nothing to do.
+- memory: what the server's resident memory has grown by since it answered without an agent, for each agent, when all
+  are linked; and, after JOBS jobs, by how much it is larger than that of the server with FEW agents after as many.
+- a restart: kill -9, and a new start at once; from there until the server says that all hosts are up. The agents pause
+  as they do by default (up to 30 s).
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import statistics
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import IO, Any, Self
+
+import pytest
+from msgspec import Struct
+from msgspec.structs import astuple
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from benchmarks.conftest import Figure
+from benchmarks.scripted_server import once
+from benchmarks.test_idle import cpu_seconds
+from benchmarks.whole_runs import job_phase_ns
+from live.agent_joining import RETRY_MAX_SECONDS
+from model.configuration import HostDefinition, Link
+from model.job import SECOND
+from model.task import LinesSource, Periods, TaskDefinition
+from shell.certificate_authority import Authority
+from tests.cluster.tls_site import ROOT, TlsSite
+from tests.live.running_server import Client, RunningServer, until
+
+MANY = 1_000
+FEW = 10
+SLOTS = 8
+"""Of each host."""
+PROGRAMS = 2
+"""Processes in which the light agents live."""
+JOBS = 50_000
+ROUNDS = 3
+IDLE_SECONDS = 20.0
+LIMIT = 120.0
+
+DISPATCH_LEAST = 0.80
+"""Of the rate with FEW agents."""
+IDLE_MOST = 0.10
+MEMORY_MOST_KB = 200
+BACK_MOST_SECONDS = 30.0
+
+pytestmark = pytest.mark.timeout(1200)
+
+
+class LightAgents:
+    """The processes with light agents."""
+
+    def __init__(self, site: TlsSite, count: int, slots: int) -> None:
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._linked: dict[IO[bytes], int] = {}
+        self._selector = selectors.DefaultSelector()
+        each = count // PROGRAMS
+        for program in range(PROGRAMS):
+            words = [str(site.folder), str(site.port), str(program * each), str(each), str(slots)]
+            started = subprocess.Popen(
+                [sys.executable, "-m", "tests.cluster.light_agents", *words, str(RETRY_MAX_SECONDS)],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, cwd=ROOT,
+            )  # fmt: skip
+            assert started.stdout is not None
+            self._processes.append(started)
+            self._selector.register(started.stdout, selectors.EVENT_READ)
+            self._linked[started.stdout] = 0
+
+    def until(self, count: int) -> None:
+        """Wait until so many are linked."""
+        deadline = time.monotonic() + LIMIT
+        while sum(self._linked.values()) != count:
+            ready = self._selector.select(deadline - time.monotonic())
+            assert ready, f"{self._linked.values()} are linked, not {count}"
+            for key, _ in ready:
+                line = key.fileobj.readline()  # type: ignore[union-attr]
+                assert line, "light agents have ended"
+                self._linked[key.fileobj] = int(line)  # type: ignore[index]
+
+    def close(self) -> None:
+        self._selector.close()
+        for process in self._processes:
+            process.kill()
+            with process:  # its pipes are closed, and its end is awaited
+                pass
+
+
+class Cluster:
+    """A server, and light agents."""
+
+    def __init__(self, folder: Path, certificates: Path, count: int, slots: int) -> None:
+        folder.mkdir()
+        self.server = RunningServer(folder)
+        self.site = TlsSite(self.server, folder=certificates)
+        self._items = folder / "items"
+        self._items.touch()
+        task = TaskDefinition(
+            "light",
+            command=("/bin/true",),
+            source=LinesSource(("cat", str(self._items))),
+            periods=Periods(exec_ns=2 * SECOND, timeout_ns=600 * SECOND, pending_ns=600 * SECOND),
+        )
+        hosts = tuple(HostDefinition(f"h{number}", slots, Link.TLS) for number in range(count))
+        self._configuration = self.server.configuration(task, cluster=self.site.cluster_of(hosts))
+        self._agents: LightAgents | None = None
+        self._count, self._slots = count, slots
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._agents is not None:
+            self._agents.close()
+        self.server.clean()
+
+    def start(self) -> int:
+        """Start the server, then the agents. Its resident memory in kB before they came."""
+        self.server.start(self._configuration)
+        before = self.resident_kb()
+        self._agents = LightAgents(self.site, self._count, self._slots)
+        self._agents.until(self._count)
+        self.all_up()
+        return before
+
+    def all_up(self) -> None:
+        """Wait until the server says so of all hosts."""
+        until(self._are_up, "all hosts are up", LIMIT)
+
+    def _are_up(self) -> bool:
+        return all(row["state"] == "up" for row in self._ask("hosts"))
+
+    def _ask(self, verb: str) -> Any:
+        """On a connection of its own: one that is idle is closed."""
+        with closing(Client(self.server.state)) as client:
+            return client.ask(verb)
+
+    def rate(self) -> float:
+        """Jobs a second, of JOBS that come at once."""
+        fresh = self._items.with_suffix(".new")
+        fresh.write_text("".join(f"{number}\n" for number in range(JOBS)))
+        os.replace(fresh, self._items)
+        until(lambda: self._ask("tasks")[0]["done"] == JOBS, "all jobs are done", LIMIT)
+        until(lambda: len(self.server.history()) == JOBS, "all ends are on the disk", LIMIT)
+        return JOBS * SECOND / job_phase_ns(self.server.state / "journal.sqlite", JOBS)
+
+    def idle_share(self) -> float:
+        """CPU time of the server over IDLE_SECONDS, as a share of a core."""
+        assert self.server.process is not None
+        pid = self.server.process.pid
+        pidfd = os.pidfd_open(pid)
+        with selectors.DefaultSelector() as waiting:
+            waiting.register(pidfd, selectors.EVENT_READ)
+            begin, spent = time.monotonic(), cpu_seconds(pid)
+            assert not waiting.select(IDLE_SECONDS), f"the server ended: {self.server.said()}"
+            share = (cpu_seconds(pid) - spent) / (time.monotonic() - begin)
+        os.close(pidfd)
+        return share
+
+    def restart_seconds(self) -> float:
+        """From a new start after kill -9 until all hosts are up."""
+        assert self._agents is not None
+        self.server.crash()
+        self._agents.until(0)
+        began = time.monotonic()
+        self.server.start(self._configuration)
+        self._agents.until(self._count)
+        self.all_up()
+        return time.monotonic() - began
+
+    def resident_kb(self) -> int:
+        assert self.server.process is not None
+        text = Path(f"/proc/{self.server.process.pid}/status").read_text()
+        return int(next(row.split()[1] for row in text.splitlines() if row.startswith("VmRSS:")))
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an authority, and of a certificate for each light agent."""
+    folder = tmp_path_factory.mktemp("authority") / "tls"
+    authority = Authority(folder)
+    authority.begin()
+    with ThreadPoolExecutor(os.cpu_count()) as making:
+        list(making.map(authority.issue, (f"h{number}" for number in range(MANY))))
+    return folder
+
+
+class Round(Struct):
+    """What one round has found; times in s, memory in kB."""
+
+    few_rate: float
+    wide_rate: float
+    many_rate: float
+    idle_share: float
+    linked_kb: float
+    worked_kb: float
+    back_seconds: float
+
+
+def one_round(folder: Path, certificates: Path) -> Round:
+    with Cluster(folder / "few", certificates, FEW, SLOTS) as few:
+        few.start()
+        few_rate, few_kb = few.rate(), few.resident_kb()
+    with Cluster(folder / "wide", certificates, FEW, SLOTS * MANY // FEW) as wide:
+        wide.start()
+        wide_rate = wide.rate()
+    with Cluster(folder / "many", certificates, MANY, SLOTS) as many:
+        before = many.start()
+        idle_share, linked_kb = many.idle_share(), many.resident_kb() - before
+        many_rate, worked_kb = many.rate(), many.resident_kb() - few_kb
+        back = many.restart_seconds()
+    return Round(few_rate, wide_rate, many_rate, idle_share, linked_kb / MANY, worked_kb / (MANY - FEW), back)
+
+
+@pytest.mark.benchmark(group="thousand agents")
+def test_a_thousand_agents(benchmark: BenchmarkFixture, figure: Figure, tmp_path: Path, certificates: Path) -> None:
+    rounds: list[Round] = []
+
+    def measure() -> None:
+        for number in range(ROUNDS):
+            folder = tmp_path / f"{number}"
+            folder.mkdir()
+            rounds.append(one_round(folder, certificates))
+
+    once(benchmark, measure)
+    few, wide, many, idle, linked, worked, back = map(statistics.median, zip(*map(astuple, rounds), strict=True))
+    ratio = statistics.median(found.many_rate / found.few_rate for found in rounds)
+    wide_ratio = statistics.median(found.many_rate / found.wide_rate for found in rounds)
+    name = f"{MANY:,} agents over TLS"
+    figure(
+        f"{name}, dispatch against {FEW} with the same {SLOTS} slots",
+        f"{ratio:.0%} ({many:,.0f} against {few:,.0f} jobs/s)",
+        f"{DISPATCH_LEAST:.0%}",
+    )
+    figure(
+        f"{name}, dispatch against {FEW} with as many slots in all",
+        f"{wide_ratio:.0%} ({many:,.0f} against {wide:,.0f} jobs/s)",
+        "",
+    )
+    figure(f"{name}, idle server", f"{idle:.1%} of a core", f"under {IDLE_MOST:.0%}")
+    figure(
+        f"{name}, server memory for each",
+        f"{linked:.0f} kB; {worked:.0f} kB after {JOBS:,} jobs",
+        f"under {MEMORY_MOST_KB} kB",
+    )
+    figure(f"{name}, all back after kill -9", f"{back:.1f} s after the start", f"{BACK_MOST_SECONDS:g} s")
+    assert ratio >= DISPATCH_LEAST, rounds
+    assert idle < IDLE_MOST, rounds
+    assert max(linked, worked) < MEMORY_MOST_KB, rounds
+    assert back <= BACK_MOST_SECONDS, rounds
