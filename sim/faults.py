@@ -6,7 +6,7 @@ Every kind may overlap with any other, and with itself: switches are counters.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from msgspec.structs import replace
@@ -16,25 +16,32 @@ from model.events import HostDirty
 from sim.calendar import FAULT, Calendar
 from sim.crashes import Crashes
 from sim.disk import Disk
+from sim.fault_plans import faults_of, places_of
 from sim.log import EventLog, FaultChanged
 from sim.network import Link, Network
 from sim.node import Node
 from sim.processes import Processes
-from sim.scenario import Fault, Kind
-from sim.system import System, keeper_process
+from sim.scenario import Fault, Kind, Scenario
+from sim.system import Hang, System, keeper_process
 
 LOCAL = "local"
 CONTROLLER = "controller"
 SCHEDULER = "scheduler"
 RESTART_NS = 1_000_000_000
 """How long a restart takes when the fault does not say."""
+SERVICE_NS = 100_000_000
+"""How long an overloaded server takes for each batch when the fault does not say."""
 
 HOST_KINDS = frozenset(
     {Kind.DOWN, Kind.SILENT, Kind.SUSPENDED, Kind.FLAPPING, Kind.REBOOT, Kind.AGENT_RESTART, Kind.FULL, Kind.SLOW,
-     Kind.FAILING, Kind.OVERLOADED, Kind.KEEPER_CRASHED}
+     Kind.FAILING, Kind.OVERLOADED, Kind.KEEPER_CRASHED, Kind.HUNG}
 )  # fmt: skip
-SERVER_KINDS = frozenset({Kind.FROZEN, Kind.RESTARTED, Kind.DISK_FULL, Kind.DISK_BROKEN, Kind.CRASHED})
+SERVER_KINDS = frozenset({Kind.FROZEN, Kind.RESTARTED, Kind.DISK_FULL, Kind.DISK_BROKEN, Kind.CRASHED, Kind.OVERLOADED})
 LINK_KINDS = frozenset({Kind.LOST, Kind.ONE_WAY, Kind.SLOW, Kind.LOSSY, Kind.DOUBLED, Kind.REORDERED, Kind.BROKEN})
+MOMENTS = frozenset({Kind.BROKEN, Kind.WALL_STEP})
+"""Faults that last no time."""
+AWAY_A_WHILE = frozenset({Kind.RESTARTED, Kind.REBOOT, Kind.AGENT_RESTART, Kind.CRASHED, Kind.KEEPER_CRASHED})
+"""Faults after which what is gone comes back by itself: after `RESTART_NS`, when they do not say."""
 RESTARTS = frozenset({Kind.RESTARTED, Kind.CRASHED, Kind.DISK_BROKEN})
 """Faults after which a server process reads its journal."""
 CRASHES = frozenset({Kind.CRASHED, Kind.KEEPER_CRASHED})
@@ -77,6 +84,7 @@ class Faults:
             Kind.SLOW: self._slow_down,
             Kind.FAILING: self._fail_jobs,
             Kind.OVERLOADED: self._overload,
+            Kind.HUNG: self._hang,
             Kind.FROZEN: self._freeze,
             Kind.RESTARTED: self._stop_server,
             Kind.LOST: self._block,
@@ -101,6 +109,7 @@ class Faults:
             Kind.SLOW: self._speed_up,
             Kind.FAILING: self._fail_no_jobs,
             Kind.OVERLOADED: self._unload,
+            Kind.HUNG: self._hang_no_more,
             Kind.FROZEN: self._thaw,
             Kind.RESTARTED: self._start_server,
             Kind.LOST: self._unblock,
@@ -112,16 +121,36 @@ class Faults:
             Kind.DISK_BROKEN: self._mend_journal,
         }
         self._agents_away: dict[str, int] = {}
+        self._hangs: dict[Fault, list[Hang]] = {}
 
-    def plan(self, faults: tuple[Fault, ...]) -> None:
-        """Put every fault into the calendar. Raises `ConfigurationError` for one that cannot be."""
-        for fault in faults:
+    def plan(self, scenario: Scenario) -> None:
+        """Put every fault into the calendar; of each plan its next one, so that their number does not matter. Raises
+        `ConfigurationError` for one that cannot be."""
+        for fault in scenario.faults:
             self._check(fault)
-            for at_ns, for_ns, kind in self._episodes(fault):
-                episode = replace(fault, kind=kind, at_ns=at_ns, for_ns=for_ns)
-                self._at(at_ns, episode, True)
-                if for_ns and kind not in CRASHES:
-                    self._at(at_ns + for_ns, episode, False)
+            self._put(fault)
+        for plan in scenario.plans:
+            for nodes in places_of(plan):
+                self._check(replace(plan.fault, nodes=nodes))
+            self._await(faults_of(plan, scenario.seed, self._place.calendar.until_ns))
+
+    def _await(self, faults: Iterator[Fault]) -> None:
+        fault = next(faults, None)
+        if fault is None:
+            return
+
+        def come() -> None:
+            self._put(fault)
+            self._await(faults)
+
+        self._place.calendar.call_after(fault.at_ns - self._place.calendar.now, FAULT, come)
+
+    def _put(self, fault: Fault) -> None:
+        for at_ns, for_ns, kind in self._episodes(fault):
+            episode = replace(fault, kind=kind, at_ns=at_ns, for_ns=for_ns)
+            self._at(at_ns, episode, True)
+            if for_ns and kind not in CRASHES:
+                self._at(at_ns + for_ns, episode, False)
 
     def _episodes(self, fault: Fault) -> list[tuple[int, int, Kind]]:
         """(at, for, kind) of each stretch; flapping is a row of short outages."""
@@ -156,8 +185,8 @@ class Faults:
         if len(names) == 2 and kind in LINK_KINDS:
             self._link(fault)
             return
-        known: list[str] = [*self._place.systems] if kind in HOST_KINDS else [CONTROLLER, SCHEDULER]
-        if kind is Kind.CRASHED:
+        known = [CONTROLLER, SCHEDULER] if kind in SERVER_KINDS else []
+        if kind in HOST_KINDS or kind is Kind.CRASHED:
             known += self._place.systems
         if len(names) != 1 or names[0] not in known:
             raise ConfigurationError(
@@ -248,10 +277,31 @@ class Faults:
         self._system(fault).failing -= 1
 
     def _overload(self, fault: Fault) -> None:
-        self._system(fault).processes_max = fault.limit or -1
+        if fault.nodes[0] in (SCHEDULER, CONTROLLER):
+            self._serve(fault.nodes[0], fault.delay_ns or SERVICE_NS)
+        else:
+            self._system(fault).processes_max = fault.limit or -1
 
     def _unload(self, fault: Fault) -> None:
-        self._system(fault).processes_max = 0
+        if fault.nodes[0] in (SCHEDULER, CONTROLLER):
+            self._serve(fault.nodes[0], -(fault.delay_ns or SERVICE_NS))
+        else:
+            self._system(fault).processes_max = 0
+
+    def _serve(self, name: str, more_ns: int) -> None:
+        """Every batch takes so much more (or less) time of the process in which this machine lives."""
+        members = self._in_one_process(name)
+        for member in members:
+            self._place.network.unvouch_node(member)
+        self._place.network.serve(members, more_ns)
+
+    def _hang(self, fault: Fault) -> None:
+        hang = Hang(fault.limit)
+        self._hangs.setdefault(fault, []).append(hang)
+        self._system(fault).hang(hang)
+
+    def _hang_no_more(self, fault: Fault) -> None:
+        self._system(fault).hangs.remove(self._hangs[fault].pop())
 
     # machines that stand still or are gone
 

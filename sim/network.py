@@ -19,7 +19,7 @@ from model.effects import Transmit
 from model.events import Delivered, LinkDown, LinkUp, Vouched
 from model.job import SECOND
 from model.messages import Batch, Pong
-from sim.calendar import REPLY, Calendar, Happening
+from sim.calendar import FAULT, REPLY, Calendar, Happening
 from sim.keyed import Draws
 from sim.log import Dropped, EventLog, LinkChanged, Sent
 from sim.node import Node
@@ -28,8 +28,27 @@ NO_ROUTE_NS = 3 * SECOND
 """How long a kernel looks for a machine that is not there."""
 HELLO_NS = 5 * SECOND
 """How long a connected peer may take for its first word."""
+BEHIND_MAX_NS = 30 * SECOND
+"""A server that is overloaded is never further behind: it takes more at once then."""
 RECONNECT_NS = SECOND
 """How often the driver tries again to connect the scheduler to an executor."""
+
+
+class Service:
+    """A receiver that takes one batch after the other, and some time for each."""
+
+    __slots__ = ("free_ns", "takes_ns")
+
+    def __init__(self) -> None:
+        self.takes_ns = 0
+        """for each batch, as long as all faults together make it"""
+        self.free_ns = 0
+        """when it has done with all that came until now"""
+
+    def take(self, at_ns: int) -> int:
+        """When a batch that comes at `at_ns` is done."""
+        self.free_ns = max(at_ns, min(self.free_ns, at_ns + BEHIND_MAX_NS)) + self.takes_ns
+        return self.free_ns
 
 
 class Direction:
@@ -54,6 +73,7 @@ class Direction:
         "plain",
         "receiver",
         "sent",
+        "service",
         "spread_ns",
         "usual_doubling",
         "usual_loss",
@@ -82,18 +102,27 @@ class Direction:
         self.blocked = 0
         """how many faults let nothing through"""
         self.sent = 0
+        self.service: Service | None = None
+        """how its receiver takes what comes; None: at once"""
         self.plain = True
         """nothing but latency: no draw is needed"""
         self.callbacks = [self._arrives]
 
     def changed(self) -> None:
         """Work out `plain` again."""
-        self.plain = not (self.blocked or self.loss or self.doubling or self.jitter_ns or self.spread_ns)
+        self.plain = not (
+            self.blocked or self.loss or self.doubling or self.jitter_ns or self.spread_ns or self.service
+        )
+
+    def serve(self, service: Service | None) -> None:
+        """From now on its receiver takes what comes in this way."""
+        self.service = service
+        self.changed()
 
     @property
     def faultless(self) -> bool:
         """Whether every message gets through, once, in good time."""
-        return not (self.blocked or self.loss or self.doubling or self.spread_ns)
+        return not (self.blocked or self.loss or self.doubling or self.spread_ns or self.service)
 
     def arrivals(self, now: int) -> tuple[int, ...]:
         """When a batch that is sent now arrives, where more than latency is at work."""
@@ -105,6 +134,8 @@ class Direction:
         if lost < self.loss:
             return ()
         first = base + int(late * (self.jitter_ns + self.spread_ns))
+        if self.service is not None:
+            first = self.service.take(first)
         if not self.spread_ns:
             first = self.last_ns = max(first, self.last_ns)
         if twice < self.doubling:
@@ -219,6 +250,10 @@ class Network:
         self.links: dict[tuple[str, str], Link] = {}
         """by (superior's name, subordinate's name)"""
         self.of_node: dict[str, list[Link]] = {}
+        self._services: dict[str, Service] = {}
+        """by the name of the receiver's process"""
+        self._serving: dict[str, Service | None] = {}
+        """of each machine that is, or was, overloaded: how it takes what comes now"""
 
     def add(self, link: Link) -> None:
         """One more link."""
@@ -227,6 +262,8 @@ class Network:
         self.out[link.subordinate.name, link.upward] = link.up
         for node in (link.superior, link.subordinate):
             self.of_node.setdefault(node.name, []).append(link)
+        link.down.serve(self._serving.get(link.subordinate.name))
+        link.up.serve(self._serving.get(link.superior.name))
 
     def send(self, node: Node, effect: Transmit) -> None:
         """Carry out a Transmit: one event, or none when nothing stands between the two."""
@@ -266,6 +303,31 @@ class Network:
         """A batch did not arrive: its connection is gone."""
         sender = direction.link.superior if direction is direction.link.down else direction.link.subordinate
         self._log.add(Dropped(self._calendar.now, sender.name, direction.receiver.name, batch.sequence))
+
+    def serve(self, members: tuple[str, ...], more_ns: int) -> None:
+        """The machines of one process take so much longer for each batch that comes to any of them; 0 in all: they are
+        as before, once they are through with what came. Until then nobody may vouch for their links."""
+        service = self._services.setdefault(members[0], Service())
+        service.takes_ns += more_ns
+        if service.takes_ns:
+            self._attend(members, service)
+        else:
+            self._go_on(members, service)
+
+    def _go_on(self, members: tuple[str, ...], service: Service) -> None:
+        wait_ns = service.free_ns - self._calendar.now
+        if service.takes_ns:
+            return
+        if wait_ns > 0:
+            self._calendar.call_after(wait_ns, FAULT, lambda: self._go_on(members, service))
+        else:
+            self._attend(members, None)
+
+    def _attend(self, members: tuple[str, ...], service: Service | None) -> None:
+        for name in members:
+            self._serving[name] = service
+            for link in self.of_node.get(name, ()):
+                (link.up if link.superior.name == name else link.down).serve(service)
 
     # connections
 

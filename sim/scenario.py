@@ -31,6 +31,14 @@ class Items(Struct, frozen=True):
     count: int = 0
 
 
+class Arrivals(Struct, frozen=True):
+    """Items that appear each at its own time: (when, name), in order. One that has been there for `shown_ns` is gone
+    again, so that a long past does not have to be looked at again and again."""
+
+    items: tuple[tuple[int, str], ...]
+    shown_ns: int = 60 * SECOND
+
+
 class TaskWeather(Struct, frozen=True):
     """What the jobs of one task do on a host. Probabilities are 0..1.
 
@@ -56,6 +64,8 @@ class TaskWeather(Struct, frozen=True):
     after: Distribution = Constant(0)
     never_visible: float = 0.0
     items: Items | None = None
+    arrivals: Arrivals | None = None
+    """instead of `items`: each at a time of its own"""
 
     @property
     def is_numbered(self) -> bool:
@@ -122,7 +132,10 @@ class Kind(Enum):
     FAILING = "failing"
     """whatever starts there ends at once with exit 1: a lost mount, a full scratch disk"""
     OVERLOADED = "overloaded"
-    """no more than `limit` processes can be started"""
+    """no more than `limit` processes can be started; the controller or the scheduler: each batch of messages that comes
+    to it takes `delay_ns` of its time, one after the other (at most 30 s behind)"""
+    HUNG = "hung"
+    """what runs there or starts meanwhile (`limit`: at most so many processes) hangs: it ends no more by itself"""
     # the scheduler or the controller
     FROZEN = "frozen"
     RESTARTED = "restarted"
@@ -176,12 +189,99 @@ class Fault(Struct, frozen=True):
     """CRASHED: so many records of the commit that was under way are durable all the same"""
 
 
+class Unit(Struct, frozen=True):
+    """What fails together: one host, a group of hosts, a server process. `name`: under which its chance is drawn.
+
+    `nodes`: of each single fault, as in `Fault`.
+    """
+
+    name: str
+    nodes: tuple[tuple[str, ...], ...]
+
+
+class Counted(Enum):
+    """From where to where the interval of a plan is."""
+
+    FROM_BEGIN = "begin to begin"
+    FROM_END = "end to begin"
+
+
+class FaultPlan(Struct, frozen=True, tag="plan"):
+    """One kind of fault that comes again and again to each of `units` by itself: interval x duration x scope.
+
+    `fault`: its kind and settings; where and when are drawn (`sim/fault_plans.py`). It begins within `from_ns` and
+    `until_ns` (0: the end of the simulation).
+    """
+
+    name: str
+    """draws are made under this name"""
+    fault: Fault
+    units: tuple[Unit, ...]
+    lasts: Distribution = Constant(0)
+    interval: Distribution | None = None
+    """None: it comes once"""
+    counted: Counted = Counted.FROM_END
+    first: Distribution | None = None
+    """from `from_ns` to the first one; None: it has been going on for ever, so that the first interval has any age"""
+    share: float = 1.0
+    """below 1: each time so many of the places of a unit are drawn, at least one"""
+    from_ns: int = 0
+    until_ns: int = 0
+
+
+class NodeOutages(Struct, frozen=True):
+    """When a node of a trace was down: (begin, end) in ns since the trace's beginning; in order, and apart."""
+
+    nodes: tuple[str, ...]
+    spans: tuple[tuple[int, int], ...]
+
+
+class TracePlan(Struct, frozen=True, tag="trace"):
+    """Faults that come as they did in a failure trace. `offset_ns`: of the trace's time when the simulation starts.
+
+    `length_ns`: after so long the trace begins again; 0: it does not.
+    """
+
+    name: str
+    fault: Fault
+    outages: tuple[NodeOutages, ...]
+    offset_ns: int = 0
+    length_ns: int = 0
+
+
+Plan = FaultPlan | TracePlan
+
+
 class Comparison(Enum):
     EQUAL = "=="
     AT_LEAST = ">="
     AT_MOST = "<="
     MORE = ">"
     LESS = "<"
+
+
+def compares(found: float, comparison: Comparison, limit: float) -> bool:
+    """Whether `found` compares so with `limit`."""
+    match comparison:
+        case Comparison.EQUAL:
+            return found == limit
+        case Comparison.AT_LEAST:
+            return found >= limit
+        case Comparison.AT_MOST:
+            return found <= limit
+        case Comparison.MORE:
+            return found > limit
+        case Comparison.LESS:
+            return found < limit
+
+
+class Wanted(Struct, frozen=True):
+    """A figure of the run (`sim/figures.py`) compares so with `limit`; times are ns, shares 0..1. One that is undefined
+    does not."""
+
+    figure: str
+    comparison: Comparison
+    limit: float
 
 
 class Expectation(Struct, frozen=True):
@@ -198,17 +298,7 @@ class Expectation(Struct, frozen=True):
 
     def holds(self, found: int) -> bool:
         """Whether `found` is as expected."""
-        match self.comparison:
-            case Comparison.EQUAL:
-                return found == self.count
-            case Comparison.AT_LEAST:
-                return found >= self.count
-            case Comparison.AT_MOST:
-                return found <= self.count
-            case Comparison.MORE:
-                return found > self.count
-            case Comparison.LESS:
-                return found < self.count
+        return compares(found, self.comparison, self.count)
 
     def __str__(self) -> str:
         return f"{self.task}: {self.outcome} {self.comparison.value} {self.count}"
@@ -252,6 +342,8 @@ class Scenario(Struct, frozen=True):
     files: dict[str, str] = field(default_factory=dict)
     """texts of files that scripts read, by path (relative: to the configuration's directory)"""
     faults: tuple[Fault, ...] = ()
+    plans: tuple[Plan, ...] = ()
+    """faults that are drawn, or that a trace tells"""
     disk: DiskModel | None = None
     """None: a commit is durable at once, unless a fault is at a disk"""
     orders: tuple[Ordered, ...] = ()
@@ -259,6 +351,7 @@ class Scenario(Struct, frozen=True):
     """from then on nothing goes wrong any more, and everything is final within `bound_ns`; 0: nobody says so"""
     bound_ns: int = 0
     expect: tuple[Expectation, ...] = ()
+    wanted: tuple[Wanted, ...] = ()
     title: str = ""
     digest: str = ""
     """BLAKE2 of the scenario's text"""

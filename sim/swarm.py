@@ -87,7 +87,8 @@ def swarm(seed: int) -> tuple[Configuration, Scenario]:
     tasks = _tasks(shape, hosts)
     cluster, tasks = with_resources(seed, cluster, tasks)
     configuration = Configuration(path=f"swarm {seed}", directory="/", tasks=tasks, cluster=cluster)
-    return configuration, with_a_failing_host(seed, cluster, _scenario(seed, shape, hosts, tasks))
+    scenario = _with_what_is_stuck(seed, hosts, _scenario(seed, shape, hosts, tasks))
+    return configuration, with_a_failing_host(seed, cluster, scenario)
 
 
 def _tasks(shape: Random, hosts: tuple[HostDefinition, ...]) -> tuple[TaskDefinition, ...]:
@@ -173,6 +174,24 @@ def _plan(chance: Random, hosts: tuple[HostDefinition, ...]) -> tuple[Fault, ...
         if fault.kind in _IN_ROWS and chance.random() < 0.3:
             plan += _row(chance, fault)
     return tuple(plan)
+
+
+def _with_what_is_stuck(seed: int, hosts: tuple[HostDefinition, ...], scenario: Scenario) -> Scenario:
+    """In a third of the worlds jobs hang on a host, a server is overloaded, or both. By a chance of its own: the other
+    faults stay as they are."""
+    chance = Random(f"{seed}/stuck")  # noqa: S311 - chance of a simulation
+    if chance.random() < 0.67:
+        return scenario
+    stuck: list[Fault] = []
+    which = chance.choice(("hung", "overloaded", "both"))
+    if which != "overloaded":
+        at_ns, for_ns = WARM_UP_NS + chance.randrange(CHAOS_NS), chance.randrange(1, FAULT_MAX_NS)
+        stuck.append(Fault(Kind.HUNG, (chance.choice(hosts).name,), at_ns, for_ns, limit=chance.randint(0, 2)))
+    if which != "hung":
+        at_ns, for_ns = WARM_UP_NS + chance.randrange(CHAOS_NS), chance.randrange(SECOND, FAULT_MAX_NS)
+        server, delay_ns = chance.choice(("controller", "scheduler")), chance.randrange(SECOND // 100, 2 * SECOND)
+        stuck.append(Fault(Kind.OVERLOADED, (server,), at_ns, for_ns, delay_ns=delay_ns))
+    return structs.replace(scenario, faults=(*scenario.faults, *stuck))
 
 
 def _restarts_on_a_bad_link(chance: Random, hosts: tuple[HostDefinition, ...]) -> list[Fault]:

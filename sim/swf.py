@@ -7,20 +7,16 @@ log is here.
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 from msgspec import Struct
 
 from model.errors import ConfigurationError
 from model.job import SECOND
+from sim.numbered_lines import line_error, numbered_lines
 
 FIELDS = 18
-LINE_MAX = 4096
-"""Bytes of one line. Real ones have about 100; what is longer is no job log."""
 NUMBER_MAX = 4 * 10**9
 """The largest number that a field may hold: in seconds 126 years, so that ns fit into 64 bits."""
 UNKNOWN = -1
@@ -170,24 +166,8 @@ def _known_ns(seconds: float) -> int | None:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """(number from 1, line)."""
-    number = 0
-    try:
-        with _open(path) as file:
-            while line := file.readline(LINE_MAX + 1):
-                number += 1
-                if len(line) > LINE_MAX:
-                    raise _error(path, number, f"it has more than {LINE_MAX} bytes: this is no job log")
-                yield number, line
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise _error(path, number + 1, f"the compressed file is damaged: {error}") from error
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read: {error.strerror}", "give another file") from error
-
-
-def _open(path: Path) -> IO[bytes]:
-    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
+    return numbered_lines(path, HINT)
 
 
 def _error(path: Path, line: int, why: str) -> ConfigurationError:
-    return ConfigurationError(f"{path}:{line}: {why}" if line else f"{path}: {why}", HINT)
+    return line_error(path, line, why, HINT)

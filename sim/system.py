@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any
+
+from msgspec.structs import replace
 
 from model.effects import Look
 from model.events import FilesSeen, KeeperDown, KeeperSaid, KeeperUp
@@ -28,7 +31,7 @@ from model.keeper import (
     Tell,
 )
 from model.messages import Entry, Held
-from sim.calendar import END, REPLY, TURN, Alarm, Calendar, Happening
+from sim.calendar import END, REPLY, TURN, Alarm, Calendar, CallBacks, Happening
 from sim.crashes import Crashes
 from sim.log import EventLog, ProcessEnded, ProcessStarted
 from sim.node import Node
@@ -44,12 +47,34 @@ FAILS_AT_ONCE = Fate(1_000_000, 1, None, False, False, False, 0, 0)
 """What becomes of a job on a host that ends everything."""
 
 
-class Process:
-    """The process tree of one attempt. `ends_at` None: it does not end by itself."""
+class Hang:
+    """A fault by which processes hang. `room`: how many more; None: all."""
+
+    __slots__ = ("room",)
+
+    def __init__(self, limit: int) -> None:
+        self.room: int | None = limit or None
+
+    def takes(self) -> bool:
+        """Whether one more hangs."""
+        if self.room is None:
+            return True
+        if not self.room:
+            return False
+        self.room -= 1
+        return True
+
+
+class Process(Happening):
+    """The process tree of one attempt; in the calendar it is its own end, which happens if it was not moved meanwhile.
+    `ends_at` None: it does not end by itself."""
 
     __slots__ = ("ends_at", "fate", "keeper", "key", "pid", "slots", "suspended_ns")
 
-    def __init__(self, key: AttemptKey, slots: int, keeper: ModelledKeeper, pid: int, fate: Fate) -> None:
+    def __init__(
+        self, callbacks: CallBacks, key: AttemptKey, slots: int, keeper: ModelledKeeper, pid: int, fate: Fate
+    ) -> None:
+        self.callbacks = callbacks
         self.key = key
         self.slots = slots
         self.keeper = keeper
@@ -57,16 +82,6 @@ class Process:
         self.fate = fate
         self.ends_at: int | None = None
         self.suspended_ns = 0
-
-
-class _End(Happening):
-    """A process ends, unless its end was moved meanwhile."""
-
-    __slots__ = ("process",)
-
-    def __init__(self, process: Process, system: System) -> None:
-        self.callbacks = system.end_callbacks
-        self.process = process
 
 
 class ModelledKeeper:
@@ -84,8 +99,8 @@ class ModelledKeeper:
         self._events: deque[KeeperEvent] = deque()
         self._actions: dict[type, Callable[[Any], None]] = {
             Tell: self._tell,
-            Log: self._log,
-            Spawn: self._spawn,
+            Log: partial(system.write_log, index),
+            Spawn: partial(system.spawn, self),
             SignalTree: system.signal,
         }
 
@@ -105,15 +120,24 @@ class ModelledKeeper:
     def work(self) -> None:
         """Take what has come and do what follows."""
         events, machine, clock = self._events, self._machine, self._system.node.clock
+        crashes, actions = self._system.crashes, self._actions
         now = clock.read(self._calendar.now)
         while events:
             machine.receive(events[0], now)
-            if not self._carry_out():
-                return
+            if crashes is not None:
+                if not self._carry_out():
+                    return
+            else:
+                for effect in machine.drain():
+                    actions[type(effect)](effect)
+                if self.dead:
+                    return
             events.popleft()  # only now: what it led to has queued up behind it
         due = machine.next_due()
         if due is not None:
-            self._alarm.want(clock.when(due))
+            when = clock.when(due)
+            if when < self._alarm.at:
+                self._alarm.want(when)
 
     def _rings(self) -> None:
         if self.dead or self._system.suspended or self not in self._system.keepers:
@@ -156,12 +180,6 @@ class ModelledKeeper:
     def _tell(self, effect: Tell) -> None:
         self._system.node.receive_last(KeeperSaid(self.index, effect.message))
 
-    def _log(self, effect: Log) -> None:
-        self._system.write_log(self.index, effect)
-
-    def _spawn(self, effect: Spawn) -> None:
-        self._system.spawn(self, effect)
-
 
 def keeper_process(host: str) -> str:
     """What a host's keeper is called where boundaries are counted."""
@@ -187,13 +205,15 @@ class System:
         """0: any number"""
         self.failing = 0
         """how many faults end whatever starts there at once"""
+        self.hangs: list[Hang] = []
+        """the faults by which what runs or starts there hangs"""
         self.full = 0
         """how many faults fill its disk"""
         self.remembers = 0
         """the earliest life of the agent whose attempts the spool covers; 0: there is none yet"""
         self.crashes: Crashes | None = None
         """counts the boundaries of its keepers; None: nobody wants to know"""
-        self.end_callbacks = [self._ends]
+        self._end_callbacks = [self._ends]
         self.spool: dict[AttemptKey, tuple[int, JobSpec, Report | None, int]] = {}
         """the keepers' logs: (keeper, spec, report of the end, when it ended in true ns)"""
         self._left: dict[AttemptKey, None] = {}
@@ -318,13 +338,30 @@ class System:
         now = self._calendar.now
         self._pids += 1
         fate = FAILS_AT_ONCE if self.failing else self._weather.fate(spec.task, job, attempt)
-        process = Process((job, attempt), spec.slots, keeper, self._pids, fate)
+        process = Process(self._end_callbacks, (job, attempt), spec.slots, keeper, self._pids, fate)
         self.processes[process.key] = process
         self._log.add(ProcessStarted(now, self.node.name, job, attempt, process.pid, spec.slots))
-        if fate.run_ns is not None:
+        if self.hangs and any(hang.takes() for hang in self.hangs):
+            self._hold(process)
+        elif fate.run_ns is not None:
             run_ns = fate.run_ns if self.slowness == 1.0 else int(fate.run_ns * self.slowness)
             self._end_after(process, run_ns)
         keeper.receive(Spawned(job, attempt, process.pid, 0))
+
+    def hang(self, hang: Hang) -> None:
+        """Processes that run hang, the oldest first, and so do those that start until the fault ends."""
+        self.hangs.append(hang)
+        for process in self.processes.values():
+            if process.fate.run_ns is None:
+                continue  # it hangs already, or a signal ends it
+            if not hang.takes():
+                return
+            self._hold(process)
+
+    @staticmethod
+    def _hold(process: Process) -> None:
+        process.ends_at = None
+        process.fate = replace(process.fate, run_ns=None)
 
     def signal(self, effect: SignalTree) -> None:
         """TERM ends what does not ignore it; KILL ends everything."""
@@ -340,10 +377,9 @@ class System:
         at = now + max(0, delay_ns)
         process.ends_at = at
         if at < self._calendar.until_ns:
-            self._calendar.after(at - now, END, _End(process, self))
+            self._calendar.after(at - now, END, process)
 
-    def _ends(self, end: _End) -> None:
-        process = end.process
+    def _ends(self, process: Process) -> None:
         if self.suspended or process.ends_at != self._calendar.now or self.processes.get(process.key) is not process:
             return
         fate = process.fate

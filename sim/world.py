@@ -59,10 +59,10 @@ from sim.network import Link, Network
 from sim.node import Machine, Node
 from sim.oracle_resources import declare
 from sim.processes import Processes
-from sim.scenario import DiskModel, Host, Items, Ordered, Scenario
+from sim.scenario import DiskModel, Host, Ordered, Scenario
 from sim.scripts import SCRIPTS, PacedScripts, ReadFile, ScriptDriver
 from sim.system import System
-from sim.weather import ItemStream, Weather
+from sim.weather import ArrivalStream, ItemStream, Weather, stream_of
 
 KEEPERS = 1
 """Keepers of each host. More of them use more cores; here they would only cost time."""
@@ -105,8 +105,8 @@ class World:
         self.idle = False
         self._slots: dict[str, int] = {}
         self._wall_step_ns = 0
-        self._streams: dict[str, ItemStream] = {}
-        kinds = {fault.kind for fault in scenario.faults}
+        self._streams: dict[str, ItemStream | ArrivalStream] = {}
+        kinds = {fault.kind for fault in scenario.faults} | {plan.fault.kind for plan in scenario.plans}
         model = DiskModel(one_process=False) if scenario.disk is None and kinds & DISK_KINDS else scenario.disk
         self.processes = Processes(self, model)
         self._keeps_journals = model is not None or bool(kinds & RESTARTS)
@@ -133,7 +133,7 @@ class World:
             self._effects |= self.scripts.effects
         self._build()
         self.faults = Faults(self)
-        self.faults.plan(scenario.faults)
+        self.faults.plan(scenario)
         for ordered in scenario.orders:
             self._plan_order(ordered)
         if scenario.healed_ns:
@@ -468,16 +468,18 @@ class World:
             self.crashes.ends(name)
 
     def _carry_out_now(self, node: Node, effects: Sequence[Any]) -> None:
-        table = self._effects
         for effect in effects:
-            table[type(effect)](node, effect)
+            if type(effect) is Commit:  # most are
+                self._durable(node.name, effect.record)
+            else:
+                self._effects[type(effect)](node, effect)
 
     def _commit(self, node: Node, effect: Commit) -> None:
         self._durable(node.name, effect.record)
 
     def _durable(self, name: str, record: Record) -> None:
         """The record of a machine is on the disk."""
-        self.log.add(Committed(self.calendar.now, name, record))
+        self.log.commit(Committed(self.calendar.now, name, record))
         journal = self.nodes[name].journal
         if journal is not None:
             journal.append(record)
@@ -502,8 +504,7 @@ class World:
             return
         stream = self._streams.get(effect.task)
         if stream is None:
-            items = self.weather.of(effect.task).items
-            stream = self._streams[effect.task] = ItemStream(Items() if items is None else items)
+            stream = self._streams[effect.task] = stream_of(self.weather.of(effect.task))
         now = self.calendar.now
         node.receive(SourceAnswered(effect.task, effect.number, stream.arrived(now), quiet_ns=stream.quiet_ns(now)))
 

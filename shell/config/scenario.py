@@ -6,29 +6,47 @@ world. All errors come out together, each at its place. Called by `shell.simulat
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, PlainValidator
 
-import shell.config.loading as pipelines
 from model.configuration import Configuration
 from model.errors import ConfigurationError
 from model.job import LOCAL, SECOND, Outcome
+from shell.config.changes import load_changed
 from shell.config.fields import Checked, Duration, Flag, Name, Whole, Word
 from shell.config.problems import InvalidConfiguration, KeyPath, Problem
 from shell.config.reading import Document, parse_file, parse_text
-from shell.config.scenario_faults import HINT, parse_fault
+from shell.config.scenario_faults import HINT, Known, parse_fault
+from shell.config.scenario_plans import PlanError, PlanMaker, PlanSection, parse_groups, plans_of_prefab
 from shell.config.scenario_values import durations, parse_comparison, parse_drift, positive, probability, sizes
 from shell.config.script_file import is_script
 from shell.config.validation import Section, validate
 from shell.config.window_text import parse_zone
+from shell.expectations import parse_expectation
+from shell.fault_words import PREFABS
 from shell.hostset import expand
 from shell.wording import nearest
+from shell.worlds import is_world, read_world
 from sim.distributions import Constant, Distribution
-from sim.scenario import DAY, Expectation, Fault, Host, Items, Network, Scenario, ShellStub, TaskWeather
+from sim.scenario import (
+    DAY,
+    Expectation,
+    Fault,
+    FaultPlan,
+    Host,
+    Items,
+    Network,
+    Plan,
+    Scenario,
+    ShellStub,
+    TaskWeather,
+    Wanted,
+)
 
 Durations = Annotated[Any, PlainValidator(durations)]
 Sizes = Annotated[Any, PlainValidator(sizes)]
@@ -49,6 +67,11 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 def _stub(value: object) -> object:
     """A text or a list of texts where a stub is expected is its output."""
     return {"output": value} if isinstance(value, str | list) else value
+
+
+def _prefab(value: object) -> object:
+    """A text where a plan is expected is the name of a prefab."""
+    return {"prefab": value} if isinstance(value, str) else value
 
 
 class NetworkSection(Section):
@@ -149,9 +172,14 @@ class ScenarioSection(Section):
     files: dict[str, AnyText] = Field(default_factory=dict)
     """texts of files that scripts read, by path"""
     faults: tuple[Text, ...] = ()
-    """lines such as `node3 down 02:00-04:00`"""
-    expect: dict[str, dict[str, Text]] = Field(default_factory=dict)
-    """for a task, or for `*` (all): counts of outcomes, such as `{HOST_DOWN: ">=1", exit 0: 5, open: 0}`"""
+    """lines such as `node3 down 02:00-04:00` (laulima docs faults)"""
+    groups: dict[str, Texts] = Field(default_factory=dict)
+    """hosts that faults may name together: `rack1: node[01-16]`, or a list of host sets and earlier groups"""
+    plans: tuple[Annotated[PlanSection, BeforeValidator(_prefab, json_schema_input_type=Text | PlanSection)], ...] = ()
+    """faults that come again and again, such as `{fault: down, gap: {exponential: 30d}, for: 4h}`, or prefabs"""
+    expect: dict[str, dict[str, Text]] | tuple[Text, ...] = Field(default_factory=dict)
+    """lines such as `p95_wait < 10m` (laulima docs expect); or for a task, or for `*` (all), counts of outcomes, such
+    as `{HOST_DOWN: ">=1", exit 0: 5, open: 0}`"""
 
 
 @dataclass(frozen=True)
@@ -164,21 +192,29 @@ class LoadedScenario:
     warnings: tuple[str, ...] = ()
     path: Path | None = None
     """the scenario's file; None: the default world"""
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """the hosts of each group"""
 
 
-def load_rehearsal(file: Path, scenario: Path | None = None) -> LoadedScenario:
-    """`file` is a pipeline, or a scenario that names one; `scenario` is a scenario for the pipeline `file`.
+def load_rehearsal(file: Path, scenario: Path | None = None, changes: tuple[str, ...] = ()) -> LoadedScenario:
+    """`file` is a pipeline, or a scenario that names one; `scenario` is a scenario for the pipeline `file`; `changes`
+    are keys of the pipeline with other values (`changes.py`).
 
     Raises `InvalidConfiguration` with every error of the file that is wrong.
     """
     if scenario is not None:
-        return _load(parse_file(scenario), scenario, file)
+        return _load(parse_file(scenario), scenario, file, changes)
     if not is_script(file):
         document = parse_file(file)
         if "pipeline" in document.data:
-            return _load(document, file, None)
-    loaded = pipelines.load(file)
-    world = Scenario(start_wall_ns=_wall_ns(START), digest="default")
+            return _load(document, file, None, changes)
+        if is_world(document.data) and not changes:
+            written = read_world(file)
+            start = datetime.fromtimestamp(written.scenario.start_wall_ns // SECOND, UTC)
+            return LoadedScenario(written.configuration, written.scenario, start, path=file)
+    changed = load_changed(file, changes)
+    loaded = changed.loaded
+    world = Scenario(start_wall_ns=_wall_ns(START), digest="default", orders=changed.orders)
     return LoadedScenario(loaded.configuration, world, START, loaded.warnings)
 
 
@@ -189,14 +225,30 @@ def load_scenario_text(text: str, path: Path, pipeline: Path | None = None) -> L
 
 def with_faults(loaded: LoadedScenario, lines: tuple[str, ...]) -> LoadedScenario:
     """The same with more faults (`--fail`). Raises `ConfigurationError`."""
-    faults: list[Fault] = list(loaded.scenario.faults)
+    scenario = loaded.scenario
+    found: list[Fault | FaultPlan] = []
     for line in lines:
         try:
-            faults += parse_fault(line, loaded.start, loaded.configuration)
+            found += parse_fault(line, loaded.start, loaded.configuration, loaded.groups)
         except ValueError as error:
             raise ConfigurationError(f"--fail '{line}': {error}", HINT) from error
-    scenario = loaded.scenario
-    return replace(loaded, scenario=_changed(scenario, faults=tuple(faults)))
+    faults, plans = _sorted_out(found)
+    more = _changed(scenario, faults=(*scenario.faults, *faults), plans=(*scenario.plans, *plans))
+    return replace(loaded, scenario=more)
+
+
+def with_prefab(loaded: LoadedScenario, text: str) -> LoadedScenario:
+    """The same with this prefab's faults instead of its own (`--faults`). Raises `ConfigurationError`."""
+    try:
+        plans = plans_of_prefab(text, Known.of(loaded.configuration, loaded.groups), loaded.start)
+    except PlanError as error:
+        raise ConfigurationError(f"--faults '{text}': {error}", f"known: {PREFABS}") from error
+    return replace(loaded, scenario=_changed(loaded.scenario, faults=(), plans=plans))
+
+
+def _sorted_out(found: list[Fault | FaultPlan]) -> tuple[tuple[Fault, ...], tuple[FaultPlan, ...]]:
+    faults = tuple(one for one in found if isinstance(one, Fault))
+    return faults, tuple(one for one in found if isinstance(one, FaultPlan))
 
 
 def _changed(scenario: Scenario, **changes: Any) -> Scenario:
@@ -214,7 +266,7 @@ def with_settings(loaded: LoadedScenario, seed: int | None, for_ns: int | None) 
     return replace(loaded, scenario=_changed(loaded.scenario, **changes))
 
 
-def _load(document: Document, path: Path, pipeline: Path | None) -> LoadedScenario:
+def _load(document: Document, path: Path, pipeline: Path | None, changes: tuple[str, ...] = ()) -> LoadedScenario:
     sections, problems = validate(document, ScenarioSection)
     problems = [*document.problems, *problems]
     if sections is None or problems:
@@ -225,20 +277,27 @@ def _load(document: Document, path: Path, pipeline: Path | None) -> LoadedScenar
             problem = document.problem(("pipeline",), "is missing: the file of the pipeline")
             raise InvalidConfiguration(document.name, [problem], document.lines)
         named = path.parent / sections.pipeline
-    loaded = pipelines.load(named)
-    maker = _Maker(document, sections, loaded.configuration)
-    scenario = maker.make()
+    changed = load_changed(named, changes)
+    loaded = changed.loaded
+    maker = _Maker(document, sections, loaded.configuration, path.parent)
+    scenario = _changed(maker.make(), orders=changed.orders)
     if maker.problems:
         raise InvalidConfiguration(document.name, maker.problems, document.lines)
-    return LoadedScenario(loaded.configuration, scenario, maker.start, loaded.warnings, path)
+    warnings = (*loaded.warnings, *maker.warnings)
+    return LoadedScenario(loaded.configuration, scenario, maker.start, warnings, path, maker.groups)
 
 
 class _Maker:
     """Converts the sections, and checks them against the pipeline."""
 
-    def __init__(self, document: Document, sections: ScenarioSection, configuration: Configuration) -> None:
+    def __init__(
+        self, document: Document, sections: ScenarioSection, configuration: Configuration, directory: Path
+    ) -> None:
         self.problems: list[Problem] = []
+        self.warnings: list[str] = []
+        self.groups: dict[str, tuple[str, ...]] = {}
         self.start = START
+        self._directory = directory
         self._document = document
         self._sections = sections
         self._configuration = configuration
@@ -250,6 +309,8 @@ class _Maker:
         """The scenario; what is wrong is in `problems`."""
         sections = self._sections
         self.start = self._start()
+        self.groups = self._make_groups()
+        faults, share_plans = self._make_faults()
         network = sections.network
         return Scenario(
             seed=sections.seed,
@@ -265,8 +326,10 @@ class _Maker:
                 for pattern, stub in sections.commands.items()
             ),
             files=dict(sections.files),
-            faults=self._make_faults(),
+            faults=faults,
+            plans=(*share_plans, *self._make_plans()),
             expect=self._make_expectations(),
+            wanted=self._make_wanted(),
             title=sections.title,
             digest=self._document.digest,
         )
@@ -360,18 +423,53 @@ class _Maker:
             crashes.append((number, chance))
         return tuple(crashes)
 
-    def _make_faults(self) -> tuple[Fault, ...]:
-        faults: list[Fault] = []
+    def _make_groups(self) -> dict[str, tuple[str, ...]]:
+        try:
+            return parse_groups(self._sections.groups, Known.of(self._configuration))
+        except PlanError as error:
+            self._wrong(("groups", error.key), str(error), key=True)
+            return {}
+
+    def _make_faults(self) -> tuple[tuple[Fault, ...], tuple[FaultPlan, ...]]:
+        found: list[Fault | FaultPlan] = []
         for at, line in enumerate(self._sections.faults):
             try:
-                faults += parse_fault(line, self.start, self._configuration)
+                found += parse_fault(line, self.start, self._configuration, self.groups)
             except (ValueError, ConfigurationError) as error:
                 self._wrong(("faults", at), f"{error}")
-        return tuple(faults)
+        return _sorted_out(found)
+
+    def _make_plans(self) -> list[Plan]:
+        maker = PlanMaker(Known.of(self._configuration, self.groups), self.start, self._directory)
+        plans: list[Plan] = []
+        for at, section in enumerate(self._sections.plans):
+            path: KeyPath = ("plans", at)
+            try:
+                plans += maker.make(section)
+            except PlanError as error:
+                self._wrong((*path, error.key) if error.key else path, str(error))
+            except ConfigurationError as error:
+                hint = f" ({error.hint})" if error.hint else ""
+                self._wrong((*path, "trace"), f"{error}{hint}")
+        self.warnings += maker.warnings
+        return plans
+
+    def _make_wanted(self) -> tuple[Wanted, ...]:
+        lines = self._sections.expect
+        wanted: list[Wanted] = []
+        for at, line in enumerate(lines if isinstance(lines, tuple) else ()):
+            try:
+                wanted.append(
+                    parse_expectation(line, *((self._tasks, self._hosts) if self._complete else (None, None)))
+                )
+            except ValueError as error:
+                self._wrong(("expect", at), str(error))
+        return tuple(wanted)
 
     def _make_expectations(self) -> tuple[Expectation, ...]:
         expectations: list[Expectation] = []
-        for task, counts in self._sections.expect.items():
+        expected = self._sections.expect
+        for task, counts in (expected if isinstance(expected, dict) else {}).items():
             if task not in ("*", *self._tasks) and self._complete:
                 guess = nearest(task, self._tasks)
                 self._wrong(("expect", task), f"the pipeline has no task {task}{guess}", key=True)

@@ -2,80 +2,169 @@
 
     WHERE WHAT [WHEN] [KEY=VALUE ...]
 
-    node3 down 02:00-04:00              a host; from and to, as times of day or since the start (10m-20m)
-    node[1-3] flapping 1h+20m every=30s several hosts, each of them; from, and for how long
-    controller frozen 10m-20m           the controller or the scheduler
-    controller node3 lost 1h+5m         the link between two of them
-    controller node3 slow 1h+5m delay=2s
-    wall_step 3h delay=1h               every wall clock jumps
-
-Which nodes there are is checked here; what a fault does is told in `sim/scenario.py` and `sim/faults.py`.
+`shell/fault_words.py` tells a person what may stand there. WHERE and WHAT of a fault plan are read here, too
+(`scenario_plans.py`). Which nodes there are is checked here; what a fault does is told in `sim/scenario.py` and
+`sim/faults.py`.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import takewhile
 
 from model.configuration import Configuration
 from shell.config.scenario_values import parse_moment, positive, probability
 from shell.durations import parse_duration
+from shell.fault_words import GRAMMAR
 from shell.hostset import expand
 from shell.wording import nearest
+from sim.distributions import Constant
 from sim.faults import CONTROLLER, HOST_KINDS, LINK_KINDS, LOCAL, SCHEDULER, SERVER_KINDS
-from sim.scenario import Fault, Kind
+from sim.scenario import Fault, FaultPlan, Kind, Unit
 
-HINT = "as in 'node3 down 02:00-04:00', 'controller frozen 10m-20m' or 'controller node3 lost 1h+5m'"
+HINT = f"{GRAMMAR}; all of it: laulima docs faults"
+ALL = "hosts"
+"""The word for all hosts of the controller."""
+RESERVED = (ALL, CONTROLLER, SCHEDULER, LOCAL)
+"""Words for places; groups have other names."""
+SERVERS = (CONTROLLER, SCHEDULER)
+KINDS = {**{kind.value: kind for kind in Kind}, "split": Kind.LOST}
+"""By the words for them. To be split is to lose the link upwards."""
 _KEYS = ("factor", "chance", "delay", "every", "limit", "spool")
-_KINDS = {kind.value: kind for kind in Kind}
+_SHARE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)%")
+_TIMES = {"from": "begin", "at": "begin", "for": "length", "until": "end", "to": "end"}
+
+Place = tuple[Kind, tuple[str, ...]]
+"""A kind of fault, and the nodes that it is at."""
 
 
-def parse_fault(text: str, start: datetime, configuration: Configuration) -> list[Fault]:
-    """The faults of one line, one for each host. Raises `ValueError` with a sentence for people."""
+@dataclass(frozen=True)
+class Known:
+    """What a fault may name. `complete` false: a script may add hosts that nobody can know."""
+
+    hosts: tuple[str, ...]
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    complete: bool = True
+
+    @classmethod
+    def of(cls, configuration: Configuration, groups: Mapping[str, tuple[str, ...]] | None = None) -> Known:
+        """The hosts of a pipeline, and the groups of a scenario."""
+        hosts = (*(host.name for host in configuration.cluster.hosts), *configuration.language.hosts)
+        return cls(tuple(dict.fromkeys(hosts)), groups or {}, configuration.language.complete)
+
+    def expand(self, text: str) -> tuple[str, ...]:
+        """The names that a text stands for: a host set in which names of groups may stand, too."""
+        names: list[str] = []
+        for name in expand(text) if "[" in text or "," in text else (text,):
+            names += self.hosts if name == ALL else self.groups.get(name, (name,))
+        return tuple(dict.fromkeys(names))
+
+    def check(self, name: str, what: str, *, servers: bool = False) -> None:
+        """Raises `ValueError` where there is no such host (nor, with `servers`, such a server)."""
+        allowed = [*self.hosts, *self.groups, LOCAL, ALL, *(SERVERS if servers else ())]
+        if name in SERVERS and not servers:
+            raise ValueError(f"{what}: there is no {name} for it: it is at hosts")
+        if name not in allowed and self.complete:
+            raise ValueError(f"{what}: there is no {name}{nearest(name, allowed)}")
+
+
+def parse_fault(
+    text: str, start: datetime, configuration: Configuration, groups: Mapping[str, tuple[str, ...]] | None = None
+) -> list[Fault | FaultPlan]:
+    """The faults of one line, one for each place; a share of hosts is a plan that comes once. Raises `ValueError` with
+    a sentence for people."""
     words = text.split()
-    names, kind, rest = _head(words)
-    at_ns, for_ns, rest = _when(rest, start)
-    settings = _settings(rest)
-    hosts = [*(host.name for host in configuration.cluster.hosts), *configuration.language.hosts]
-    return [
-        Fault(kind, nodes, at_ns, for_ns, **settings)  # type: ignore[arg-type]
-        for nodes in _places(names, kind, hosts if configuration.language.complete else [*hosts, *_named(names)])
-    ]
+    where, word, rest = _head(words)
+    known = Known.of(configuration, groups)
+    share, where = parse_share(where)
+    places = parse_places(where, word, known)
+    times = list(takewhile(lambda one: "=" not in one, rest))
+    at_ns, for_ns = parse_when(times, start)
+    settings = parse_settings(rest[len(times) :])
+    if share is None:
+        return [Fault(kind, nodes, at_ns, for_ns, **settings) for kind, nodes in places]  # type: ignore[arg-type]
+    unit = Unit(" ".join(where), tuple(nodes for _, nodes in places))
+    fault = Fault(places[0][0], **settings)  # type: ignore[arg-type]
+    return [FaultPlan(" ".join(words), fault, (unit,), Constant(for_ns), first=Constant(at_ns), share=share)]
 
 
-def _named(names: list[str]) -> list[str]:
-    """The hosts that a fault names, where nobody can know which there will be."""
-    return [one for name in names if name not in (CONTROLLER, SCHEDULER) for one in _expanded(name)]
-
-
-def _head(words: list[str]) -> tuple[list[str], Kind, list[str]]:
+def _head(words: list[str]) -> tuple[list[str], str, list[str]]:
     """Where and what: the words before and after the first one that is a kind of fault."""
     for at, word in enumerate(words):
-        kind = _KINDS.get(word.replace("-", "_"))
-        if kind is not None:
-            return words[:at], kind, words[at + 1 :]
-    guesses = [nearest(word, list(_KINDS)) for word in words[1:3]]
-    raise ValueError(f"says no fault{next((guess for guess in guesses if guess), '')}; known: {', '.join(_KINDS)}")
+        if word.replace("-", "_") in KINDS:
+            return words[:at], word.replace("-", "_"), words[at + 1 :]
+    guesses = [nearest(word, list(KINDS)) for word in words[1:3]]
+    raise ValueError(f"says no fault{next((guess for guess in guesses if guess), '')}; known: {', '.join(KINDS)}")
 
 
-def _when(words: list[str], start: datetime) -> tuple[int, int, list[str]]:
-    """(at, for) in ns; no time at all: from the start to the end."""
-    if not words or "=" in words[0]:
-        return 0, 0, words
-    text = words[0]
+def parse_share(words: list[str]) -> tuple[float | None, list[str]]:
+    """(share, the rest) of `20% of hosts`; None: all of them."""
+    match = _SHARE.fullmatch(words[0]) if words else None
+    if match is None:
+        return None, words
+    if len(words) != 3 or words[1] != "of":
+        raise ValueError(f"{words[0]} of what? Such as {words[0]} of hosts, or {words[0]} of a group")
+    share = float(match[1]) / 100
+    if not 0.0 < share <= 1.0:
+        raise ValueError(f"expects a share from above 0% to 100%, not {words[0]}")
+    return share, words[2:]
+
+
+def parse_when(words: list[str], start: datetime) -> tuple[int, int]:
+    """(at, for) in ns; no word at all: from the start to the end."""
+    if not words:
+        return 0, 0
+    if len(words) == 1:
+        return _compact(words[0], start)
+    if words[0][0].isdecimal():
+        words = ["from", *words]
+    said: dict[str, str] = {}
+    for word, value in zip(words[::2], [*words[1::2], ""], strict=False):
+        if word not in _TIMES or not value or _TIMES[word] in said:
+            raise ValueError(
+                f"{word} is not understood{nearest(word, [*_TIMES, *KINDS])}; times are as in 02:00-04:00, 10m+5m, "
+                "from 02:00 for 2h or from 02:00 until 04:00"
+            )
+        said[_TIMES[word]] = value
+    at_ns = parse_moment(said["begin"], start) if "begin" in said else 0
+    if "length" in said and "end" in said:
+        raise ValueError("for and until say the same: leave out one of them")
+    if "end" in said:
+        return at_ns, _until(" ".join(words), at_ns, said["end"], start)
+    return at_ns, _length(said["length"]) if "length" in said else 0
+
+
+def _compact(text: str, start: datetime) -> tuple[int, int]:
+    """`02:00`, `02:00-04:00` or `02:00+2h`."""
+    if text in _TIMES:
+        raise ValueError(f"{text} what? A time is missing")
     if "+" in text:
         first, _, length = text.partition("+")
-        return parse_moment(first, start), parse_duration(length), words[1:]
+        return parse_moment(first, start), _length(length)
     first, dash, last = text.partition("-")
     at_ns = parse_moment(first, start)
-    if not dash:
-        return at_ns, 0, words[1:]
+    return at_ns, _until(text, at_ns, last, start) if dash else 0
+
+
+def _until(text: str, at_ns: int, last: str, start: datetime) -> int:
     until_ns = parse_moment(last, start, at_ns)
     if until_ns <= at_ns:
         raise ValueError(f"{text} ends before it begins")
-    return at_ns, until_ns - at_ns, words[1:]
+    return until_ns - at_ns
 
 
-def _settings(words: list[str]) -> dict[str, object]:
+def _length(text: str) -> int:
+    length_ns = parse_duration(text)
+    if not length_ns:
+        raise ValueError(f"{text} is no time at all; to the end: leave it out")
+    return length_ns
+
+
+def parse_settings(words: list[str]) -> dict[str, object]:
+    """The fields of a fault that `KEY=VALUE` words set."""
     settings: dict[str, object] = {}
     for word in words:
         key, equals, value = word.partition("=")
@@ -102,33 +191,40 @@ def _settings(words: list[str]) -> dict[str, object]:
     return settings
 
 
-def _places(names: list[str], kind: Kind, hosts: list[str]) -> list[tuple[str, ...]]:
-    """The nodes of each single fault."""
+def parse_places(names: list[str], word: str, known: Known) -> list[Place]:
+    """What each single fault is, and at which nodes. `word`: one of `KINDS`. Raises `ValueError`."""
+    kind = KINDS[word]
     if kind is Kind.WALL_STEP:
         if names:
             raise ValueError("wall_step is everywhere: it names no host")
-        return [()]
+        return [(kind, ())]
     if not names or len(names) > 2:
-        raise ValueError(f"{kind.value} needs one name, or two for a link")
-    if len(names) == 2:
-        if kind not in LINK_KINDS:
-            raise ValueError(f"{kind.value} is at one thing, not at a link")
-        return [_link(names, one, hosts) for one in _expanded(names[1] if names[0] == CONTROLLER else names[0])]
-    places = _expanded(names[0])
-    allowed = (CONTROLLER, SCHEDULER) if kind in SERVER_KINDS else (*hosts, LOCAL)
+        raise ValueError(f"{word} needs one name, or two for a link")
+    if len(names) == 1:
+        return [_place(one, word, known) for one in known.expand(names[0])]
+    if kind not in LINK_KINDS:
+        raise ValueError(f"{word} is at one thing, not at a link")
+    return [(kind, _link(names, one, known)) for one in known.expand(names[1] if names[0] == CONTROLLER else names[0])]
+
+
+def _place(name: str, word: str, known: Known) -> Place:
+    kind = KINDS[word]
+    if kind is Kind.SILENT and name in SERVERS:
+        return Kind.FROZEN, (name,)
     if kind not in SERVER_KINDS and kind not in HOST_KINDS:
-        raise ValueError(f"{kind.value} is at a link: name its two ends, such as controller {names[0]}")
-    for place in places:
-        if place not in allowed:
-            raise ValueError(f"{kind.value}: there is no {place}{nearest(place, list(allowed))}")
-    return [(place,) for place in places]
+        if kind is Kind.ONE_WAY or name == SCHEDULER:
+            raise ValueError(f"{word} is at a link: name its two ends, such as controller {name}")
+        known.check(name, word, servers=True)
+        return kind, (SCHEDULER if name in (CONTROLLER, LOCAL) else CONTROLLER, name)
+    if name in SERVERS and kind in SERVER_KINDS:
+        return kind, (name,)
+    if kind not in HOST_KINDS:
+        raise ValueError(f"{word}: there is no {name}{nearest(name, list(SERVERS))}: it is at {' or '.join(SERVERS)}")
+    known.check(name, word)
+    return kind, (name,)
 
 
-def _expanded(text: str) -> tuple[str, ...]:
-    return expand(text) if "[" in text or "," in text else (text,)
-
-
-def _link(names: list[str], one: str, hosts: list[str]) -> tuple[str, str]:
+def _link(names: list[str], one: str, known: Known) -> tuple[str, str]:
     """The two ends, in the order in which they were written."""
     superior_first = names[0] == CONTROLLER or (names[0] == SCHEDULER and one == names[1])
     first, second = (names[0], one) if superior_first else (one, names[1])
@@ -136,9 +232,12 @@ def _link(names: list[str], one: str, hosts: list[str]) -> tuple[str, str]:
     if ends in ({SCHEDULER, CONTROLLER}, {SCHEDULER, LOCAL}):
         return first, second
     others = ends - {CONTROLLER}
-    if CONTROLLER in ends and len(others) == 1 and others <= set(hosts):
+    hosts = set(known.hosts)
+    if not known.complete:
+        hosts |= others - set(RESERVED)
+    if CONTROLLER in ends and len(others) == 1 and others <= hosts:
         return first, second
-    unknown = sorted(others - set(hosts))
-    guess = nearest(unknown[0], hosts) if unknown else ""
+    unknown = sorted(others - hosts)
+    guess = nearest(unknown[0], [*known.hosts, *known.groups]) if unknown else ""
     raise ValueError(f"there is no link between {first} and {second}{guess}: links go from the scheduler to controller "
                      "and local, and from the controller to each host")  # fmt: skip

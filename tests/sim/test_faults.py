@@ -7,6 +7,7 @@ links and the outcomes, from the event log.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -55,7 +56,7 @@ class Run:
         prepare: Callable[[World], None] | None = None,
     ) -> None:
         self.lines: list[Line] = []
-        self.table = dict.fromkeys(LINES, self.lines.append)
+        self.table: dict[type, Callable[[Any], None]] = dict.fromkeys(LINES, self.lines.append)
         cluster = ClusterDefinition(
             hosts=(HostDefinition("node1", JOBS), HostDefinition("node2", JOBS)),
             times=TIMES,
@@ -72,14 +73,9 @@ class Run:
             lost_reruns=reruns,
         )
         scenario = Scenario(for_ns=900 * SECOND, tasks={"warp": weather or TaskWeather(run=run)}, faults=faults)
-
-        def listen(world: World) -> None:
-            for kind, read in self.table.items():
-                world.log._readers[kind] += (read,)
-            if prepare is not None:
-                prepare(world)
-
-        self.result: SimulationResult = simulate(Configuration("", "/", (task,), cluster), scenario, prepare=listen)
+        self.result: SimulationResult = simulate(
+            Configuration("", "/", (task,), cluster), scenario, prepare=prepare, readers=(self,)
+        )
         assert [str(violation) for violation in self.result.violations] == []
         assert self.result.open == 0
 
@@ -199,6 +195,42 @@ def test_a_failing_host_ends_what_starts_there_at_once() -> None:
     run = Run(fault(Kind.FAILING, 1.5, 1))
     assert run.outcomes == {"exit 0": JOBS - 1, "exit 1": 1}
     assert sorted(round(end - start) for start, end in run.processes) == [0, 10, 10, 10]
+
+
+def test_a_hung_host_ends_nothing_by_itself_and_a_timeout_does() -> None:
+    run = Run(fault(Kind.HUNG, 1.5, 1))
+    assert run.outcomes == {"TIMED_OUT": 3, "exit 0": 1}  # two that ran, one that started meanwhile
+    assert sorted(round(end - start) for start, end in run.processes) == [10, 300, 300, 300]
+
+
+def test_as_many_processes_hang_as_the_fault_says_the_oldest_first() -> None:
+    run = Run(fault(Kind.HUNG, 2.5, 10, limit=1))
+    assert [round(end - start) for start, end in run.processes] == [300, 10, 10, 10]
+    run = Run(fault(Kind.HUNG, 0.5, 2, limit=2))
+    assert [round(end - start) for start, end in run.processes] == [300, 300, 10, 10]  # one that ran, one that started
+    run = Run(fault(Kind.HUNG, 0.5, 20, limit=1), fault(Kind.HUNG, 0.7, 20, limit=1))
+    assert sum(end - start > 200 for start, end in run.processes) == 2
+
+
+@pytest.mark.parametrize("name", ["controller", "scheduler"])
+def test_an_overloaded_server_takes_its_time_for_each_batch_and_is_prompt_again(name: str) -> None:
+    run = Run(fault(Kind.OVERLOADED, 1.5, 20, name, delay_ns=SECOND // 4), jobs=30, run=Constant(SECOND))
+    assert run.outcomes == {"exit 0": 30}
+    came = [(line.t, at) for line in run.of(Sent) if line.to == name for at in line.arrives]
+    loaded = sorted(at for sent, at in came if 2 * SECOND < sent < 20 * SECOND)
+    assert len(loaded) > 20
+    assert min(b - a for a, b in pairwise(loaded)) >= SECOND // 4
+    late = [at - sent for sent, at in came]
+    assert max(late) > SECOND // 2
+    assert all(at - sent < SECOND // 100 for sent, at in came if sent > 60 * SECOND)
+    assert run.links("vouched", "node1" if name == "controller" else "controller")[-1] > 21 * SECOND
+
+
+def test_an_overloaded_server_is_never_further_behind_than_half_a_minute() -> None:
+    run = Run(fault(Kind.OVERLOADED, 1.5, 200, "controller", delay_ns=5 * SECOND), run=Constant(SECOND))
+    late = [at - line.t for line in run.of(Sent) if line.to == "controller" for at in line.arrives]
+    assert 25 * SECOND < max(late) <= 36 * SECOND
+    assert max(at for line in run.of(Sent) for at in line.arrives if line.t < 201 * SECOND) < 240 * SECOND
 
 
 @pytest.mark.parametrize("name", ["controller", "scheduler"])

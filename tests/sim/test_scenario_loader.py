@@ -106,7 +106,7 @@ expect:
         ("faults:\n  - node4 down 1h", 2, "down: there is no node4, did you mean node3?"),
         ("faults:\n  - node3 frozen 1h", 2, "frozen: there is no node3"),
         ("faults:\n  - node1 node2 lost 1h", 2, "there is no link between node1 and node2"),
-        ("faults:\n  - node3 lost 1h", 2, "lost is at a link: name its two ends"),
+        ("faults:\n  - node3 one_way 1h", 2, "one_way is at a link: name its two ends"),
         ("faults:\n  - node3 down 2h-1h", 2, "2h-1h ends before it begins"),
         ("faults:\n  - node3 down 25:00", 2, "expects a time of day from 00:00 to 24:00, not 25:00"),
         ("faults:\n  - node3 slow 1h fator=3", 2, "fator=3 is not understood, did you mean factor?"),

@@ -30,6 +30,7 @@ def test_the_swarm_meets_every_kind_of_fault() -> None:
         "down", "silent", "suspended", "flapping", "reboot", "agent_restart", "full", "slow", "overloaded", "frozen",
         "restarted", "lost", "one_way", "lossy", "doubled", "reordered", "broken",
         "crashed", "keeper_crashed", "disk_full", "disk_broken", "wall_step",
+        "failing", "hung",
     }  # fmt: skip
 
 
