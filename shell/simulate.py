@@ -1,7 +1,7 @@
 """`laulima sim`: rehearse a pipeline on the virtual clock, and say what came of it.
 
-The command line calls `run`. Loading is `shell.config.scenario`'s (of job logs `shell.replay`'s), simulating `sim`'s;
-here is what a person reads.
+The command line calls `run`. Loading is `shell.prepared`'s, simulating `sim`'s; here is what a person reads. Many
+worlds at once: `shell.many_worlds`.
 """
 
 from __future__ import annotations
@@ -18,24 +18,25 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from model.configuration import Configuration, Order
-from model.errors import ConfigurationError, LaulimaError
-from model.scripting import Stream
-from shell.config.scenario import LoadedScenario, load_rehearsal, with_faults, with_settings
-from shell.config.script_file import has_scripts, read_script
+from model.configuration import Order
+from model.errors import LaulimaError
+from shell.config.scenario import LoadedScenario
 from shell.durations import format_duration
+from shell.expectations import ExpectedLine, expectation_lines, expected_line
 from shell.metric_tables import metric_lines
-from shell.replay import Replay, WorkloadLine, beside, feed, left_out, load, with_warnings, workload_line, workload_text
+from shell.prepared import Asked, Output, Prepared, prepare, scripting_of
+from shell.replay import Replay, WorkloadLine, workload_line, workload_text
+from shell.report.drawing import require_matplotlib
 from shell.tables import Column, Style, table
 from shell.wording import count, duration, thousands
+from sim.expectations import judge_expectations
 from sim.jobs_csv import JobsCsv
 from sim.measuring import Measuring
 from sim.metrics import Metrics
-from sim.scenario import DAY
 from sim.simulation import SimulationResult, simulate
 from sim.tally import HostTally, TaskTally, percentile
+from sim.timeline import Timeline
 from sim.workload import Feed
-from sim.world import Scripting
 
 WIDE = Style(columns=0)
 """The outcomes of a task are never cut: they are what was asked for."""
@@ -91,6 +92,8 @@ class Rehearsal(Struct, frozen=True):
     """events that the oracle looked at"""
     excused: int
     unmet: tuple[str, ...]
+    expected: tuple[ExpectedLine, ...]
+    """all that the scenario expects"""
     script: str
     """how the task script ended before the time was over, or that it failed; empty: neither"""
     faults: int
@@ -116,84 +119,76 @@ class Measured(Struct, frozen=True):
 
 
 UNMEASURED = Measured()
+NOTHING = Output()
 
 
 def run(
     file: Path | None,
     *,
     for_ns: int | None = None,
+    faults: str | None = None,
     fail: tuple[str, ...] = (),
     seed: int | None = None,
     scenario: Path | None = None,
+    changes: tuple[str, ...] = (),
     log: Path | None = None,
     json: bool = False,
     style: Style = WIDE,
     replay: Replay | None = None,
     measured: Measured = UNMEASURED,
+    output: Output = NOTHING,
+    shrink: Path | None = None,
 ) -> int:
-    """Simulate and print. Returns 0 when every promise held and every expectation was met, else 1.
-
-    `for_ns` of a day, which the command line takes for granted, gives way to what a scenario says. `file` None: the
-    cluster is that of the job log that `replay` names, and the simulation ends with its last job.
+    """Simulate and print. Returns 0 when every promise held and every expectation was met, else 1. What decides the
+    world is said at `Asked`.
 
     Raises `ConfigurationError` when a file or a fault is wrong, `LaulimaError` when a file cannot be written.
     """
-    jobs: Feed | None = None
-    if file is None:
-        assert replay is not None
-        loaded, found = load(replay)
-        jobs = feed(found, replay, alone=True)
-    else:
-        loaded = load_rehearsal(file, scenario)
-        if replay is not None:
-            found = beside(replay, loaded)
-            jobs = feed(found, replay, alone=False)
-            loaded = with_warnings(loaded, left_out(found))
-        if loaded.path is not None and for_ns == DAY:
-            for_ns = None
-    loaded = with_faults(with_settings(loaded, seed, for_ns), fail)
-    for warning in loaded.warnings:
+    prepared = prepare(Asked(file, for_ns, fail, seed, scenario, changes, replay, faults))
+    for warning in prepared.loaded.warnings:
         sys.stderr.write(warning + "\n")
-    measuring = measured.metrics or measured.jobs_csv is not None or replay is not None
+    if output.html is not None:
+        require_matplotlib()
     began = time.perf_counter()
-    result, metrics = _simulate(loaded, _Extras(log, jobs, measured if measuring else None), quiet=json)
-    took_s = time.perf_counter() - began
-    words = _command(file, scenario, loaded, fail, for_ns)
-    words += [*(replay.words() if replay is not None else []), *measured.words()]
-    answer = rehearsal(loaded, result, shlex.join(words))
-    if replay is not None and jobs is not None:
-        answer = replace(answer, workload=workload_line(found, jobs))
-    answer = replace(answer, metrics=metrics)
+    course = rehearse(prepared, log, measured, quiet=json, drawn=output.wanted)
+    answer, took_s = course.answer, time.perf_counter() - began
     if json:
         sys.stdout.write(msgspec.json.encode(answer).decode() + "\n")
     else:
         how = None if file is not None or replay is None else replay.order
         sys.stdout.write("\n".join(report(answer, took_s, style, how)) + "\n")
+    if course.timeline is not None and course.metrics is not None:
+        from shell.report.making import write_report  # noqa: PLC0415 - only where a report is asked for
+
+        write_report(output, prepared.loaded, answer, course.metrics, course.timeline)
+    if shrink is not None and not answer.good:
+        from shell.small_worlds import shrink_to  # noqa: PLC0415 - only for what fails
+
+        shrink_to(shrink, prepared)
     return 0 if answer.good else 1
 
 
-def scripting_of(configuration: Configuration, *, quiet: bool) -> Scripting | None:
-    """How the simulation runs task scripts; None: there are none. What they print goes where it goes live, unless
-    `quiet`: then only their errors are shown."""
-    if not has_scripts(configuration):
-        return None
-    from shell.language.machine import Scripts  # noqa: PLC0415 - only for pipelines with scripts
+class Course(Struct, frozen=True):
+    """One simulation: the answer, and what was measured and seen beside it."""
 
-    def show(stream: Stream, text: str) -> None:
-        if stream is Stream.ERROR:
-            sys.stderr.write(text)
-        elif not quiet:
-            sys.stdout.write(text)
-
-    return Scripting(Scripts, show, _read_file)
+    answer: Rehearsal
+    metrics: Metrics | None = None
+    timeline: Timeline | None = None
 
 
-def _read_file(name: str) -> str | None:
-    """A real file, for scripts that load it; never changed."""
-    try:
-        return read_script(Path(name)) if Path(name).is_file() else None
-    except ConfigurationError:
-        return None  # it is not there, or not for us: so it is for the script
+def rehearse(prepared: Prepared, log: Path | None, measured: Measured, *, quiet: bool, drawn: bool = False) -> Course:
+    """Simulate it. Metrics are in the answer where they were asked for, or a job log is replayed; `drawn`: there are
+    pictures to be made of it."""
+    loaded, replay, jobs = prepared.loaded, prepared.asked.replay, prepared.feed()
+    shown = measured.metrics or measured.jobs_csv is not None or replay is not None
+    wanted = shown or drawn or bool(loaded.scenario.wanted)
+    timeline = Timeline() if drawn else None
+    result, metrics = _simulate(loaded, _Extras(log, jobs, measured if wanted else None, timeline), quiet=quiet)
+    words = [*prepared.words(), *measured.words()]
+    answer = rehearsal(loaded, result, shlex.join(words), metrics)
+    if prepared.found is not None and jobs is not None and replay is not None:
+        answer = replace(answer, workload=workload_line(prepared.found, jobs, replay.reshape))
+    return Course(replace(answer, metrics=metrics if shown else None), metrics, timeline)
 
 
 class _Extras(Struct, frozen=True):
@@ -202,6 +197,7 @@ class _Extras(Struct, frozen=True):
     log: Path | None
     jobs: Feed | None
     measured: Measured | None
+    timeline: Timeline | None = None
 
 
 def _simulate(loaded: LoadedScenario, extras: _Extras, *, quiet: bool) -> tuple[SimulationResult, Metrics | None]:
@@ -224,7 +220,7 @@ def _simulate(loaded: LoadedScenario, extras: _Extras, *, quiet: bool) -> tuple[
                 file=file,
                 scripting=scripting,
                 feed=extras.jobs,
-                readers=() if measuring is None else (measuring,),
+                readers=tuple(reader for reader in (measuring, extras.timeline) if reader is not None),
             )
     except OSError as error:
         if writing is None:
@@ -235,26 +231,12 @@ def _simulate(loaded: LoadedScenario, extras: _Extras, *, quiet: bool) -> tuple[
     return result, None if measuring is None else measuring.metrics()
 
 
-def _command(
-    file: Path | None, scenario: Path | None, loaded: LoadedScenario, fail: tuple[str, ...], for_ns: int | None
-) -> list[str]:
-    """What makes the same again."""
-    words = ["laulima", "sim"]
-    if file is not None:
-        words.append(str(file))
-    if file is not None or for_ns is not None:
-        words += ["--for", format_duration(loaded.scenario.for_ns)]
-    words += ["--seed", str(loaded.scenario.seed)]
-    if scenario is not None:
-        words += ["--scenario", str(scenario)]
-    for line in fail:
-        words += ["--fail", line]
-    return words
-
-
-def rehearsal(loaded: LoadedScenario, result: SimulationResult, command: str) -> Rehearsal:
-    """The answer as data."""
+def rehearsal(
+    loaded: LoadedScenario, result: SimulationResult, command: str, metrics: Metrics | None = None
+) -> Rehearsal:
+    """The answer as data, without its metrics, which are needed where figures are expected."""
     tally, for_ns = result.tally, result.ended_ns
+    expected = tuple(expected_line(one) for one in judge_expectations(result.scenario, tally, metrics))
     order = [task.name for task in loaded.configuration.tasks]
     names = [*order, *sorted(set(tally.tasks) - set(order))]
     return Rehearsal(
@@ -264,14 +246,15 @@ def rehearsal(loaded: LoadedScenario, result: SimulationResult, command: str) ->
         for_ns=for_ns,
         hash=result.hash,
         lines=result.lines,
-        good=result.good,
+        good=result.good and all(line.holds for line in expected),
         jobs=result.jobs,
         open=result.open,
         broken=tuple(str(violation) for violation in result.violations[:VIOLATIONS_SHOWN]),
         broken_count=result.violation_count,
         checked=result.checked,
         excused=result.excused,
-        unmet=tuple(f"{expected} was expected, it is {found}" for expected, found in result.unmet),
+        unmet=tuple(f"{line.expected} was expected, it is {line.found}" for line in expected if not line.holds),
+        expected=expected,
         script=_script_end(result),
         faults=tally.faults,
         tasks=tuple(_task_line(name, tally.tasks.get(name, TaskTally())) for name in names),
@@ -318,6 +301,8 @@ def _host_line(name: str, host: HostTally, for_ns: int) -> HostLine:
 def report(answer: Rehearsal, took_s: float, style: Style, order: Order | None = None) -> list[str]:
     """The answer as lines of text: the verdict, the tasks, the hosts, and how to see it again. `order`: of a replay."""
     lines = [*_verdict(answer, took_s), ""]
+    if answer.expected:
+        lines += [*expectation_lines(answer.expected, style), ""]
     if answer.workload is not None:
         lines += [*workload_text(answer.workload, order), ""]
     lines += table(_TASK_COLUMNS, answer.tasks, 0, style)

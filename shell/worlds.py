@@ -6,7 +6,8 @@
     configuration: {…}        the fields of `model.configuration.Configuration` and `sim.scenario.Scenario`,
     scenario: {…}             where they are not as usual; times are ns
 
-Written and replayed by `laulima torture`; every file in tests/regress/ is replayed by the tests.
+Written and replayed by `laulima torture`; written by `laulima sim --shrink` and rehearsed by `laulima sim`; every file
+in tests/regress/ is replayed by the tests.
 """
 
 from __future__ import annotations
@@ -52,6 +53,11 @@ def write_world(world: WrittenWorld, path: Path) -> None:
     text = StringIO()
     yaml.dump(told, text)
     path.write_text(text.getvalue())
+
+
+def is_world(told: object) -> bool:
+    """Whether this is what a file of a world holds: no pipeline has these keys."""
+    return isinstance(told, dict) and {"configuration", "scenario"} <= set(told)
 
 
 def read_world(path: Path) -> WrittenWorld:

@@ -285,7 +285,7 @@ class Measuring:
         job.attempts += 1
         if report.outcome not in BY_ITSELF:
             self._grounds[report.outcome.name] += 1
-        judged = _judge(record)
+        judged = judge_attempt(record)
         if key in self._running:
             self._judged[key] = judged
         else:
@@ -407,7 +407,7 @@ class Measuring:
         return self._last_end - self._first_submit
 
 
-def _judge(record: AttemptEnded) -> str:
+def judge_attempt(record: AttemptEnded) -> str:
     """For what the attempt's slot-time was: the name of a sum of its task."""
     outcome = record.report.outcome
     if record.final and record.good:

@@ -1,23 +1,28 @@
 """A failing world made small: what is not needed for the failure is taken away, piece by piece.
 
-Faults first, then orders, tasks, hosts, jobs, and what makes the weather rich; a piece stays away when the same promise
-is still seen broken without it. Chance is drawn by names, so what stays meets the same weather. Called by
-`laulima torture` and by whoever writes tests/regress/.
+Time first (where nobody says when all must be over), then faults, orders, tasks, hosts, jobs, and what makes the
+weather rich; a piece stays away when the world still fails without it: the same promise is broken, or the same
+expectation not met. Chance is drawn by names, so what stays meets the same weather. Called by `laulima torture`,
+`laulima sim --shrink` and by whoever writes tests/regress/.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from msgspec import structs
 
 from model.configuration import Configuration
+from model.job import SECOND
+from sim.fault_plans import drawn
 from sim.scenario import Network, Scenario
 from sim.torture import judge
 
 RUNS_MAX = 400
 """Worlds that are tried."""
+SHORTEST_NS = 10 * SECOND
+"""No world is made shorter: hosts must connect before anything can fail."""
 
 Thing = TypeVar("Thing")
 Pair = tuple[Configuration, Scenario]
@@ -25,20 +30,32 @@ Pair = tuple[Configuration, Scenario]
 
 def shrink(configuration: Configuration, scenario: Scenario, promise: str) -> tuple[Configuration, Scenario, int]:
     """A smaller world in which this promise is broken, too, and how many worlds were tried for it."""
-    best, runs, smaller = (configuration, scenario), 0, True
+    return shrink_while(configuration, scenario, lambda *world: promise in judge(*world).promises)
+
+
+def shrink_while(
+    configuration: Configuration,
+    scenario: Scenario,
+    fails: Callable[[Configuration, Scenario], bool],
+    runs_max: int = RUNS_MAX,
+) -> tuple[Configuration, Scenario, int]:
+    """A smaller world that fails, too, and how many worlds were tried for it. What fault plans draw becomes single
+    faults, so that each can be taken away."""
+    best, runs, smaller = (configuration, drawn(scenario)), 0, True
     while smaller:
         smaller = False
         for candidate in _smaller(*best):
-            if runs == RUNS_MAX:
+            if runs == runs_max:
                 return (*best, runs)
             runs += 1
-            if promise in judge(*candidate).promises:
+            if fails(*candidate):
                 best, smaller = candidate, True
                 break
     return (*best, runs)
 
 
 def _smaller(configuration: Configuration, scenario: Scenario) -> Iterator[Pair]:
+    yield from _shorter(configuration, scenario)
     for faults in _without_some(scenario.faults):
         yield configuration, structs.replace(scenario, faults=faults)
     for orders in _without_some(scenario.orders):
@@ -50,6 +67,18 @@ def _smaller(configuration: Configuration, scenario: Scenario) -> Iterator[Pair]
     yield from _fewer_hosts(configuration, scenario)
     yield from _fewer_jobs(configuration, scenario)
     yield from _plainer(configuration, scenario)
+
+
+def _shorter(configuration: Configuration, scenario: Scenario) -> Iterator[Pair]:
+    """Where nobody says when all must be over: it ends earlier, with the faults and orders that it still has."""
+    if scenario.healed_ns:
+        return
+    for share in (2, 4, 7):
+        for_ns = scenario.for_ns * share // 8 // SECOND * SECOND
+        if for_ns >= SHORTEST_NS:
+            faults = tuple(fault for fault in scenario.faults if fault.at_ns < for_ns)
+            orders = tuple(order for order in scenario.orders if order.at_ns < for_ns)
+            yield configuration, structs.replace(scenario, for_ns=for_ns, faults=faults, orders=orders)
 
 
 def _without_some(things: tuple[Thing, ...]) -> Iterator[tuple[Thing, ...]]:

@@ -1,54 +1,103 @@
 """Many worlds one after another or side by side, with a bar; and counters of a run put into a page.
 
-Called by `torture.py` and `torture_crashes.py`. What a world is and what is judged does not belong here.
+Called by `torture.py`, `torture_crashes.py` and `shell/many_worlds.py`. What a world is and what is judged does not
+belong here.
 """
 
 from __future__ import annotations
 
 import re
+import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from multiprocessing import get_context
 from pathlib import Path
+from signal import SIG_IGN, SIGINT, signal
 from typing import Any, TypeVar
 
 from model.errors import ConfigurationError
+from shell.wording import duration
 
 CHUNK = 10
 """Worlds that a worker process takes at once."""
+TELL_S = 15.0
+"""Where no bar can be drawn, progress is told so often at most."""
 
 Thing = TypeVar("Thing")
 Answer = TypeVar("Answer")
 
 
-def each(run: Callable[[Thing], Answer], things: Iterable[Thing], jobs: int, chunk: int = CHUNK) -> Iterator[Answer]:
-    """`run` of each thing, in order, by `jobs` processes."""
+def each(
+    run: Callable[[Thing], Answer],
+    things: Iterable[Thing],
+    jobs: int,
+    chunk: int = CHUNK,
+    ready: Callable[[], object] | None = None,
+) -> Iterator[Answer]:
+    """`run` of each thing, in order, by `jobs` processes; `ready` is called once in each of them before. Who takes no
+    more answers ends it: what has not begun is not run."""
     listed = [*things]
-    with _bar(len(listed)) as step:
+    with _progress(len(listed)) as step:
         if jobs == 1:
+            if ready is not None:
+                ready()
             for thing in listed:
-                yield run(thing)
+                answer = run(thing)
                 step()
-            return
-        with ProcessPoolExecutor(jobs) as workers:
-            for answer in workers.map(run, listed, chunksize=chunk):
                 yield answer
+            return
+        # Processes of their own from the first instruction on: a fork would copy locks that other threads hold.
+        workers = ProcessPoolExecutor(jobs, get_context("spawn"), _begin, (ready,))
+        try:
+            for answer in workers.map(run, listed, chunksize=chunk):
                 step()
+                yield answer
+        finally:
+            workers.shutdown(cancel_futures=True)
+
+
+def _begin(ready: Callable[[], object] | None) -> None:
+    """In a new process. Ctrl-C goes to the one that waits for the answers, and it ends the others."""
+    signal(SIGINT, SIG_IGN)
+    if ready is not None:
+        ready()
 
 
 @contextmanager
-def _bar(total: int) -> Iterator[Callable[[], Any]]:
-    """A bar on a terminal, nothing elsewhere."""
+def _progress(total: int) -> Iterator[Callable[[], Any]]:
+    """How far it is, and the time left: a bar on a terminal, elsewhere a line on stderr now and then."""
     from rich.console import Console  # noqa: PLC0415 - only these verbs and the demo draw bars
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn  # noqa: PLC0415
 
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield lambda: None
+        yield _Told(total).step
         return
     with Progress(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console, transient=True) as bar:
         task = bar.add_task("worlds", total=total)
         yield lambda: bar.advance(task)
+
+
+class _Told:
+    """Progress in lines of text."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._done = 0
+        self._began = self._told = time.monotonic()
+
+    def step(self) -> None:
+        """One more is done."""
+        self._done += 1
+        now = time.monotonic()
+        if now - self._told < TELL_S or self._done == self._total:
+            return
+        self._told = now
+        left_s = (now - self._began) / self._done * (self._total - self._done)
+        sys.stderr.write(f"{self._done} of {self._total} worlds, about {duration(round(left_s * 1e9))} left\n")
+        sys.stderr.flush()
 
 
 def write_section(page: Path, name: str, lines: Sequence[str]) -> None:

@@ -35,15 +35,16 @@ def load(path: Path) -> LoadedConfiguration:
     never half accepted. (What is wrong with a script's statements shows when they run, or by `laulima validate`.)"""
     if is_script(path):
         return LoadedConfiguration(load_script(path), (), Document(str(path), "", ""))
-    return _load(parse_file(path), path)
+    return load_document(parse_file(path), path)
 
 
 def load_text(text: str, path: Path = Path("pipeline.yaml")) -> LoadedConfiguration:
     """Load a text as if it stood in the file `path`, which need not exist."""
-    return _load(parse_text(text, str(path)), path)
+    return load_document(parse_text(text, str(path)), path)
 
 
-def _load(document: Document, path: Path) -> LoadedConfiguration:
+def load_document(document: Document, path: Path) -> LoadedConfiguration:
+    """Load what was read already."""
     sections, problems, unknown = validate_partly(document, ConfigurationSection)
     problems = [*document.problems, *problems]
     warnings: list[str] = []

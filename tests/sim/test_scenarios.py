@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from shell.config.scenario import load_rehearsal, load_scenario_text
-from shell.simulate import scripting_of
+from shell.prepared import scripting_of
 from sim.simulation import simulate
 
 SCENARIOS = Path(__file__).parents[2] / "configs" / "scenarios"

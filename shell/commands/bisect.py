@@ -1,0 +1,97 @@
+"""`laulima bisect A.jsonl B.jsonl`: the first event in which two runs differ, with what led to it.
+
+The logs are those of `laulima sim --log`; finding is `sim/comparing.py`, here is what a person reads.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from model.errors import LaulimaError
+from shell.session import Session
+from shell.wording import clean, count, cut
+from sim.comparing import Event, Parting, part
+from sim.log import Line
+
+TEXT_MAX = 160
+"""Columns of one value."""
+
+
+def bisect(session: Session, *, first: str, second: str, json: bool) -> int:
+    """Exit code 0: the same run; 1: they differ."""
+    try:
+        found = part(Path(first), Path(second))
+    except OSError as error:
+        raise LaulimaError(f"{error.filename or first} cannot be read: {error.strerror}", "") from error
+    if json:
+        session.say_json({"schema": 1, "differ": found.differ, "parting": msgspec.to_builtins(found)})
+    else:
+        for line in lines_of(found, first, second):
+            session.say(line)
+    return 1 if found.differ or found.headers else 0
+
+
+def lines_of(found: Parting, first: str, second: str) -> list[str]:
+    """The answer for a person."""
+    lines = [f"their headers differ: {'; '.join(clean(text) for text in found.headers)}"] if found.headers else []
+    if not found.differ:
+        return [*lines, f"the same: {count(found.equal, 'event')} after the header"]
+    lines.append(f"the same for {count(found.equal, 'event')}, then they part")
+    if found.before:
+        lines += ["", "before that, in both:"]
+        lines += [f"  {event_text(event)}" for event in found.before]
+    lines += ["", f"{clean(first)}:", f"  {_or_end(found.first)}", f"{clean(second)}:", f"  {_or_end(found.second)}"]
+    lines += _fields(found)
+    if found.story:
+        lines += ["", "the job's last events, in both:"]
+        lines += [f"  {event_text(event)}" for event in found.story]
+    return lines
+
+
+def _or_end(event: Event | None) -> str:
+    return "has ended" if event is None else event_text(event)
+
+
+def event_text(event: Event) -> str:
+    """`line 1203  00:12:03.2004  scheduler  commit  record=[...]`."""
+    told = msgspec.to_builtins(event.line)
+    kind, moment, node = told.pop("event"), told.pop("t", 0), told.pop("node", "")
+    rest = "  ".join(f"{name}={_value(value)}" for name, value in told.items())
+    return clean("  ".join(part for part in (f"line {event.number}", clock_text(moment), node, kind, rest) if part))
+
+
+def clock_text(t_ns: int) -> str:
+    """Time since the start, exact: `1d 02:03:04.000250`."""
+    seconds, rest = divmod(t_ns, 10**9)
+    days, seconds = divmod(seconds, 86400)
+    text = f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+    fraction = f".{rest:09d}".rstrip("0") if rest else ""
+    return (f"{days}d " if days else "") + text + fraction
+
+
+def _value(value: object) -> str:
+    return cut(value if isinstance(value, str) else msgspec.json.encode(value).decode(), TEXT_MAX)
+
+
+def _fields(found: Parting) -> list[str]:
+    """In which fields two events of one kind differ."""
+    if found.first is None or found.second is None or type(found.first.line) is not type(found.second.line):
+        return []
+    one, other = _flat(found.first.line), _flat(found.second.line)
+    names = [name for name in dict.fromkeys([*one, *other]) if one.get(name) != other.get(name)]
+    pairs = [f"{clean(name)}: {_value(one.get(name))} and {_value(other.get(name))}" for name in names]
+    return [f"they differ in {', '.join(pairs)}"]
+
+
+def _flat(line: Line) -> dict[str, object]:
+    """The fields of a line; of a record its own."""
+    told: dict[str, object] = msgspec.to_builtins(line)
+    told["t"] = clock_text(getattr(line, "t", 0))
+    record = getattr(line, "record", None)
+    if record is not None:
+        del told["record"]
+        told["record"] = type(record).__name__
+        told |= {name: msgspec.to_builtins(getattr(record, name)) for name in record.__struct_fields__}
+    return told

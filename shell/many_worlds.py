@@ -1,0 +1,400 @@
+"""`laulima sim --seeds 1-1000`: a world for each seed, in processes; what they say together, and which was the worst.
+
+`--against B.yaml` runs every seed under both, and shows the differences with their intervals. Called by
+`shell/commands/start.py`; what a world comes to and what many say is `sim/many.py`.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from itertools import chain
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from model.errors import ConfigurationError
+from shell.commands.many_worlds import each
+from shell.config.script_file import has_scripts
+from shell.expectations import UNDEFINED, figure_text
+from shell.prepared import Asked, Output, Prepared, prepare
+from shell.report.drawing import require_matplotlib
+from shell.simulate import NOTHING, Measured, rehearse
+from shell.tables import Column, Style, table
+from shell.wording import count, duration, thousands
+from shell.world_runs import Arm, Runs
+from sim.confidence import Interval, share_interval
+from sim.figures import Unit, find
+from sim.many import (
+    Comparison,
+    Drawn,
+    FigureSummary,
+    compare,
+    names_of,
+    summaries,
+    worst_world,
+)
+
+SCHEMA = 1
+SEEDS_MAX = 1_000_000
+CHUNK_MAX = 10
+"""Seeds that a process takes at once; fewer where there are few, so that no process is left with all the rest."""
+CHUNKS_EACH = 8
+SEEDS_HINT = "as in --seeds 1-1000, --seeds 7 or --seeds 1-10,17"
+AGAINST_SEEDS = "1-20"
+"""Seeds of a comparison that names none."""
+FAILING_SHOWN = 10
+GAIN_SHOWN = 1.2
+"""What the same weather for both saves is told from here on."""
+
+
+class ExpectedShare(Struct, frozen=True):
+    """One expectation over all seeds. `worst`: what was found where it was missed by most; None: undefined there."""
+
+    expected: str
+    met: int
+    count: int
+    worst: float | None
+    unit: str
+    worst_seed: int | None
+
+
+class ManyWorlds(Struct, frozen=True):
+    """The whole answer, as `--json` gives it."""
+
+    configuration: str
+    scenario: str
+    for_ns: int
+    seeds: tuple[int, ...]
+    good: int
+    """worlds in which every promise held and every expectation was met"""
+    failing: tuple[int, ...]
+    """the seeds of the others"""
+    failing_interval: Interval
+    """of the share of failing worlds, 95 %"""
+    broken: tuple[str, ...]
+    """what was seen broken in laulima itself, by seed"""
+    expected: tuple[ExpectedShare, ...]
+    figures: tuple[FigureSummary, ...]
+    worst: int
+    command: str
+    """makes the worst world again"""
+    again: str
+    """makes all of it again"""
+    worlds: tuple[Drawn, ...]
+    changes: tuple[str, ...] = ()
+    against: str = ""
+    comparisons: tuple[Comparison, ...] = ()
+    baseline: tuple[Drawn, ...] = ()
+    schema: int = SCHEMA
+
+
+class Many(Struct, frozen=True):
+    """How many worlds are asked for. `against`: the pipeline or scenario to compare with. `until`: end with the first
+    world that fails."""
+
+    text: str
+    """the seeds, as they were asked for"""
+    jobs: int = 1
+    against: Path | None = None
+    until: bool = False
+    warm_up_ns: int = 0
+    shrink: Path | None = None
+    """make the worst failing world small, and keep it here"""
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Raises `ConfigurationError`."""
+        return parse_seeds(self.text)
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """`1-1000`, `7`, `1-10,17`. Raises `ConfigurationError`."""
+    seeds: dict[int, None] = {}
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()) or len(first) > 18 or len(last) > 18:
+            raise ConfigurationError(f"--seeds {text}: expects seeds and ranges of seeds", SEEDS_HINT)
+        low, high = int(first), int(last or first)
+        if high < low:
+            raise ConfigurationError(f"--seeds {text}: {part.strip()} ends before it begins", SEEDS_HINT)
+        if high - low >= SEEDS_MAX or len(seeds) + high - low >= SEEDS_MAX:
+            raise ConfigurationError(f"--seeds {text}: more than {thousands(SEEDS_MAX)} seeds", SEEDS_HINT)
+        seeds.update(dict.fromkeys(range(low, high + 1)))
+    return tuple(seeds)
+
+
+def run_many(asked: Asked, many: Many, *, json: bool, style: Style, output: Output = NOTHING) -> int:
+    """Simulate all worlds and print. The exit code is 0 when all were good, else 1. A report shows the worst of them.
+
+    Raises `ConfigurationError` when a file, a fault or a change is wrong.
+    """
+    if output.html is not None:
+        require_matplotlib()
+    prepared = prepare(asked)
+    baseline = None if many.against is None else prepare(_other(asked, many.against))
+    for warning in (*prepared.loaded.warnings, *(() if baseline is None else baseline.loaded.warnings)):
+        sys.stderr.write(warning + "\n")
+    began = time.perf_counter()
+    worlds, others = _all(prepared, baseline, many)
+    answer = sum_up(prepared, many, worlds, baseline, others)
+    took_s = time.perf_counter() - began
+    if json:
+        sys.stdout.write(msgspec.json.encode(answer).decode() + "\n")
+    else:
+        sys.stdout.write("\n".join(lines_of(answer, took_s, many.jobs, style)) + "\n")
+    if output.wanted:
+        _report(prepared.of_seed(answer.worst), many, answer, output)
+    if many.shrink is not None and answer.failing:
+        from shell.small_worlds import shrink_to  # noqa: PLC0415 - only for what fails
+
+        shrink_to(many.shrink, prepared.of_seed(answer.worst))
+    return 1 if answer.failing else 0
+
+
+def _report(worst: Prepared, many: Many, answer: ManyWorlds, output: Output) -> None:
+    """Simulate the worst world once more, and show its course."""
+    from shell.report.making import write_report  # noqa: PLC0415 - only where a report is asked for
+
+    course = rehearse(worst, None, Measured(warm_up_ns=many.warm_up_ns), quiet=True, drawn=True)
+    assert course.metrics is not None
+    assert course.timeline is not None
+    write_report(output, worst.loaded, course.answer, course.metrics, course.timeline, answer)
+
+
+def _other(asked: Asked, against: Path) -> Asked:
+    """The same world for another pipeline; changes are of the first one only."""
+    return replace(asked, file=against, changes=())
+
+
+def _all(prepared: Prepared, baseline: Prepared | None, many: Many) -> tuple[list[Drawn], list[Drawn]]:
+    """Every seed, of both one after the other, so that what was run is paired wherever it ends."""
+    tasks = [task.name for task in prepared.loaded.configuration.tasks]
+    names = names_of(prepared.loaded.scenario, tasks)
+    both = [prepared] if baseline is None else [prepared, baseline]
+    runs = [(which, seed) for seed in many.seeds for which in range(len(both))]
+    chunk = 1 if many.until else max(1, min(CHUNK_MAX, len(runs) // (many.jobs * CHUNKS_EACH)))
+    found: tuple[list[Drawn], list[Drawn]] = ([], [])
+    ready = partial(Runs.begin, [_arm(one) for one in both], names, many.warm_up_ns)
+    answers = each(Runs.run, runs, min(many.jobs, len(runs)), chunk, ready)
+    for (which, _), world in zip(runs, answers, strict=False):
+        found[which].append(world)
+        if many.until and not world.good and which == 0:
+            break
+    _close(answers)
+    return found
+
+
+def _close(answers: Iterable[Drawn]) -> None:
+    """What has not begun is not run."""
+    if isinstance(answers, Iterator) and hasattr(answers, "close"):
+        answers.close()
+
+
+def _arm(prepared: Prepared) -> Arm:
+    """What processes are told of it."""
+    loaded = prepared.loaded
+    scripted = has_scripts(loaded.configuration)
+    return Arm(loaded.configuration, loaded.scenario, scripted, None if prepared.found is None else prepared)
+
+
+def sum_up(
+    prepared: Prepared,
+    many: Many,
+    worlds: Sequence[Drawn],
+    baseline: Prepared | None = None,
+    others: Sequence[Drawn] = (),
+) -> ManyWorlds:
+    """All worlds as one answer."""
+    loaded = prepared.loaded
+    again = prepared.words(seeds=many.text) + ([] if many.against is None else ["--against", str(many.against)])
+    failing = tuple(world.seed for world in worlds if not world.good)
+    worst = worst_world(worlds)
+    assert worst is not None, "at least one seed"
+    return ManyWorlds(
+        configuration=loaded.configuration.path,
+        scenario="" if loaded.path is None else str(loaded.path),
+        for_ns=max(world.ended_ns for world in worlds) or loaded.scenario.for_ns,
+        seeds=tuple(world.seed for world in worlds),
+        good=len(worlds) - len(failing),
+        failing=failing,
+        failing_interval=share_interval(len(failing), len(worlds)),
+        broken=tuple(
+            f"seed {world.seed}: {world.error or world.first_broken}"
+            for world in chain(worlds, others) if world.error or world.broken
+        ),
+        expected=_expected(worlds),
+        figures=summaries(worlds),
+        worst=worst.seed,
+        command=shlex.join(prepared.words(seed=worst.seed)),
+        again=shlex.join(again),
+        worlds=tuple(worlds),
+        changes=prepared.asked.changes,
+        against="" if baseline is None else _name(baseline),
+        comparisons=compare(worlds, others) if baseline is not None else (),
+        baseline=tuple(others),
+    )  # fmt: skip
+
+
+def _name(prepared: Prepared) -> str:
+    path = prepared.loaded.path or prepared.loaded.configuration.path
+    return Path(path).name
+
+
+def _expected(worlds: Sequence[Drawn]) -> tuple[ExpectedShare, ...]:
+    shares: list[ExpectedShare] = []
+    ran = [world for world in worlds if world.judged]
+    for at in range(len(ran[0].judged) if ran else 0):
+        judged = [(world.judged[at], world.seed) for world in ran]
+        first = judged[0][0]
+        unit = Unit(first.unit)
+        unmet = [(one, seed) for one, seed in judged if not one.held]
+        worst = max(
+            unmet,
+            key=lambda pair: (float("inf") if pair[0].found is None else abs(pair[0].found - pair[0].limit), -pair[1]),
+            default=None,
+        )
+        shares.append(
+            ExpectedShare(
+                f"{first.expected} {figure_text(first.limit, unit)}",
+                len(judged) - len(unmet),
+                len(judged),
+                None if worst is None else worst[0].found,
+                first.unit,
+                None if worst is None else worst[1],
+            )
+        )
+    return tuple(shares)
+
+
+# as text
+
+
+def lines_of(answer: ManyWorlds, took_s: float, jobs: int, style: Style) -> list[str]:
+    """The answer for a person: the verdict first, the command for the worst world last."""
+    worlds = len(answer.worlds)
+    each_ran = f"{duration(answer.for_ns)} each, {took_s:.1f} s" + (f" in {jobs} processes" if jobs > 1 else "")
+    lines = [f"{count(worlds, 'world')} of {Path(answer.scenario or answer.configuration).name}: {each_ran}"]
+    lines += [*_failing(answer), ""]
+    if answer.expected:
+        lines += [*table(_EXPECTED, answer.expected, 0, style), ""]
+    lines += table(_SUMMARIES, [line for line in answer.figures if line.summary.count], 0, style)
+    lines.append(f"the interval is of the mean, 95 %, of {count(worlds, 'seed')}; a figure of few seeds may be far off")
+    if answer.comparisons:
+        lines += ["", *_comparison(answer, style)]
+    lines += ["", f"worst      seed {answer.worst}{_why_worst(answer)}", f"again      {answer.command}"]
+    return lines
+
+
+def _failing(answer: ManyWorlds) -> list[str]:
+    worlds, failing = len(answer.worlds), len(answer.failing)
+    low, high = 100 * answer.failing_interval.low, 100 * answer.failing_interval.high
+    if not failing:
+        lines = [f"none failed: of all seeds less than {high:.3g} % would (95 %)"]
+    else:
+        seeds = ", ".join(map(str, answer.failing[:FAILING_SHOWN])) + (" …" if failing > FAILING_SHOWN else "")
+        share = f"{100 * failing / worlds:.3g} %, 95 %: {low:.3g} to {high:.3g} %"
+        lines = [f"{failing} FAILED of {worlds} ({share}): seed {seeds}"]
+    if answer.broken:
+        lines.append(f"BROKEN PROMISES: {len(answer.broken)} (a bug of laulima: please report it with the last line)")
+        lines += [f"  {text}" for text in answer.broken[:FAILING_SHOWN]]
+    return lines
+
+
+def _why_worst(answer: ManyWorlds) -> str:
+    world = next(world for world in answer.worlds if world.seed == answer.worst)
+    if world.error:
+        return f": {world.error}"
+    unmet = [one for one in world.judged if not one.held]
+    parts = [
+        f"{one.expected} {figure_text(one.limit, Unit(one.unit))} was expected, it is "
+        f"{figure_text(one.found, Unit(one.unit), UNDEFINED)}"
+        for one in unmet
+    ]
+    if not parts:
+        parts = [f"p95 of waits {figure_text(world.figures.get('p95_wait'), Unit.TIME)}"]
+    return f": {'; '.join(parts)}"
+
+
+def _comparison(answer: ManyWorlds, style: Style) -> list[str]:
+    name, other = Path(answer.scenario or answer.configuration).name, answer.against
+    if answer.changes:
+        name = f"{name} with {' '.join(f'--set {change}' for change in answer.changes)}"
+    shown = [line for line in answer.comparisons if line.pairs and line.verdict != "same"]
+    same = sum(line.verdict == "same" for line in answer.comparisons)
+    larger = sum(bool(line.verdict) for line in shown)
+    pairs = max((line.pairs for line in answer.comparisons), default=0)
+    found = f"{count(larger, 'difference')} larger than the noise, {len(shown) - larger} that may be luck"
+    lines = [
+        f"compared   {name} against {other}, the same {count(pairs, 'seed')} each",
+        f"           {found}, {same} without any",
+    ]
+    if shown:
+        lines += ["", *table(_COMPARED, shown, 0, style)]
+        lines.append("a verdict stands where the difference is larger than the noise, at 95 % for all figures together")
+    gains = sorted(line.gain for line in shown if line.gain is not None)
+    if gains and gains[len(gains) // 2] >= GAIN_SHOWN:
+        lines.append(f"the same weather for both: independent seeds would need {gains[len(gains) // 2]:.3g} x as many")
+    return lines
+
+
+def _cell(figure: str, value: float | None) -> str:
+    unit = find(figure).unit
+    if unit is Unit.COUNT and value is not None and value != int(value):
+        return f"{value:.4g}"
+    return figure_text(value, unit)
+
+
+def _range(figure: str, interval: Interval | None) -> str:
+    return "-" if interval is None else f"{_signed(figure, interval.low)} to {_signed(figure, interval.high)}"
+
+
+def _signed(figure: str, value: float) -> str:
+    return f"-{_cell(figure, -value)}" if value < 0 else _cell(figure, value)
+
+
+def _difference(row: Comparison) -> str:
+    if row.difference is None:
+        return "-"
+    return ("+" if row.difference > 0 else "") + _signed(row.figure, row.difference)
+
+
+def _seed(seed: int | None) -> str:
+    return "-" if seed is None else str(seed)
+
+
+_SUMMARIES: tuple[Column[FigureSummary], ...] = (
+    Column("FIGURE", lambda row, _: row.figure, most=48),
+    Column("MEDIAN", lambda row, _: _cell(row.figure, row.summary.median), right=True),
+    Column("LEAST", lambda row, _: _cell(row.figure, row.summary.low), right=True, weight=6),
+    Column("MOST", lambda row, _: _cell(row.figure, row.summary.high), right=True, weight=6),
+    Column("MEAN", lambda row, _: _cell(row.figure, row.summary.mean), right=True, weight=7),
+    Column("95 % OF MEAN", lambda row, _: _range(row.figure, row.summary.interval), right=True, weight=8, most=32),
+    Column("WORST SEED", lambda row, _: _seed(row.worst), right=True),
+)
+
+_EXPECTED: tuple[Column[ExpectedShare], ...] = (
+    Column("EXPECTED", lambda row, _: row.expected, most=60),
+    Column("MET IN", lambda row, _: f"{row.met} of {row.count}", right=True),
+    Column("MISSED BY MOST", lambda row, _: _missed(row), right=True),
+    Column("SEED", lambda row, _: _seed(row.worst_seed), right=True),
+)
+
+
+def _missed(row: ExpectedShare) -> str:
+    return "-" if row.worst_seed is None else figure_text(row.worst, Unit(row.unit), UNDEFINED)
+
+
+_COMPARED: tuple[Column[Comparison], ...] = (
+    Column("FIGURE", lambda row, _: row.figure, most=48),
+    Column("BASELINE", lambda row, _: _cell(row.figure, row.baseline), right=True, weight=7),
+    Column("THIS", lambda row, _: _cell(row.figure, row.first), right=True, weight=7),
+    Column("DIFFERENCE", lambda row, _: _difference(row), right=True),
+    Column("95 %", lambda row, _: _range(row.figure, row.interval), right=True, most=32),
+    Column("VERDICT", lambda row, _: row.verdict or "may be luck"),
+)

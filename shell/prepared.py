@@ -1,0 +1,145 @@
+"""What a rehearsal is made of, loaded once: the pipeline, its world, faults and changes of the command line, a job log.
+
+Called by `shell/simulate.py` (one world) and `shell/many_worlds.py` (a world for each seed, in processes: a `Prepared`
+can be pickled).
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from msgspec import Struct
+
+from model.configuration import Configuration, ControllerKind
+from model.errors import ConfigurationError
+from model.scripting import Stream
+from shell.config.scenario import LoadedScenario, load_rehearsal, with_faults, with_prefab, with_settings
+from shell.config.script_file import has_scripts, read_script
+from shell.durations import format_duration
+from shell.replay import Replay, beside, feed, left_out, load, with_warnings
+from sim.job_log import Survey
+from sim.scenario import DAY
+from sim.workload import Feed
+from sim.world import Scripting
+
+
+class Asked(Struct, frozen=True):
+    """What a person asks to be rehearsed. `file` None: the cluster is that of the job log that `replay` names, and the
+    simulation ends with its last job."""
+
+    file: Path | None
+    for_ns: int | None = None
+    fail: tuple[str, ...] = ()
+    seed: int | None = None
+    scenario: Path | None = None
+    changes: tuple[str, ...] = ()
+    """`--set`: keys of the pipeline's file with other values"""
+    replay: Replay | None = None
+    faults: str | None = None
+    """a prefab instead of the scenario's faults"""
+
+
+class Output(Struct, frozen=True):
+    """What is written beside the answer: a page with pictures, a folder of CSV files."""
+
+    html: Path | None = None
+    csv: Path | None = None
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anything is."""
+        return self.html is not None or self.csv is not None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A world that can be simulated, any number of times."""
+
+    asked: Asked
+    loaded: LoadedScenario
+    found: Survey | None = None
+
+    def feed(self, seed: int | None = None) -> Feed | None:
+        """The jobs of the log, for one simulation; `seed`: of another world."""
+        if self.asked.replay is None or self.found is None:
+            return None
+        seed = self.loaded.scenario.seed if seed is None else seed
+        return feed(self.found, self.asked.replay, seed, alone=self.asked.file is None)
+
+    def of_seed(self, seed: int) -> Prepared:
+        """The world of another seed."""
+        return replace(self, loaded=with_settings(self.loaded, seed, None))
+
+    def words(self, *, seed: int | None = None, seeds: str = "") -> list[str]:
+        """The command that makes the same again; `seed`: the world of another seed; `seeds`: of all these."""
+        asked, scenario = self.asked, self.loaded.scenario
+        words = ["laulima", "sim"]
+        if asked.file is not None:
+            words.append(str(asked.file))
+        if asked.file is not None or asked.for_ns is not None:
+            words += ["--for", format_duration(scenario.for_ns)]
+        words += ["--seeds", seeds] if seeds else ["--seed", str(scenario.seed if seed is None else seed)]
+        if asked.scenario is not None:
+            words += ["--scenario", str(asked.scenario)]
+        if asked.faults is not None:
+            words += ["--faults", asked.faults]
+        for line in asked.fail:
+            words += ["--fail", line]
+        for change in asked.changes:
+            words += ["--set", change]
+        return words + (asked.replay.words() if asked.replay is not None else [])
+
+
+def prepare(asked: Asked) -> Prepared:
+    """Load and check everything. `for_ns` of a day, which the command line takes for granted, gives way to what a
+    scenario says.
+
+    Raises `ConfigurationError` when a file, a fault or a change is wrong.
+    """
+    replay, found = asked.replay, None
+    for_ns = asked.for_ns
+    if asked.file is None:
+        assert replay is not None
+        loaded, found = load(replay)
+    else:
+        loaded = load_rehearsal(asked.file, asked.scenario, asked.changes)
+        if replay is not None:
+            found = beside(replay, loaded)
+            loaded = with_warnings(loaded, left_out(found))
+        if loaded.path is not None and for_ns == DAY:
+            for_ns = None
+    if loaded.configuration.controller.kind is ControllerKind.SOCKET:
+        raise ConfigurationError(
+            "the hosts of this pipeline are those of a shared controller, which a rehearsal does not know",
+            "rehearse a copy that says `controller: spawn` and has the hosts under `cluster.hosts`",
+        )
+    if asked.faults is not None:
+        loaded = with_prefab(loaded, asked.faults)
+    loaded = with_faults(with_settings(loaded, asked.seed, for_ns), asked.fail)
+    return Prepared(asked, loaded, found)
+
+
+def scripting_of(configuration: Configuration, *, quiet: bool) -> Scripting | None:
+    """How the simulation runs task scripts; None: there are none. What they print goes where it goes live, unless
+    `quiet`: then only their errors are shown."""
+    if not has_scripts(configuration):
+        return None
+    from shell.language.machine import Scripts  # noqa: PLC0415 - only for pipelines with scripts
+
+    def show(stream: Stream, text: str) -> None:
+        if stream is Stream.ERROR:
+            sys.stderr.write(text)
+        elif not quiet:
+            sys.stdout.write(text)
+
+    return Scripting(Scripts, show, _read_file)
+
+
+def _read_file(name: str) -> str | None:
+    """A real file, for scripts that load it; never changed."""
+    try:
+        return read_script(Path(name)) if Path(name).is_file() else None
+    except ConfigurationError:
+        return None  # it is not there, or not for us: so it is for the script

@@ -1,0 +1,85 @@
+"""What a rehearsal took for granted, in sentences: distributions, network, faults, and what is not modelled at all.
+
+Called by `shell/report/page.py`.
+"""
+
+from __future__ import annotations
+
+from model.configuration import Configuration
+from shell.wording import count, measured, size
+from sim.distributions import Constant, Distribution
+from sim.scenario import Scenario, TaskWeather
+
+TASKS_TOLD = 20
+NOT_MODELLED = (
+    "Not modelled: how jobs slow each other down, the bandwidth of network and disks, and what jobs do outside. A host "
+    "is slow or full only where a fault says so."
+)
+
+
+def assumptions(configuration: Configuration, scenario: Scenario, *, open_loop: bool) -> list[str]:
+    """The sentences. `open_loop`: jobs of a log are submitted at its times."""
+    told = [f"{name}: {_weather(weather)}." for name, weather in list(scenario.tasks.items())[:TASKS_TOLD]]
+    if len(scenario.tasks) > TASKS_TOLD:
+        told.append(f"{count(len(scenario.tasks) - TASKS_TOLD, 'more task')} as the scenario says.")
+    silent = [task.name for task in configuration.tasks if task.name not in scenario.tasks]
+    if silent and not open_loop:
+        usual = TaskWeather()
+        names = ", ".join(silent[:TASKS_TOLD]) + (" …" if len(silent) > TASKS_TOLD else "")
+        told.append(
+            f"Nothing is said of {names}: their jobs {_weather(usual)}, and items of their sources come one a minute."
+        )
+    network = scenario.network
+    loss = f", {100 * network.loss:.3g} % of messages lost" if network.loss else ""
+    told.append(f"Network: {measured(network.latency_ns)} to a host, one way{loss}.")
+    told.append(
+        "Jobs of the log come at its times, whatever became of earlier ones (open loop): with hosts that are too slow "
+        "the queue grows without bound, as no user reacts."
+        if open_loop
+        else "Tasks poll as they do live, and their limits hold back what would be too much (closed loop)."
+    )
+    return [*told, NOT_MODELLED]
+
+
+def _weather(weather: TaskWeather) -> str:
+    parts = [f"run {distribution_text(weather.run)}"]
+    exits = [code for code, _ in weather.exits]
+    total = sum(weight for _, weight in weather.exits) or 1.0
+    if weather.exits_in_order:
+        parts.append(f"exit {', '.join(map(str, weather.exits_in_order))} in turn, the last for all later ones")
+    elif exits == [0]:
+        parts.append("exit 0")
+    else:
+        parts.append(", ".join(f"exit {code} in {100 * weight / total:.3g} %" for code, weight in weather.exits))
+    parts += [f"ended by signal {number} in {100 * chance:.3g} %" for number, chance in weather.crashes]
+    for chance, what in (
+        (weather.out_of_memory, "out of memory"),
+        (weather.never_ends, "never end"),
+        (weather.never_visible, "lose their files"),
+    ):
+        if chance:
+            parts.append(f"{what} in {100 * chance:.3g} %")
+    if weather.not_found:
+        parts.append("their command does not exist")
+    return ", ".join(parts)
+
+
+def distribution_text(found: Distribution, *, of_bytes: bool = False) -> str:
+    """`lognormal, median 30 s, sigma 0.8`."""
+    if isinstance(found, Constant):
+        return _value(found.value, of_bytes)
+    parts = []
+    for name in found.__struct_fields__:
+        value = getattr(found, name)
+        if isinstance(value, int):
+            parts.append(f"{name} {_value(value, of_bytes)}")
+        elif isinstance(value, tuple):
+            each = [_value(one, of_bytes) if isinstance(one, int) else f"{one:g}" for one in value]
+            parts.append(f"{name} {', '.join(each)}")
+        else:
+            parts.append(f"{name} {value:g}")
+    return ", ".join([type(found).__name__.lower(), *parts])
+
+
+def _value(value: int, of_bytes: bool) -> str:
+    return size(value) if of_bytes else measured(value)

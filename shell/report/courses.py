@@ -1,0 +1,305 @@
+"""Pictures over time: what ran where, slots, the queue by reason, and when hosts were away.
+
+Called by `shell/report/page.py` with the `Timeline` of one run. Faults lie as bands behind every time axis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from shell.report.drawing import (
+    BAD,
+    BAND_OPACITY,
+    DOWN,
+    FREE,
+    INK,
+    LOST,
+    USEFUL,
+    Look,
+    TimeAxis,
+    key_of,
+    legend,
+    look_of,
+    named,
+    picture,
+    rectangles,
+)
+from shell.wording import count
+from sim.timeline import BINS, NONE, VERDICTS, FaultSpan, Reason, Timeline, Verdict
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+HOSTS_SHOWN = 20
+"""Hosts in the picture of what ran where: those that were away longest, then those that lost most, then the busiest."""
+HOSTS_MAPPED = 60
+"""Hosts in the map of availability: those that were away at all, the longest first."""
+JOBS_DRAWN = 2500
+"""With more jobs on the hosts shown, how busy they were is drawn instead of each job."""
+BANDS_MAX = 200
+"""Bands of faults behind a time axis; with more, nothing could be seen before them."""
+THINNEST = 0.003
+"""A layer that is nowhere thicker than so much of the thickest cannot be seen, and is left out."""
+LEVELS = 4
+"""Shades of a bin."""
+TASKS_NAMED = 8
+
+
+def bands(axes: Axes, timeline: Timeline, time: TimeAxis) -> None:
+    """The faults, grey behind the picture."""
+    if len(timeline.faults) > BANDS_MAX:
+        return
+    for fault in timeline.faults:
+        end = timeline.end if fault.end == NONE else fault.end
+        axes.axvspan(time.hours(fault.start), time.hours(end), color=INK, alpha=BAND_OPACITY, linewidth=0.0, zorder=0)
+
+
+def what_ran_where(timeline: Timeline, time: TimeAxis) -> tuple[str, str]:
+    """SVG and caption: a row a host, each job a bar in the colour of its task."""
+    hosts = list(timeline.hosts)
+    shown = _worst_hosts(timeline)
+    rows = {hosts.index(name): at for at, name in enumerate(reversed(shown))}
+    spans = timeline.spans
+    inside = [at for at in range(len(spans.start)) if spans.host[at] in rows]
+    with picture(1.0 + 0.26 * len(shown)) as (_, (axes,), svg):
+        if len(inside) <= JOBS_DRAWN:
+            keys = _jobs(axes, timeline, time, rows, inside)
+            how = "each bar a job in the colour of its task; x: lost with its host, killed or timed out"
+        else:
+            keys = _busy(axes, timeline, time, rows, inside)
+            how = f"{count(len(inside), 'job')}, so not each but how busy the host was"
+        away = [(rows[hosts.index(name)], span) for name in shown for span in timeline.down.get(name, ())]
+        _away(axes, time, timeline.end, away)
+        axes.set_yticks(range(len(shown)), [named(name) for name in reversed(shown)])
+        axes.set_ylim(-0.6, len(shown) - 0.4)
+        time.put_on(axes)
+        legend(axes, [*keys, key_of(DOWN, "away")], 5)
+    left_out = len(hosts) - len(shown)
+    more = f" {count(left_out, 'host')} left out, which did less or nothing." if left_out else ""
+    return svg.text, f"What ran where: {how}; hatched grey: the host was away.{more}"
+
+
+def _worst_hosts(timeline: Timeline) -> list[str]:
+    hosts = list(timeline.hosts)
+    spans = timeline.spans
+    lost, busy = [0] * len(hosts), [0] * len(hosts)
+    for at in range(len(spans.start)):
+        end = timeline.end if spans.end[at] == NONE else spans.end[at]
+        if spans.host[at] < len(hosts):
+            busy[spans.host[at]] += (end - spans.start[at]) * spans.slots[at]
+            lost[spans.host[at]] += VERDICTS[spans.verdict[at]] is Verdict.LOST
+    away = {name: _away_ns(timeline, name) for name in hosts}
+    order = sorted(range(len(hosts)), key=lambda at: (-away[hosts[at]], -lost[at], -busy[at], at))
+    idle = {at for at in order if not away[hosts[at]] and not busy[at]}
+    kept = sorted([at for at in order if at not in idle][:HOSTS_SHOWN]) or [0]
+    return [hosts[at] for at in kept]
+
+
+def _away_ns(timeline: Timeline, host: str) -> int:
+    spans = timeline.down.get(host, ())
+    return sum((timeline.end if span.end == NONE else span.end) - span.start for span in spans)
+
+
+def _jobs(axes: Axes, timeline: Timeline, time: TimeAxis, rows: dict[int, int], inside: Sequence[int]) -> list[object]:
+    """Bars, in lanes within the host's row, as many as its slots need."""
+    spans, hosts = timeline.spans, list(timeline.hosts)
+    lanes: dict[int, list[int]] = {host: [] for host in rows}
+    boxes: dict[int, list[tuple[float, float, float, float]]] = {}
+    lost: list[tuple[float, float]] = []
+    for at in inside:
+        host = spans.host[at]
+        end = timeline.end if spans.end[at] == NONE else spans.end[at]
+        free = lanes[host]
+        lane = next((lane for lane, until in enumerate(free) if until <= spans.start[at]), len(free))
+        free[lane : lane + 1] = [end]
+        tall = 0.8 / max(1, timeline.hosts[hosts[host]])
+        bottom = rows[host] - 0.4 + min(lane * tall, 0.8 - tall)
+        begin = time.hours(spans.start[at])
+        boxes.setdefault(spans.task[at], []).append((begin, bottom, time.hours(end) - begin, tall * 0.9))
+        if VERDICTS[spans.verdict[at]] is Verdict.LOST:
+            lost.append((time.hours(end), bottom + tall / 2))
+    for task in sorted(boxes):
+        rectangles(axes, boxes[task], look_of(task), linewidth=0.2)
+    if lost:
+        axes.plot(*zip(*lost, strict=True), "x", color=INK, markersize=4, zorder=4)
+    return [key_of(look_of(task), named(timeline.tasks[task]) or "unknown") for task in sorted(boxes)[:TASKS_NAMED]]
+
+
+def _busy(axes: Axes, timeline: Timeline, time: TimeAxis, rows: dict[int, int], inside: Sequence[int]) -> list[object]:
+    """A bar in each bin, as tall as the share of the host's slots that ran something."""
+    spans, hosts = timeline.spans, list(timeline.hosts)
+    width = timeline.end / (BINS / 2)
+    slots_of = {host: max(1, timeline.hosts[hosts[host]]) for host in rows}
+    shares: dict[int, list[float]] = {host: [0.0] * (BINS // 2) for host in rows}
+    for at in inside:
+        end = timeline.end if spans.end[at] == NONE else spans.end[at]
+        areas = shares[spans.host[at]]
+        for column in range(int(spans.start[at] // width), min(BINS // 2, int(end // width) + 1)):
+            left, right = max(spans.start[at], column * width), min(end, (column + 1) * width)
+            areas[column] += max(0.0, right - left) * spans.slots[at] / width
+    boxes = [
+        (time.hours(column * width), rows[host] - 0.4, time.hours(width), 0.8 * min(1.0, area / slots_of[host]))
+        for host, areas in shares.items()
+        for column, area in enumerate(areas)
+        if area > 0.0
+    ]
+    rectangles(axes, boxes, USEFUL)
+    return [key_of(USEFUL, "busy: full height is all slots")]
+
+
+def _away(axes: Axes, time: TimeAxis, end_ns: int, away: Sequence[tuple[int, FaultSpan]]) -> None:
+    boxes = []
+    for row, span in away:
+        end = end_ns if span.end == NONE else span.end
+        boxes.append((time.hours(span.start), row - 0.45, time.hours(end - span.start), 0.9))
+    rectangles(axes, boxes, DOWN, alpha=0.75, zorder=3)
+
+
+def _stack(
+    axes: Axes, timeline: Timeline, time: TimeAxis, layers: Sequence[tuple[str, Look, Sequence[float]]]
+) -> list[object]:
+    """Areas on each other, in steps, one for each bin."""
+    width = timeline.series.width_ns
+    bottom = [0.0] * len(layers[0][2]) if layers else []
+    keys = []
+    most = max((max(values) for _, _, values in layers), default=0.0)
+    for name, look, values in layers:
+        if max(values) <= most * THINNEST:
+            continue
+        boxes = []
+        for at, value in enumerate(values):
+            if value > 0.0:
+                end = min((at + 1) * width, timeline.end)
+                boxes.append((time.hours(at * width), bottom[at], time.hours(end - at * width), value))
+        rectangles(axes, boxes, look)
+        bottom = [below + value for below, value in zip(bottom, values, strict=True)]
+        keys.append(key_of(look, name))
+    axes.set_ylim(0.0, max([*bottom, 1e-9]) * 1.08)
+    return keys
+
+
+def _steps(axes: Axes, timeline: Timeline, time: TimeAxis, values: Sequence[float], style: str, label: str) -> object:
+    width = timeline.series.width_ns
+    edges = [time.hours(min(at * width, timeline.end)) for at in range(len(values) + 1)]
+    return axes.stairs(values, edges, color=INK, linestyle=style, linewidth=1.2, label=label, zorder=4)
+
+
+def slots(timeline: Timeline, time: TimeAxis) -> tuple[str, str]:
+    """SVG and caption: what the slots were there for, and the demand."""
+    series, end = timeline.series, timeline.end
+    means: Callable[[str], list[float]] = lambda name: series.means(name, end)  # noqa: E731 - read five times below
+    good, rejected, lost, running = (means(verdict.value) for verdict in VERDICTS)
+    total, down = means("slots"), means("down")
+    busy = [sum(parts) for parts in zip(good, rejected, lost, running, strict=True)]
+    free = [max(0.0, all_of - off - used) for all_of, off, used in zip(total, down, busy, strict=True)]
+    useful = [one + other for one, other in zip(good, running, strict=True)]
+    demand = [used + waiting for used, waiting in zip(busy, means("pending slots"), strict=True)]
+    with picture(3.3) as (_, (axes,), svg):
+        bands(axes, timeline, time)
+        keys = _stack(
+            axes, timeline, time,
+            [("ended well, or runs", USEFUL, useful), ("ended badly", BAD, rejected), ("lost work", LOST, lost),
+             ("free", FREE, free), ("without power", DOWN, down)],
+        )  # fmt: skip
+        keys.append(_steps(axes, timeline, time, demand, "--", "demand: runs or waits"))
+        most = max([*total, 1.0])
+        axes.set_ylim(0.0, min(max([*demand, most]) * 1.05, most * 3))
+        axes.set_ylabel("slots")
+        time.put_on(axes)
+        legend(axes, keys, 3)
+    return svg.text, "Slots: was capacity the limit? The dashed line is what wanted to run; grey bands are faults."
+
+
+REASONS = {
+    Reason.NO_SLOT: 0, Reason.HOST_AWAY: 6, Reason.CONTROLLER_AWAY: 3, Reason.AT_SCHEDULER: 7, Reason.TO_HOST: 2,
+    Reason.RETRY: 1,
+}  # fmt: skip
+
+
+def queue(timeline: Timeline, time: TimeAxis) -> tuple[str, str]:
+    """SVG and caption: jobs that wait, by reason, and the age of the oldest."""
+    series, end = timeline.series, timeline.end
+    with picture(3.3) as (_, (axes,), svg):
+        bands(axes, timeline, time)
+        layers = [(reason.value, look_of(at), series.means(reason.value, end)) for reason, at in REASONS.items()]
+        keys = _stack(axes, timeline, time, layers)
+        axes.set_ylim(0.0, max(axes.get_ylim()[1], 1.0))  # less than one job is no queue
+        axes.set_ylabel("jobs that wait")
+        other = axes.twinx()
+        other.spines["right"].set_visible(True)
+        ages = _ages(timeline, [sum(parts) for parts in zip(*(values for _, _, values in layers), strict=True)])
+        if any(ages):
+            keys.append(_steps(other, timeline, time, ages, ":", "age of the oldest, min"))
+            other.set_ylim(0.0, max([*ages, 1.0]) * 1.08)
+        other.set_ylabel("min")
+        time.put_on(axes)
+        legend(axes, keys, 3)
+    return svg.text, "Queue: why did jobs wait? The dotted line (right axis) is the age of the oldest that waited."
+
+
+def _ages(timeline: Timeline, waiting: Sequence[float]) -> list[float]:
+    """Of the oldest job that waits, in each bin, minutes. Where jobs wait and nothing happens it grows older."""
+    peaks = timeline.series.peaks.get("oldest", [0.0] * len(waiting))
+    ages: list[float] = []
+    for peak, jobs in zip(peaks, waiting, strict=False):
+        before = ages[-1] if ages else 0.0
+        grown = before + timeline.series.width_ns / 60e9 if jobs >= 1.0 and before else 0.0
+        ages.append(peak / 60e9 or grown)
+    return ages
+
+
+def availability(timeline: Timeline, time: TimeAxis) -> tuple[str, str]:
+    """SVG and caption: when which hosts were away; empty when none was."""
+    known = [(at, name) for at, name in enumerate(timeline.hosts) if name in timeline.down]
+    away = sorted((-_away_ns(timeline, name), at, name) for at, name in known)
+    shown = [name for _, _, name in away[:HOSTS_MAPPED]]
+    if not shown:
+        return "", ""
+    width = timeline.end / BINS
+    with picture(1.2 + 0.16 * max(4, len(shown)), (5.0, 1.0)) as (_, (axes, margin), svg):
+        for row, name in enumerate(reversed(shown)):
+            shares = _shares(timeline, name, width)
+            for level in range(1, LEVELS + 1):
+                boxes = [
+                    (time.hours(first * width), row - 0.45, time.hours((last - first) * width), 0.9)
+                    for first, last in _runs(shares, level)
+                ]
+                look = Look(DOWN.colour, DOWN.hatch if level == LEVELS else "")
+                rectangles(axes, boxes, look, alpha=0.25 + 0.75 * level / LEVELS)
+            percent = _away_ns(timeline, name) / timeline.end * 100
+            margin.barh(row, percent, color=DOWN.colour, edgecolor=INK, height=0.8)
+        axes.set_yticks(range(len(shown)), [named(name) for name in reversed(shown)])
+        for each in (axes, margin):
+            each.set_ylim(-0.6, len(shown) - 0.4)
+        margin.set_yticks([])
+        margin.set_xlabel("% of the time away")
+        time.put_on(axes)
+    total = len(timeline.hosts) - 1
+    return svg.text, (
+        f"When hosts were away: {len(away)} of {count(total, 'host')}"
+        + (f", the {len(shown)} worst of them" if len(shown) < len(away) else "")
+        + ". Columns in one line are hosts that failed together."
+    )
+
+
+def _shares(timeline: Timeline, host: str, width: float) -> list[int]:
+    """How much of each bin the host was away, in `LEVELS` steps; a bin with any of it has at least one."""
+    areas = [0.0] * BINS
+    for span in timeline.down.get(host, ()):
+        end = timeline.end if span.end == NONE else span.end
+        for at in range(int(span.start // width), min(BINS, int(end // width) + 1)):
+            areas[at] += max(0.0, min(end, (at + 1) * width) - max(span.start, at * width)) / width
+    return [min(LEVELS, -int(-area * LEVELS // 1)) if area > 1e-9 else 0 for area in areas]
+
+
+def _runs(shares: Sequence[int], level: int) -> list[tuple[int, int]]:
+    """Bins of this level that follow each other: (first, behind the last)."""
+    found: list[tuple[int, int]] = []
+    for at, share in enumerate(shares):
+        if share == level:
+            if found and found[-1][1] == at:
+                found[-1] = (found[-1][0], at + 1)
+            else:
+                found.append((at, at + 1))
+    return found

@@ -1,0 +1,126 @@
+"""The numbers behind a report as CSV files in a folder: one for each picture, and one for the figures.
+
+Called by `shell/report/making.py`. Times are seconds since the start of the simulation.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from model.errors import LaulimaError
+from shell.many_worlds import ManyWorlds
+from sim.figures import HOST_FIGURES, RUN_FIGURES, TASK_FIGURES
+from sim.metrics import Metrics
+from sim.timeline import NONE, VERDICTS, Reason, Timeline
+
+Cell = str | int | float | None
+
+
+def write_csv(folder: Path, metrics: Metrics, timeline: Timeline, many: ManyWorlds | None) -> list[str]:
+    """Write all; gives the names. Raises `LaulimaError` when that is not possible."""
+    tables: dict[str, tuple[Sequence[str], Iterable[tuple[Cell, ...]]]] = {
+        "figures.csv": (("figure", "value"), _figures(metrics)),
+        "jobs-on-hosts.csv": (("host", "task", "start", "end", "slots", "verdict"), _spans(timeline)),
+        "slots.csv": (("start", "end", *_SLOTS), _slots(timeline)),
+        "queue.csv": (("start", "end", *(reason.value for reason in Reason), "oldest"), _queue(timeline)),
+        "waits.csv": (("task", "wait"), _waits(timeline)),
+        "outcomes.csv": (("task", "outcome", "jobs"), _outcomes(metrics)),
+        "away.csv": (("host", "fault", "start", "end"), _away(timeline)),
+    }
+    if many is not None:
+        tables["worlds.csv"] = (("arm", "seed", "hash", "good", *_names(many)), _worlds(many))
+        if many.comparisons:
+            columns = ("figure", "pairs", "baseline", "this", "difference", "low", "high", "verdict")
+            tables["comparison.csv"] = (columns, _comparisons(many))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, (head, rows) in tables.items():
+            with (folder / name).open("w", newline="", encoding="utf-8") as file:
+                writer = csv.writer(file)
+                writer.writerow(head)
+                writer.writerows(rows)
+    except OSError as error:
+        what = f"{error.filename or folder} cannot be written: {error.strerror}"
+        raise LaulimaError(what, "another folder") from error
+    return list(tables)
+
+
+_SLOTS = (*(verdict.value for verdict in VERDICTS), "without power", "slots", "pending slots")
+
+
+def _figures(metrics: Metrics) -> Iterable[tuple[Cell, ...]]:
+    for name, figure in RUN_FIGURES.items():
+        yield name, figure.of(metrics)
+    for name, figure in TASK_FIGURES.items():
+        yield name, figure.of(metrics.total)
+    for task in metrics.tasks:
+        yield from ((f"tasks.{task.task}.{name}", figure.of(task)) for name, figure in TASK_FIGURES.items())
+    for host in metrics.hosts:
+        yield from ((f"hosts.{host.host}.{name}", figure.of(host)) for name, figure in HOST_FIGURES.items())
+
+
+def _spans(timeline: Timeline) -> Iterable[tuple[Cell, ...]]:
+    hosts, spans = list(timeline.hosts), timeline.spans
+    for at in range(len(spans.start)):
+        host = hosts[spans.host[at]] if spans.host[at] < len(hosts) else ""
+        verdict = VERDICTS[spans.verdict[at]].value
+        yield host, timeline.tasks[spans.task[at]], _s(spans.start[at]), _s(spans.end[at]), spans.slots[at], verdict
+
+
+def _slots(timeline: Timeline) -> Iterable[tuple[Cell, ...]]:
+    names = [*(verdict.value for verdict in VERDICTS), "down", "slots", "pending slots"]
+    yield from _rows(timeline, [timeline.series.means(name, timeline.end) for name in names])
+
+
+def _queue(timeline: Timeline) -> Iterable[tuple[Cell, ...]]:
+    series = timeline.series
+    columns = [series.means(reason.value, timeline.end) for reason in Reason]
+    oldest = [age / 1e9 for age in series.peaks.get("oldest", [0.0] * len(columns[0]))]
+    yield from _rows(timeline, [*columns, oldest[: len(columns[0])]])
+
+
+def _rows(timeline: Timeline, columns: Sequence[Sequence[float]]) -> Iterable[tuple[Cell, ...]]:
+    width = timeline.series.width_ns
+    for at, values in enumerate(zip(*columns, strict=True)):
+        yield _s(at * width), _s(min((at + 1) * width, timeline.end)), *values
+
+
+def _waits(timeline: Timeline) -> Iterable[tuple[Cell, ...]]:
+    for task, waits in timeline.waits.items():
+        yield from ((task, _s(wait)) for wait in waits)
+
+
+def _outcomes(metrics: Metrics) -> Iterable[tuple[Cell, ...]]:
+    for task in metrics.tasks:
+        yield from ((task.task, outcome, number) for outcome, number in task.outcomes.items())
+        if task.open:
+            yield task.task, "open", task.open
+
+
+def _away(timeline: Timeline) -> Iterable[tuple[Cell, ...]]:
+    for host, spans in timeline.down.items():
+        yield from ((host, span.kind, _s(span.start), _s(span.end)) for span in spans)
+
+
+def _names(many: ManyWorlds) -> list[str]:
+    return [line.figure for line in many.figures]
+
+
+def _worlds(many: ManyWorlds) -> Iterable[tuple[Cell, ...]]:
+    names = _names(many)
+    for arm, worlds in (("this", many.worlds), ("baseline", many.baseline)):
+        for world in worlds:
+            yield arm, world.seed, world.hash, int(world.good), *(world.figures.get(name) for name in names)
+
+
+def _comparisons(many: ManyWorlds) -> Iterable[tuple[Cell, ...]]:
+    for line in many.comparisons:
+        low, high = (None, None) if line.interval is None else (line.interval.low, line.interval.high)
+        yield line.figure, line.pairs, line.baseline, line.first, line.difference, low, high, line.verdict
+
+
+def _s(time_ns: int) -> str:
+    """Exact seconds; empty for what has not happened."""
+    return "" if time_ns == NONE else f"{time_ns // 10**9}.{time_ns % 10**9:09d}"

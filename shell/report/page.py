@@ -1,0 +1,329 @@
+"""The report as one HTML page: verdict, tables, pictures, what hurt, assumptions, and how to make it again.
+
+One file that can be mailed: it asks nobody for anything (its own policy forbids it), runs no script, prints, and is
+good on light and dark. The same run gives the same bytes. Called by `shell/report/making.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from html import escape
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from msgspec import Struct
+
+from shell.config.scenario import LoadedScenario
+from shell.expectations import UNDEFINED, figure_text
+from shell.many_worlds import ManyWorlds
+from shell.report.assumptions import assumptions
+from shell.report.causes import causes
+from shell.report.courses import availability, queue, slots, what_ran_where
+from shell.report.drawing import TimeAxis
+from shell.report.spreads import many as many_picture
+from shell.report.spreads import outcomes, waits
+from shell.simulate import Rehearsal
+from shell.wording import clean, count, duration, measured, thousands
+from sim.confidence import Interval
+from sim.figures import Unit, find, value
+from sim.metrics import Metrics
+from sim.timeline import Reason, Timeline
+
+FIGURES = (
+    "submitted", "ended", "failed", "open", "lost", "mean_wait", "p50_wait", "p95_wait", "max_wait", "p95_response",
+    "mean_run", "mean_bounded_slowdown", "makespan", "throughput", "offered_load", "utilization_nominal",
+    "utilization_available", "goodput", "lost_work", "queue_mean", "queue_max", "oldest", "attempts", "p95_detection",
+    "undetected", "p95_recovery", "unrecovered", "system_availability", "all_up", "controller_availability", "fairness",
+)  # fmt: skip
+TASKS_SHOWN = 40
+FAULTS_SHOWN = 12
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+"""What the page may ask for: nothing."""
+
+STYLE = """
+:root{color-scheme:light dark;--ink:#1b1b1b;--paper:#fff;--line:#bbb;--soft:#f2f2f2;--bad:#b00020;--good:#0b6b3a}
+@media(prefers-color-scheme:dark){
+:root{--ink:#e8e8e8;--paper:#16181b;--line:#555;--soft:#22262b;--bad:#ff8a80;--good:#7fd8a4}}
+@media print{:root{--ink:#000;--paper:#fff;--line:#999;--soft:#fff;--bad:#000;--good:#000}
+figure,tr{break-inside:avoid}}
+body{margin:2rem auto;max-width:62rem;padding:0 1rem;background:var(--paper);color:var(--ink);
+font:15px/1.45 system-ui,sans-serif}
+h1{font-size:1.35rem;margin:0 0 .3rem}h2{font-size:1.1rem;margin:2rem 0 .5rem;border-bottom:1px solid var(--line)}
+p.verdict{font-size:1.1rem;font-weight:600;border-left:.4rem solid;padding:.3rem .8rem;margin:.6rem 0}
+p.good{border-color:var(--good)}p.bad{border-color:var(--bad)}
+div.wide{overflow-x:auto;margin:.6rem 0}table{border-collapse:collapse;font-size:.88rem}
+th,td{padding:.15rem .8rem .15rem 0;text-align:right;vertical-align:top;border-bottom:1px solid var(--line)}
+th:first-child,td:first-child,td.text,th.text{text-align:left}
+figure{margin:1.2rem 0;color:var(--ink)}figcaption{font-size:.9rem}svg{display:block;max-width:100%;height:auto}
+pre{background:var(--soft);padding:.6rem;white-space:pre-wrap;overflow-wrap:anywhere}
+dl{display:grid;grid-template-columns:max-content 1fr;gap:.1rem 1rem;font-size:.88rem;margin:.5rem 0}
+dd{margin:0;overflow-wrap:anywhere}
+.no{font-weight:700;color:var(--bad)}
+""".strip()
+
+
+class Told(Struct):
+    """What a page tells of: one run, and perhaps the many worlds of which it is the worst."""
+
+    loaded: LoadedScenario
+    answer: Rehearsal
+    metrics: Metrics
+    timeline: Timeline
+    many: ManyWorlds | None = None
+
+
+def page(told: Told) -> str:
+    """The whole file."""
+    title = told.loaded.scenario.title or Path(told.answer.scenario or told.answer.configuration).name
+    parts = [f"<h1>{_safe(title)}</h1>"]
+    if told.many is not None:
+        parts.append(_many_verdict(told.many))
+    parts += [*_verdict(told), _head(told)]
+    if told.many is not None:
+        parts += _many(told.many)
+    parts += [_expected(told), "<h2>Figures</h2>", _figures(told.metrics), _tasks(told.metrics)]
+    parts += ["<h2>Pictures</h2>", *_pictures(told), "<h2>What hurt</h2>", _causes(told)]
+    parts += ["<h2>Assumptions</h2>", _items(_assumed(told)), "<h2>Again</h2>", _again(told)]
+    body = "\n".join(part for part in parts if part)
+    return (
+        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
+        f'<meta name="viewport" content="width=device-width,initial-scale=1">\n'
+        f'<meta name="referrer" content="no-referrer">\n'
+        f"<title>{_safe(title)}: rehearsal</title>\n<style>{STYLE}</style></head><body>\n{body}\n</body></html>\n"
+    )
+
+
+def _safe(text: str) -> str:
+    """Foreign text: no control characters, no markup."""
+    return escape(clean(text), quote=True)
+
+
+def _verdict(told: Told) -> list[str]:
+    answer = told.answer
+    good = sum(line.outcomes.get("exit 0", 0) for line in answer.tasks)
+    failed = answer.jobs - good
+    ends = f"{thousands(good)} ended well, {thousands(failed)} otherwise, {thousands(answer.open)} open"
+    sentence = (
+        f"{duration(answer.for_ns)} simulated, seed {answer.seed}: {count(answer.jobs, 'job')}, {ends}; "
+        f"{count(answer.faults, 'fault')}."
+    )
+    unmet = sum(not line.holds for line in answer.expected)
+    if answer.broken_count:
+        sentence += f" {count(answer.broken_count, 'promise')} of laulima broken: a bug, please report it."
+    elif answer.expected:
+        told_of = count(len(answer.expected), "expectation")
+        sentence += f" {unmet} of {told_of} not met." if unmet else " As expected."
+    sentence += _worst_moment(told)
+    mark, kind = ("✔", "good") if answer.good else ("✘", "bad")
+    lines = [f'<p class="verdict {kind}">{mark} {_safe(sentence)}</p>']
+    if told.many is not None:
+        worlds = len(told.many.worlds)
+        lines.append(f"<p>The course shown here is that of seed {answer.seed}, the worst of {worlds}.</p>")
+    return lines
+
+
+def _worst_moment(told: Told) -> str:
+    """When most jobs waited, and until when the queue was back to a tenth of it."""
+    timeline = told.timeline
+    columns = [timeline.series.means(reason.value, timeline.end) for reason in Reason]
+    waiting = [sum(parts) for parts in zip(*columns, strict=True)]
+    most = max(waiting, default=0.0)
+    if most < 1.0:
+        return " Hardly a job ever waited."
+    at = waiting.index(most)
+    drained = next((later for later in range(at, len(waiting)) if waiting[later] <= most / 10), None)
+    moment = _clock(told, at * timeline.series.width_ns)
+    until = "not drained at the end"
+    if drained is not None:
+        until = f"drained {_clock(told, drained * timeline.series.width_ns)}"
+    return f" Worst moment {moment}: {count(round(most), 'job')} waited ({until})."
+
+
+def _clock(told: Told, at_ns: int) -> str:
+    moment = told.loaded.start + timedelta(seconds=at_ns // 10**9)
+    return moment.strftime("%H:%M" if told.timeline.end <= 36 * 3600 * 10**9 else "%m-%d %H:%M")
+
+
+def _head(told: Told) -> str:
+    answer, metrics, scenario = told.answer, told.metrics, told.loaded.scenario
+    try:
+        made_by = f"laulima {version('laulima')}"
+    except PackageNotFoundError:
+        made_by = "laulima"
+    rows = [
+        ("pipeline", f"{Path(answer.configuration).name}   {told.loaded.configuration.digest}"),
+        ("scenario", f"{Path(answer.scenario).name}   {scenario.digest}" if answer.scenario else "none: a usual world"),
+        ("seed", str(answer.seed)),
+        ("simulated", f"{duration(answer.for_ns)} from {told.loaded.start.isoformat()}"),
+        ("measured", f"{duration(metrics.end - metrics.begin)}"
+                     + (f" after {duration(metrics.warm_up)} to warm up" if metrics.warm_up else "")),
+        ("faults", _faults(told)),
+        ("event log", f"{answer.hash}   {count(answer.lines, 'line')}, {count(answer.checked, 'event')} checked"),
+        ("made by", made_by),
+    ]  # fmt: skip
+    return "<dl>" + "".join(f"<dt>{name}</dt><dd>{_safe(text)}</dd>" for name, text in rows) + "</dl>"
+
+
+def _faults(told: Told) -> str:
+    faults = told.timeline.faults
+    named = [f"{' '.join(fault.nodes)} {fault.kind} {_clock(told, fault.start)}" for fault in faults[:FAULTS_SHOWN]]
+    more = f", and {thousands(len(faults) - FAULTS_SHOWN)} more" if len(faults) > FAULTS_SHOWN else ""
+    return ", ".join(named) + more if named else "none"
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], text: Sequence[int] = ()) -> str:
+    """`rows` hold HTML. `text`: columns that are not numbers."""
+    kinds = [' class="text"' if at in text else "" for at in range(len(heads))]
+    top = "".join(f"<th{kind}>{head}</th>" for head, kind in zip(heads, kinds, strict=True))
+    lines = ["".join(f"<td{kind}>{cell}</td>" for cell, kind in zip(row, kinds, strict=True)) for row in rows]
+    body = "\n".join(f"<tr>{line}</tr>" for line in lines)
+    return f'<div class="wide"><table><thead><tr>{top}</tr></thead><tbody>\n{body}\n</tbody></table></div>'
+
+
+def _items(sentences: Sequence[str]) -> str:
+    return "<ul>" + "".join(f"<li>{_safe(sentence)}</li>" for sentence in sentences) + "</ul>"
+
+
+def _expected(told: Told) -> str:
+    if not told.answer.expected:
+        return ""
+    rows = [
+        (_safe(line.expected), _safe(line.found), "yes" if line.holds else '<span class="no">NO</span>')
+        for line in told.answer.expected
+    ]
+    return "<h2>Expected</h2>" + _table(("expected", "found", "holds"), rows)
+
+
+def _figures(metrics: Metrics) -> str:
+    rows = []
+    for name in FIGURES:
+        found = value(metrics, name)
+        rows.append((name, figure_text(found, find(name).unit)))
+    half = -(-len(rows) // 2)
+    both = [(*left, *right) for left, right in zip(rows[:half], [*rows[half:], ("", "")], strict=False)]
+    ends = ", ".join(f"{name} {thousands(number)}" for name, number in metrics.timeouts.items())
+    note = (
+        f"<p>Attempts that did not end by themselves: {_safe(ends or 'none')}. Bounded slowdown with tau "
+        f"{measured(metrics.tau)}; a dash is a figure of which no job tells. Jobs that are open at the end are listed, "
+        "not dropped.</p>"
+    )
+    return _table(("figure", "value", "figure", "value"), both, (2,)) + note
+
+
+def _tasks(metrics: Metrics) -> str:
+    shown = sorted(metrics.tasks, key=lambda task: -(task.asked or 0))[:TASKS_SHOWN]
+    rows = []
+    for task in shown:
+        times = [
+            figure_text(found, Unit.TIME) for found in (task.wait.mean, task.wait.p95, task.wait.max, task.run.mean)
+        ]
+        ends = ", ".join(f"{_safe(name)} x {thousands(number)}" for name, number in task.outcomes.items()) or "-"
+        rows.append((_safe(task.task), thousands(task.ended), thousands(task.open), *times, ends))
+    heads = ("task", "ended", "open", "wait mean", "p95", "max", "run mean", "outcomes")
+    left = len(metrics.tasks) - len(shown)
+    if not rows:
+        return ""
+    return _table(heads, rows, (7,)) + (f"<p>and {count(left, 'more task')}</p>" if left else "")
+
+
+def _pictures(told: Told) -> list[str]:
+    timeline = told.timeline
+    time = TimeAxis(told.loaded.start, timeline.end)
+    limits = {task.name: task.periods.pending_ns for task in told.loaded.configuration.tasks}
+    drawn = [
+        what_ran_where(timeline, time), slots(timeline, time), queue(timeline, time), waits(timeline.waits, limits),
+        outcomes(told.metrics.tasks), availability(timeline, time),
+    ]  # fmt: skip
+    return [_figure(svg, caption) for svg, caption in drawn if svg]
+
+
+def _figure(svg: str, caption: str) -> str:
+    label = f'<svg role="img" aria-label="{_safe(caption)}"'
+    return f"<figure>{svg.replace('<svg', label, 1)}<figcaption>{_safe(caption)}</figcaption></figure>"
+
+
+def _causes(told: Told) -> str:
+    found = causes(told.timeline, told.metrics, told.answer.configuration)
+    if not found:
+        return "<p>Nothing: no job waited for long, none failed, no work was lost.</p>"
+    rows = [(_safe(one.what), _safe(one.where)) for one in found]
+    return _table(("what", "the line that could change it"), rows, (1,))
+
+
+def _assumed(told: Told) -> list[str]:
+    open_loop = told.answer.workload is not None
+    return assumptions(told.loaded.configuration, told.loaded.scenario, open_loop=open_loop)
+
+
+def _again(told: Told) -> str:
+    command = told.answer.command if told.many is None else told.many.again
+    return f"<pre>{_safe(command)}</pre><p>The same command gives the same event log, to the byte.</p>"
+
+
+# many worlds
+
+
+def _many_verdict(many: ManyWorlds) -> str:
+    failing = len(many.failing)
+    share = f"{100 * many.failing_interval.low:.3g} to {100 * many.failing_interval.high:.3g} %"
+    verdict = f"{failing} of {count(len(many.worlds), 'world')} failed (95 %: {share} of all seeds would)."
+    mark, kind = ("✘", "bad") if failing else ("✔", "good")
+    return f'<p class="verdict {kind}">{mark} {_safe(verdict)}</p>'
+
+
+def _many(many: ManyWorlds) -> list[str]:
+    parts = ["<h2>Many worlds</h2>"]
+    name = Path(many.scenario or many.configuration).name
+    this = f"{name} {' '.join(f'--set {change}' for change in many.changes)}".strip()
+    svg, caption = many_picture(many.worlds, many.baseline, many.comparisons, (this, many.against))
+    if svg:
+        parts.append(_figure(svg, caption))
+    if many.expected:
+        rows = [
+            (_safe(line.expected), f"{line.met} of {line.count}",
+             "-" if line.worst_seed is None else figure_text(line.worst, Unit(line.unit), UNDEFINED),
+             "-" if line.worst_seed is None else str(line.worst_seed))
+            for line in many.expected
+        ]  # fmt: skip
+        parts.append(_table(("expected", "met in", "missed by most", "seed"), rows))
+    summaries = [
+        (_safe(line.figure), *(figure_text(found, find(line.figure).unit) for found in (
+            line.summary.median, line.summary.low, line.summary.high, line.summary.mean)),
+         _interval(line.figure, line.summary.interval), _interval(line.figure, line.summary.median_interval),
+         "-" if line.worst is None else str(line.worst))
+        for line in many.figures if line.summary.count
+    ]  # fmt: skip
+    heads = ("figure", "median", "least", "most", "mean", "95 % of the mean", "95 % of the median", "worst seed")
+    parts.append(_table(heads, summaries))
+    if many.comparisons:
+        parts += [f"<h2>{_safe(this)} against {_safe(many.against)}</h2>", _compared(many)]
+    return parts
+
+
+def _compared(many: ManyWorlds) -> str:
+    rows = []
+    for line in many.comparisons:
+        if not line.pairs:
+            continue
+        unit = find(line.figure).unit
+        sign = "+" if line.difference and line.difference > 0 else ""
+        verdict = {"": "may be luck", "same": "no difference"}.get(line.verdict, f"<strong>{line.verdict}</strong>")
+        cells = [figure_text(found, unit) for found in (line.baseline, line.first)]
+        difference = "-" if line.difference is None else sign + _signed(line.figure, line.difference)
+        rows.append((_safe(line.figure), *cells, difference, _interval(line.figure, line.interval), verdict))
+    table = _table(("figure", "baseline", "this", "difference", "95 %", "verdict"), rows, (5,))
+    return table + (
+        "<p>The same seeds for both, so the same weather: differences are taken seed by seed. A verdict stands where "
+        "the difference is larger than the noise, at 95 % for all figures together.</p>"
+    )
+
+
+def _signed(figure: str, found: float) -> str:
+    unit = find(figure).unit
+    return f"-{figure_text(-found, unit)}" if found < 0 else figure_text(found, unit)
+
+
+def _interval(figure: str, interval: Interval | None) -> str:
+    return "-" if interval is None else f"{_signed(figure, interval.low)} to {_signed(figure, interval.high)}"

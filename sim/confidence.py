@@ -1,0 +1,148 @@
+"""What a sample of independent runs says of all runs: intervals for a mean, a median and a share.
+
+Pure arithmetic, called by `sim/many.py` and the report. Sources: Student's t for means; order statistics (binomial) for
+medians; Wilson (1927) for shares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil, exp, floor, lgamma, log, sqrt
+
+from msgspec import Struct
+
+LEVEL = 0.95
+"""How often an interval holds what it is for."""
+Z = 1.959963984540054
+"""The normal distribution's quantile for `LEVEL`, both sides."""
+_STEPS = 200
+_TINY = 1e-300
+
+
+class Interval(Struct, frozen=True):
+    """From `low` to `high`."""
+
+    low: float
+    high: float
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether all of it is on one side of 0."""
+        return self.low > 0.0 or self.high < 0.0
+
+
+class Summary(Struct, frozen=True):
+    """Some values, one for each run: `count` of them; None: there are too few to say."""
+
+    count: int
+    median: float | None = None
+    low: float | None = None
+    """the smallest"""
+    high: float | None = None
+    """the largest"""
+    mean: float | None = None
+    interval: Interval | None = None
+    """of the mean"""
+    median_interval: Interval | None = None
+
+
+def summary(values: Sequence[float]) -> Summary:
+    """Median and mean with their intervals, and the range."""
+    if not values:
+        return Summary(0)
+    ordered = sorted(values)
+    half = len(ordered) // 2
+    median = ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
+    mean = mean_of(values)
+    return Summary(
+        len(values), median, ordered[0], ordered[-1], mean, mean_interval(values), median_interval(values)
+    )  # fmt: skip
+
+
+def mean_of(values: Sequence[float]) -> float:
+    """Of at least one value."""
+    return sum(values) / len(values)
+
+
+def deviation(values: Sequence[float]) -> float:
+    """The sample's standard deviation, of at least two values."""
+    mean = mean_of(values)
+    return sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1))
+
+
+def mean_interval(values: Sequence[float], level: float = LEVEL) -> Interval | None:
+    """For the mean of all runs; None: one run says nothing of how much runs differ."""
+    if len(values) < 2:
+        return None
+    half = t_quantile((1.0 + level) / 2.0, len(values) - 1) * deviation(values) / sqrt(len(values))
+    mean = mean_of(values)
+    return Interval(mean - half, mean + half)
+
+
+def median_interval(values: Sequence[float]) -> Interval | None:
+    """For the median of all runs, whatever their distribution; None: too few runs (below 6)."""
+    if len(values) < 6:
+        return None
+    ordered, count = sorted(values), len(values)
+    reach = Z * sqrt(count) / 2
+    return Interval(ordered[max(0, floor(count / 2 - reach))], ordered[min(count - 1, ceil(count / 2 + reach))])
+
+
+def share_interval(hits: int, count: int) -> Interval:
+    """For a probability that was met `hits` times in `count` runs."""
+    if not count:
+        return Interval(0.0, 1.0)
+    share, square = hits / count, Z * Z
+    middle = share + square / (2 * count)
+    half = Z * sqrt(share * (1 - share) / count + square / (4 * count * count))
+    whole = 1 + square / count
+    low = 0.0 if not hits else (middle - half) / whole
+    high = 1.0 if hits == count else (middle + half) / whole
+    return Interval(low, high)
+
+
+def t_quantile(probability: float, freedom: int) -> float:
+    """Student's t: the value that is not passed with this probability (above 0.5)."""
+    low, high = 0.0, 1.0
+    while _t_below(high, freedom) < probability:
+        low, high = high, high * 2.0
+    for _ in range(_STEPS):
+        middle = (low + high) / 2.0
+        if middle in (low, high):
+            break
+        if _t_below(middle, freedom) < probability:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2.0
+
+
+def _t_below(value: float, freedom: int) -> float:
+    """The probability that t is at most `value` (not negative)."""
+    return 1.0 - 0.5 * _beta(freedom / (freedom + value * value), freedom / 2.0, 0.5)
+
+
+def _beta(x: float, a: float, b: float) -> float:
+    """The regularised incomplete beta function, by its continued fraction (Lentz)."""
+    if x <= 0.0 or x >= 1.0:
+        return min(max(x, 0.0), 1.0)
+    if x > (a + 1.0) / (a + b + 2.0):
+        return 1.0 - _beta(1.0 - x, b, a)
+    front = exp(lgamma(a + b) - lgamma(a) - lgamma(b) + a * log(x) + b * log(1.0 - x)) / a
+    c, d = 1.0, 1.0 / _not_zero(1.0 - (a + b) * x / (a + 1.0))
+    found = d
+    for step in range(1, _STEPS):
+        even = step * (b - step) * x / ((a + 2 * step - 1) * (a + 2 * step))
+        odd = -(a + step) * (a + b + step) * x / ((a + 2 * step) * (a + 2 * step + 1))
+        before = found
+        for part in (even, odd):
+            d = 1.0 / _not_zero(1.0 + part * d)
+            c = _not_zero(1.0 + part / c)
+            found *= c * d
+        if abs(found - before) <= 1e-15 * abs(found):
+            break
+    return front * found
+
+
+def _not_zero(value: float) -> float:
+    return value if abs(value) > _TINY else _TINY

@@ -1,0 +1,175 @@
+"""Goal: `laulima sim --seeds` gives the same worlds in one process or two, tells the worst with its command, compares
+with another pipeline seed by seed, ends at the first failure, and makes a failing world small.
+
+Method: a pipeline of one task on two hosts, rehearsed for an hour; the command line, its output captured.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+
+from model.errors import ConfigurationError
+from shell.commands import many_worlds
+from shell.main import main
+from shell.many_worlds import parse_seeds
+from tests.sim.job_logs import line, write_log
+
+PIPELINE = """\
+cluster:
+  hosts: [{name: "node[1-2]", slots: 1}]
+tasks:
+  warp:
+    command: [warp]
+    host: {name: node2, required: true}
+    periods: {exec: 1m, pending: 30m}
+  other:
+    command: [other]
+    periods: {exec: 10m}
+"""
+SCENARIO = """\
+pipeline: pipeline.yaml
+for: 1h
+tasks: {warp: {run: {exponential: 35s}}}
+faults: [node2 down 10m-20m, node1 down 5m-6m]
+expect: [max_pending < 11.5min]
+"""
+
+
+@pytest.fixture
+def night(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pipeline.yaml").write_text(PIPELINE)
+    (tmp_path / "night.yaml").write_text(SCENARIO)
+    return tmp_path
+
+
+def run(words: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    code = main(shlex.split(words))
+    said = capsys.readouterr()
+    return code, said.out, said.err
+
+
+def test_one_process_or_two_give_the_same_worlds(night: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    answers = []
+    for jobs in (1, 2):
+        code, out, _ = run(f"sim night.yaml --seeds 1-6 --jobs {jobs} --json", capsys)
+        answers.append(json.loads(out))
+        assert code == (1 if answers[-1]["failing"] else 0)
+    assert answers[0] == answers[1]
+    hashes = [world["hash"] for world in answers[0]["worlds"]]
+    assert len(set(hashes)) == 6
+    _, out, _ = run("sim night.yaml --seed 4 --json", capsys)
+    assert json.loads(out)["hash"] == hashes[3]
+
+
+def test_a_person_reads_the_verdict_and_the_command_of_the_worst(
+    night: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = run("sim night.yaml --seeds 1-12", capsys)
+    assert code == 1
+    again = next(line for line in out.splitlines() if line.startswith("again"))
+    worst = int(again.rpartition("--seed ")[2])
+    assert f"worst      seed {worst}: max_pending < 11.5 min was expected, it is " in out
+    code, one, _ = run(again.partition("laulima ")[2], capsys)
+    assert code == 1
+    assert "NOT AS EXPECTED: max_pending" in one
+
+
+def test_until_the_first_that_fails(night: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = run("sim night.yaml --seeds 1-12 --json", capsys)
+    first = json.loads(out)["failing"][0]
+    for jobs in (1, 2):
+        code, out, _ = run(f"sim night.yaml --seeds 1-40 --until expect --jobs {jobs} --json", capsys)
+        found = json.loads(out)
+        assert (code, found["failing"], found["seeds"][-1]) == (1, [first], first)
+
+
+def test_the_same_pipeline_does_not_differ_from_itself(night: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fail = "--faults grid5000 --fail 'node1 down 30m-31m' --for 50m"  # what the person says holds for both
+    _, out, _ = run(f"sim night.yaml {fail} --seeds 1-3 --against night.yaml --json", capsys)
+    assert {line["verdict"] for line in json.loads(out)["comparisons"] if line["pairs"]} == {"same"}
+    assert [world["hash"] for world in json.loads(out)["worlds"]] == [
+        world["hash"] for world in json.loads(out)["baseline"]
+    ]
+
+
+def test_a_change_that_helps_is_told_from_noise(night: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    change = "--set 'tasks.warp.host={name: node2, wait: 1m}'"
+    code, out, _ = run(f"sim night.yaml --seeds 1-8 {change} --against night.yaml", capsys)
+    assert code == 0
+    verdicts = {line.split()[0]: line.split()[-1] for line in out.splitlines() if line.split()[-1:] != []}
+    assert verdicts["max_wait"] == "better"
+    assert verdicts["tasks.warp.p95_wait"] == "better"
+    assert "tasks.warp.host={name: node2, wait: 1m} against night.yaml, the same 8 seeds each" in out
+
+
+def test_a_failing_world_is_made_small_and_fails_alike(night: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = run("sim night.yaml --seeds 1-40 --until expect --shrink small.yaml", capsys)
+    assert code == 1
+    assert "wrote small.yaml" in err
+    assert ": 1 task, 1 host, 1 fault; laulima sim small.yaml" in err
+    code, out, _ = run("sim small.yaml", capsys)
+    assert code == 1
+    assert "NOT AS EXPECTED: max_pending < 11.5 min was expected, it is " in out
+    assert "undefined" not in out
+
+
+def test_a_world_that_is_good_is_not_made_small(night: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (night / "night.yaml").write_text(SCENARIO.replace("11.5min", "50min"))
+    code, _, err = run("sim night.yaml --seeds 1-2 --shrink small.yaml", capsys)
+    assert code == 0
+    assert "wrote" not in err
+    assert not (night / "small.yaml").exists()
+
+
+def test_progress_and_the_time_left_are_told_on_stderr(
+    night: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(many_worlds, "TELL_S", 0.0)
+    _, out, err = run("sim night.yaml --seeds 1-3 --json", capsys)
+    assert len(json.loads(out)["seeds"]) == 3
+    assert [line.partition(", about ")[0] for line in err.splitlines()] == ["1 of 3 worlds", "2 of 3 worlds"]
+    assert all(line.endswith(" left") for line in err.splitlines())
+
+
+def test_a_job_log_in_many_worlds(night: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_log(night / "jobs.swf", *(line(number, 60 * number, 100) for number in range(1, 8)))
+    answers = []
+    for jobs in (1, 2):
+        code, out, err = run(f"sim --workload jobs.swf --seeds 1-2 --jobs {jobs} --json", capsys)
+        assert code == 0, err
+        answers.append(json.loads(out))
+    assert answers[0] == answers[1]
+    assert [world["jobs"] for world in answers[0]["worlds"]] == [7, 7]
+
+
+def test_seeds_as_people_write_them() -> None:
+    assert parse_seeds("7") == (7,)
+    assert parse_seeds("1-3,10,2") == (1, 2, 3, 10)
+
+
+@pytest.mark.parametrize("text", ["", "a", "1-", "3-1", "1-9999999", "-4", "1-2-3"])
+def test_wrong_seeds_are_an_error_with_a_way_out(text: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        parse_seeds(text)
+    assert "--seeds" in str(caught.value)
+    assert "1-1000" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "sim pipeline.yaml --jobs 2",
+        "sim pipeline.yaml --until expect",
+        "sim pipeline.yaml --seeds 1-3 --seed 4",
+        "sim pipeline.yaml --seeds 1-3 --log x",
+        "sim --workload x.swf --set cluster.order=fill",
+    ],
+)
+def test_what_makes_no_sense_is_a_usage_error(night: Path, capsys: pytest.CaptureFixture[str], words: str) -> None:
+    (night / "x.swf").write_text("")
+    assert run(words, capsys)[0] == 2

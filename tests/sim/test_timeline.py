@@ -1,0 +1,119 @@
+"""Goal: the course of a run is what happened: sums over time, why jobs waited and for how long, what was lost.
+
+Method: series against sums by hand; small worlds in which each reason has its own known hours; sums that must agree
+with the metrics of the same run.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from model.configuration import ClusterDefinition, Configuration, HostDefinition
+from model.job import SECOND, HostWish
+from model.task import Limits, Periods, TaskDefinition
+from sim.distributions import Constant
+from sim.measuring import Measuring
+from sim.metrics import Metrics
+from sim.scenario import Fault, Kind, Network, Scenario, TaskWeather
+from sim.simulation import simulate
+from sim.timeline import BINS, NONE, VERDICTS, Reason, Series, Timeline, Verdict
+
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
+
+
+def test_a_series_keeps_its_sum_while_its_bins_grow() -> None:
+    series = Series()
+    series.add("a", 0, 10 * SECOND, 2)
+    series.add("a", 5 * SECOND, 6 * SECOND, 1)
+    series.add("a", 10_000 * SECOND, 10_007 * SECOND, 3)
+    assert series.width_ns == 64 * SECOND
+    assert sum(series.areas["a"]) == pytest.approx((20 + 1 + 21) * SECOND)
+    means = series.means("a", 10_007 * SECOND)
+    assert means[0] == pytest.approx(21 / 64)
+    assert len(means) == -(-10_007 // 64)
+    assert means[-1] == pytest.approx(21 / (10_007 - 64 * 156))  # the last bin is shorter
+
+
+def test_a_series_keeps_its_peaks() -> None:
+    series = Series()
+    for second in range(10 * BINS):
+        series.peak("a", second * SECOND, second % 100)
+    peaks = [peak for peak in series.peaks["a"] if peak]
+    assert len(peaks) == 10 * BINS // (series.width_ns // SECOND) + (10 * BINS % (series.width_ns // SECOND) > 0)
+    assert max(peaks) == 99
+
+
+def watch(tasks: tuple[TaskDefinition, ...], scenario: Scenario, hosts: int = 1) -> tuple[Timeline, Metrics]:
+    """What was seen and measured of a run on hosts of one slot."""
+    cluster = ClusterDefinition(hosts=tuple(HostDefinition(f"node{number}") for number in range(1, hosts + 1)))
+    timeline, measuring = Timeline(), Measuring()
+    simulate(Configuration("small", "/", tasks, cluster), scenario, readers=(timeline, measuring))
+    return timeline, measuring.metrics()
+
+
+def task(name: str, *, every: int, host: str = "", total: int = 0, timeout: int = 0) -> TaskDefinition:
+    wish = HostWish(host, required=True) if host else HostWish()
+    periods = Periods(exec_ns=every, timeout_ns=timeout, pending_ns=0)
+    return TaskDefinition(name, command=("x",), host=wish, periods=periods, limits=Limits(total=total))
+
+
+def world(for_ns: int, *faults: Fault, **runs: int) -> Scenario:
+    weather = {name: TaskWeather(run=Constant(run)) for name, run in runs.items()}
+    return Scenario(for_ns=for_ns, network=Network(0, 0, 0), tasks=weather, faults=faults)
+
+
+def hours(timeline: Timeline, reason: Reason) -> float:
+    return sum(spent for (_, why, _), spent in timeline.hurt.items() if why == reason.value) / HOUR
+
+
+def test_jobs_that_wait_for_a_slot() -> None:
+    """Two jobs an hour apart, each runs 90 min on the one slot: the second waits half an hour."""
+    timeline, metrics = watch((task("a", every=HOUR, total=2),), world(4 * HOUR, a=90 * MINUTE))
+    assert hours(timeline, Reason.NO_SLOT) == pytest.approx(0.5, abs=0.01)
+    assert hours(timeline, Reason.HOST_AWAY) == 0
+    assert metrics.total.wait.max == pytest.approx(30 * MINUTE, rel=0.01)
+    assert max(timeline.waits["a"]) == metrics.total.wait.max
+
+
+def test_jobs_that_wait_for_a_host_that_is_down_and_then_for_its_slot() -> None:
+    """Down from minute 59 to 179; jobs of half an hour come each hour, so two wait when it is back: 119 and 59 min."""
+    fault = Fault(Kind.DOWN, ("node1",), HOUR - MINUTE, 2 * HOUR)
+    timeline, _ = watch((task("a", every=HOUR, host="node1", total=3),), world(6 * HOUR, fault, a=30 * MINUTE))
+    assert timeline.hurt["a", Reason.HOST_AWAY.value, "node1"] == pytest.approx((119 + 59) * MINUTE, rel=0.001)
+    assert hours(timeline, Reason.NO_SLOT) == pytest.approx(0.5, abs=0.05)
+    (span,) = timeline.down["node1"]
+    assert (span.start, span.end) == (HOUR - MINUTE, 3 * HOUR - MINUTE)
+
+
+def test_slots_without_power_and_slots_in_use_over_time() -> None:
+    fault = Fault(Kind.DOWN, ("node2",), HOUR, HOUR)
+    timeline, metrics = watch((task("a", every=10 * MINUTE),), world(4 * HOUR, fault, a=5 * MINUTE), hosts=2)
+    series = timeline.series
+    assert sum(series.areas["down"]) == pytest.approx(HOUR)
+    assert sum(series.areas["slots"]) == pytest.approx(2 * 4 * HOUR)
+    used = sum(sum(series.areas.get(verdict.value, [0.0])) for verdict in VERDICTS)
+    assert used == pytest.approx(metrics.total.slot_time.busy)
+    assert sum(series.areas["good"]) == pytest.approx(metrics.total.slot_time.good)
+
+
+def test_what_a_timeout_ends_is_lost() -> None:
+    timeline, _ = watch((task("a", every=HOUR, total=1, timeout=MINUTE),), world(2 * HOUR, a=30 * MINUTE))
+    assert [VERDICTS[code] for code in timeline.spans.verdict] == [Verdict.LOST]
+    assert timeline.lost["a", "TIMED_OUT"] == pytest.approx(MINUTE, rel=0.01)
+
+
+def test_what_runs_and_waits_at_the_end_is_told() -> None:
+    timeline, metrics = watch((task("a", every=HOUR, total=2),), world(3 * HOUR, a=9 * HOUR))
+    assert list(timeline.spans.end) == [NONE]
+    assert hours(timeline, Reason.NO_SLOT) == pytest.approx(2, abs=0.01)
+    assert metrics.total.open == 2
+    assert max(timeline.series.peaks["oldest"]) == pytest.approx(2 * HOUR, rel=0.01)
+
+
+def test_every_job_s_waiting_is_in_some_reason() -> None:
+    fault = Fault(Kind.DOWN, ("node1",), HOUR, HOUR)
+    tasks = (task("a", every=4 * MINUTE, host="node1"), task("b", every=6 * MINUTE))
+    timeline, metrics = watch(tasks, world(6 * HOUR, fault, a=5 * MINUTE, b=3 * MINUTE), hosts=2)
+    assert metrics.queue_mean is not None
+    assert sum(timeline.hurt.values()) == pytest.approx(metrics.queue_mean * (metrics.end - metrics.begin), rel=1e-6)
