@@ -20,12 +20,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from live.clock import monotonic_ns
+from live.decisions import Recorder
 from live.journal import Journal, JournalFullError
 from live.journal_writer import JournalWriter
 from model.channel import ProtocolError
+from model.decisions import Machine
 from model.effects import Commit, Effect, ToKeeper, Transmit
 from model.events import Delivered
 from model.job import SECOND, AttemptKey, Report
@@ -41,16 +43,6 @@ RETRY_SECONDS = 1.0
 """How often a commit is tried again when the disk is full."""
 SPIN_NS = 1_000_000
 """The earliest next turn when a machine says that it is due already."""
-
-
-class Machine(Protocol):
-    """The four methods of every machine."""
-
-    def receive(self, event: Any, now: int) -> None: ...
-    def advance(self, now: int) -> None: ...
-    def next_due(self) -> int | None: ...
-    def drain(self) -> Sequence[Effect]: ...
-
 
 Clock = Callable[[], int]
 """Monotonic, in ns."""
@@ -103,6 +95,8 @@ class Turns:
         self.on_disk: Callable[[JournalFullError], None] | None = None
         """told that the disk is full, each time that a commit meets it"""
         self.after_turn: Callable[[], None] | None = None
+        self.recorder: Recorder | None = None
+        """records what the machines decide; None: nobody wants to know"""
         self.failed: asyncio.Future[None] = loop.create_future()
         """gets the exception when a machine or the journal fails; nothing is done after it"""
         self.stuck = False
@@ -115,7 +109,7 @@ class Turns:
 
     def add(self, name: str, machine: Machine, clock: Clock = monotonic_ns) -> None:
         """Drive `machine` under this name, by this clock, from `begin` on."""
-        self._machines[name] = (machine, clock)
+        self._machines[name] = (machine if self.recorder is None else self.recorder.watch(name, machine), clock)
 
     def begin(self) -> None:
         """All machines are there: what was posted before is delivered in the first turn."""

@@ -18,7 +18,8 @@ from model.job import SECOND
 from shell.config.scenario import LoadedScenario
 from shell.hostset import expand
 from shell.wording import count, duration, thousands
-from sim.job_log import By, Survey, cluster_of, submissions, survey
+from sim.job_log import AS_IT_IS, HORIZON_MAX_NS, By, Survey, cluster_of, submissions, survey
+from sim.reshaping import Resample, Reshape
 from sim.scenario import Scenario
 from sim.workload import Feed
 
@@ -37,6 +38,7 @@ class Replay(Struct, frozen=True):
     hosts: tuple[str, ...] = ()
     order: Order = Order.STRICT
     by: By = By.LOG
+    reshape: Reshape = AS_IT_IS
 
     def words(self) -> list[str]:
         """The options that say the same."""
@@ -49,6 +51,10 @@ class Replay(Struct, frozen=True):
             words += ["--order", self.order.value]
         if self.by is not By.LOG:
             words += ["--by", self.by.value]
+        if self.reshape.shake:
+            words += ["--shake", f"{100 * self.reshape.shake:g}%"]
+        if self.reshape.resample is not None:
+            words += ["--resample", self.reshape.resample.value]
         return words
 
 
@@ -65,6 +71,8 @@ class WorkloadLine(Struct, frozen=True):
     hosts_sized_by_use: bool
     """each host has the most processors that were used there at one time in the log, which does not tell its size"""
     open_loop: bool = True
+    reshaped: str = ""
+    """how the log was shaken and drawn again"""
 
 
 def load(replay: Replay) -> tuple[LoadedScenario, Survey]:
@@ -73,7 +81,9 @@ def load(replay: Replay) -> tuple[LoadedScenario, Survey]:
     found = survey(replay.workload, first=replay.first, slots_max=max((host.slots for host in hosts), default=0))
     cluster = cluster_of(found, replay.order, hosts)
     configuration = Configuration(str(replay.workload), ".", cluster=cluster, digest=_digest(replay))
-    world = Scenario(start_wall_ns=found.start_wall_ns, for_ns=found.horizon_ns, digest="default")
+    longer = 2 if replay.reshape else 1
+    for_ns = min(HORIZON_MAX_NS, longer * found.horizon_ns)
+    world = Scenario(start_wall_ns=found.start_wall_ns, for_ns=for_ns, digest="default")
     start = datetime.fromtimestamp(found.start_wall_ns // SECOND, UTC)
     return LoadedScenario(configuration, world, start, tuple(left_out(found))), found
 
@@ -98,17 +108,41 @@ def with_warnings(loaded: LoadedScenario, more: list[str]) -> LoadedScenario:
     return replace(loaded, warnings=(*loaded.warnings, *more))
 
 
-def feed(found: Survey, replay: Replay, *, alone: bool) -> Feed:
-    """The log's jobs at their times; `alone`: the simulation ends with the last of them."""
-    return Feed(submissions(found, replay.by), ends=alone)
+def feed(found: Survey, replay: Replay, seed: int, *, alone: bool) -> Feed:
+    """The log's jobs at their times; `alone`: the simulation ends with the last of them. `seed`: for what is drawn."""
+    return Feed(submissions(found, replay.by, replay.reshape, seed), ends=alone)
 
 
-def workload_line(found: Survey, given: Feed) -> WorkloadLine:
+def parse_reshape(shake: str | None, resample: str | None) -> Reshape:
+    """What `--shake` and `--resample` say. Raises `ConfigurationError`."""
+    how = None if resample is None else Resample(resample)
+    return Reshape(0.0 if shake is None else _share(shake), how)
+
+
+def _share(text: str) -> float:
+    """`10%` is 0.1. Raises `ConfigurationError`."""
+    number = text.strip().removesuffix("%")
+    try:
+        share = float(number) / 100 if text.strip().endswith("%") else -1.0
+    except ValueError:
+        share = -1.0
+    if not 0.0 < share < 1.0:
+        raise ConfigurationError(f"--shake {text}: expects a share below 100 %", "as in --shake 10%")
+    return share
+
+
+def workload_line(found: Survey, given: Feed, reshape: Reshape) -> WorkloadLine:
     """See `WorkloadLine`."""
     mean = found.wait_ns / found.waits if found.waits else None
     return WorkloadLine(
-        str(found.path), found.jobs, dict(found.left_out), mean, given.given, given.unheard, found.sized_by_use
+        str(found.path), found.jobs, dict(found.left_out), mean, given.given, given.unheard, found.sized_by_use,
+        reshaped=" and ".join(_reshape_words(reshape)),
     )  # fmt: skip
+
+
+def _reshape_words(reshape: Reshape) -> list[str]:
+    words = [] if reshape.resample is None else [f"its {reshape.resample.value} drawn again"]
+    return [*words, f"shaken by {100 * reshape.shake:g} %"] if reshape.shake else words
 
 
 def workload_text(line: WorkloadLine, order: Order | None) -> list[str]:
@@ -126,7 +160,9 @@ def workload_text(line: WorkloadLine, order: Order | None) -> list[str]:
         ]
     if line.left_out:
         lines.append(f"           {count(sum(line.left_out.values()), 'job')} of the log left out: see the warnings")
-    if line.given < line.jobs:
+    if line.reshaped:
+        lines.append(f"           {line.reshaped}: other jobs, or at other times, than in the log")
+    elif line.given < line.jobs:
         lines.append(f"           {count(line.jobs - line.given, 'job')} not submitted before the end")
     if line.unheard:
         lines.append(f"           {thousands(line.unheard)} submitted while no scheduler was there: lost")

@@ -19,11 +19,13 @@ from itertools import islice
 from pathlib import Path
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from model.configuration import ClusterDefinition, HostDefinition, Order
 from model.errors import ConfigurationError
 from model.health import HealthPolicy
 from model.job import SECOND, HostWish, JobSpec
+from sim.reshaping import DAY_NS, Factors, Reshape, again, copy_name, shaken
 from sim.swf import SwfHeader, SwfJob, read_header, read_jobs
 from sim.workload import Submission
 
@@ -38,6 +40,7 @@ SLOTS_MAX = 1 << 23
 CANCELLED = 5
 UNSUCCESSFUL = frozenset({0, CANCELLED})
 ONE_HOST = "machine"
+AS_IT_IS = Reshape()
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 
 
@@ -213,12 +216,15 @@ def cluster_of(found: Survey, order: Order, hosts: tuple[HostDefinition, ...] = 
     )
 
 
-def submissions(found: Survey, by: By = By.LOG) -> Iterator[Submission]:
-    """The log's jobs in the order of their submit times; streamed, unless the log is not in that order."""
+def submissions(found: Survey, by: By = By.LOG, reshape: Reshape = AS_IT_IS, seed: int = 1) -> Iterator[Submission]:
+    """The log's jobs in the order of their submit times; streamed, unless the log is not in that order, or is drawn
+    again (`reshape`, by `seed`)."""
     jobs = _named(read_jobs(found.path))
     if found.first:
         jobs = islice(jobs, found.first)
-    if not found.in_order:
+    if reshape:
+        jobs = _reshaped(jobs, found, reshape, seed)
+    elif not found.in_order:
         jobs = iter(sorted(jobs, key=lambda named: named[1].submit_ns))
     wishes = {number: HostWish(partition.host, required=True) for number, partition in found.partitions.items()}
     if len(wishes) <= 1:
@@ -232,6 +238,24 @@ def submissions(found: Survey, by: By = By.LOG) -> Iterator[Submission]:
         spec = JobSpec(_task(job, by), command, item=item, slots=job.processors or 1, host=wish)
         at_ns = job.submit_ns - found.first_submit_ns + LEAD_NS
         yield Submission(at_ns, spec, job.run_ns or 0, 1 if job.status in UNSUCCESSFUL else 0)
+
+
+def _reshaped(
+    jobs: Iterator[tuple[str, SwfJob]], found: Survey, reshape: Reshape, seed: int
+) -> Iterator[tuple[str, SwfJob]]:
+    """The jobs that can be replayed, drawn again and shaken."""
+    every = [pair for pair in jobs if not _why_not(pair[1], found.slots_max)]
+    times = [job.submit_ns for _, job in every]
+    midnight_ns = -(found.header.start_wall_s * SECOND) % DAY_NS
+    drawn = again(times, [str(job.user) for _, job in every], reshape.resample, midnight_ns, seed)
+    names = [copy_name(every[one.index][0], one.copy) for one in drawn]
+    factors = Factors(reshape.shake, seed)
+    moved = shaken([one.at_ns for one in drawn], names, factors)
+    later_ns = max(0, found.first_submit_ns - min(moved, default=0))
+    for one, name, at_ns in zip(drawn, names, moved, strict=True):
+        job = every[one.index][1]
+        run_ns = round((job.run_ns or 0) * factors.of(name)[1])
+        yield name, replace(job, submit_ns=at_ns + later_ns, run_ns=run_ns)
 
 
 def _named(jobs: Iterator[SwfJob]) -> Iterator[tuple[str, SwfJob]]:

@@ -25,14 +25,15 @@ from sim.world import World
 
 
 class Submission(Struct, frozen=True, gc=False):
-    """A job, when it is submitted (true ns since the start), and how long its process runs and with what it exits.
+    """A job, when it is submitted (true ns since the start), and how long its process runs and with what it exits;
+    None: that is drawn as for other jobs.
 
     The item of its specification names it: no two jobs of a task have the same one.
     """
 
     at_ns: int
     spec: JobSpec
-    run_ns: int
+    run_ns: int | None
     exit_code: int = 0
 
 
@@ -79,7 +80,8 @@ class Feed:
                 self.unheard += 1
             else:
                 spec = job.spec
-                world.weather.foretell(f"{spec.task}/{spec.item}", job.run_ns, job.exit_code)
+                if job.run_ns is not None:
+                    world.weather.foretell(f"{spec.task}/{spec.item}", job.run_ns, job.exit_code)
                 node.receive(Submit(0, spec))
             self._next = coming = next(self._submissions, None)
             if coming is not None and coming.at_ns < now:

@@ -1,0 +1,226 @@
+"""Goal: the own past, replayed unchanged, is what it was; with a change it shows what the change does; and a fit of it
+is what it was drawn from.
+
+Method: a history is made by a simulation with known run times, whose records go into a real journal, at the wall times
+at which they would have been written. So the truth is known, whatever this machine is like.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import live.journal
+from live import compaction
+from live.journal import Journal
+from live.past import read_past
+from live.recovery import recover
+from model.job import SECOND
+from model.records import Record
+from shell.config.scenario import load_rehearsal
+from shell.main import main
+from sim.distributions import Lognormal
+from sim.log import Committed
+from sim.simulation import simulate
+
+PIPELINE = """
+cluster:
+  local: {slots: 1}
+  hosts:
+    - {name: "node[1-4]", slots: 2, link: process}
+tasks:
+  warp:
+    command: [warp, $item]
+    each: {files: "incoming/*"}
+    periods: {exec: 5s, timeout: 10m, pending: 2h}
+    retry: {on: [exit 1], times: 2, backoff: 10s}
+  stack:
+    command: [stack, $item]
+    each: {done: warp}
+    periods: {exec: 5s, timeout: 10m, pending: 2h}
+  clean:
+    command: [clean]
+    periods: {exec: 1m, timeout: 10m, pending: 2h}
+"""
+SCENARIO = """
+pipeline: pipeline.yaml
+for: 1h
+tasks:
+  warp:
+    run: {lognormal: {median: 40s, sigma: 0.6}}
+    exit: {0: 9, 1: 1}
+    stdout: 2k
+    items: {every: 30s, burst: 3}
+  stack: {run: {weibull: {shape: 2, scale: 20s}}}
+  clean: {run: 10s}
+"""
+
+
+@pytest.fixture(scope="module")
+def past_night(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a pipeline, and a state directory with the history of an hour that ended a moment ago."""
+    folder = tmp_path_factory.mktemp("night")
+    (folder / "pipeline.yaml").write_text(PIPELINE)
+    (folder / "scenario.yaml").write_text(SCENARIO)
+    loaded = load_rehearsal(folder / "scenario.yaml")
+    records: list[tuple[int, Record]] = []
+
+    class Keeping:
+        """A reader of the log that keeps the scheduler's records."""
+
+        table: dict[type, Callable[[Any], None]]
+
+        def __init__(self) -> None:
+            self.table = {Committed: self._committed}
+
+        def _committed(self, line: Committed) -> None:
+            if line.node == "scheduler":
+                records.append((line.t, line.record))
+
+    simulate(loaded.configuration, loaded.scenario, check=False, readers=(Keeping(),))
+    state = folder / ".laulima"
+    state.mkdir(mode=0o700)
+    began_at = time.time_ns() - loaded.scenario.for_ns
+    journal = Journal(state / "journal.sqlite")
+    journal._connection.execute("PRAGMA synchronous=OFF")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        for at, record in records:
+            monkeypatch.setattr(live.journal, "wall_ns", lambda at=at: began_at + at)
+            journal.append([("scheduler", record)])
+    journal.close()
+    return folder
+
+
+@pytest.fixture
+def night(past_night: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(past_night)
+    return past_night
+
+
+def whatif(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
+    """The answer of the command, with seed 1 only."""
+    assert main(["whatif", "pipeline.yaml", "--seeds", "1", "--json", *words]) == 0
+    answer: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return answer
+
+
+def figures(answer: dict[str, Any], figure: str, task: str = "(all)") -> tuple[float, float, float]:
+    line = next(line for line in answer["lines"] if (line["task"], line["figure"]) == (task, figure))
+    return line["really"], line["baseline"], line["changed"]
+
+
+def test_the_unchanged_replay_is_what_really_happened(night: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    answer = whatif(capsys, "--set", "tasks.clean.limits.in_flight=99")
+    assert answer["ways"] == {"warp": "arrives", "stack": "follows", "clean": "arrives"}
+    assert answer["measured"] > 0.95 * answer["jobs"] > 650
+    found = answer["calibration"]
+    assert found["jobs"] > 650
+    assert found["same_outcome"] > 0.995
+    assert found["mean_wait_replayed_ns"] == pytest.approx(found["mean_wait_really_ns"], rel=0.05, abs=50_000_000)
+    assert found["makespan_replayed_ns"] == pytest.approx(found["makespan_really_ns"], rel=0.01)
+    for figure in ("jobs", "good", "mean_wait_ns", "mean_response_ns"):
+        _, baseline, changed = figures(answer, figure)
+        assert baseline == changed, figure
+
+
+def test_a_host_less_and_a_limit_show_where_they_should(night: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    off = whatif(capsys, "--set", "hosts.node3=off", "--set", "hosts.node4=off")
+    really, baseline, changed = figures(off, "mean_wait_ns")
+    assert changed > 10 * baseline
+    assert changed > 10 * really
+    slow = whatif(capsys, "--set", "tasks.warp.limits.in_flight=2")
+    _, baseline, changed = figures(slow, "mean_response_ns", "warp")
+    assert changed > 3 * baseline
+    _, baseline, changed = figures(slow, "mean_wait_ns", "warp")
+    assert changed <= baseline  # what the limit keeps back is not made yet, so it does not wait
+    failing = whatif(capsys, "--fail", "100% of hosts down from 20m for 30m")
+    assert figures(failing, "mean_wait_ns")[2] > 10 * figures(failing, "mean_wait_ns")[1]
+
+
+def test_a_task_whose_period_is_changed_polls_by_itself(night: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    answer = whatif(capsys, "--set", "tasks.clean.periods.exec=2m")
+    assert answer["ways"]["clean"] == "polled"
+    really, baseline, changed = figures(answer, "jobs", "clean")
+    assert baseline == pytest.approx(really, abs=2)
+    assert changed == pytest.approx(really / 2, abs=2)
+
+
+def test_from_now_on_what_is_not_finished_goes_on(night: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    past = read_past(night / ".laulima" / "journal.sqlite", time.time_ns())
+    open_jobs = [job for job in past.jobs if job.final is None]
+    assert open_jobs
+    assert any(job.started_at for job in open_jobs)
+    answer = whatif(capsys, "--from", "now", "--for", "30m", "--set", "hosts.node1=off")
+    assert answer["calibration"] is None
+    line = next(line for line in answer["lines"] if line["figure"] == "jobs" and line["task"] == "(all)")
+    assert line["really"] is None
+    assert line["baseline"] > len(open_jobs) + 25  # `clean` goes on once a minute
+    good = next(line for line in answer["lines"] if line["figure"] == "open" and line["task"] == "(all)")
+    assert good["baseline"] == 0
+
+
+def test_the_answer_for_people_names_the_calibration(night: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["whatif", "pipeline.yaml", "--from", "30m", "--seeds", "1-2", "--set", "hosts.node2=off"]) == 0
+    out = capsys.readouterr().out
+    assert "calibration: the unchanged replay: of " in out
+    assert "--set hosts.node2=off" in out
+    assert main(["whatif", "pipeline.yaml", "--from", "7d"]) == 2
+    assert "nothing is changed" in capsys.readouterr().err
+    assert main(["whatif", "pipeline.yaml", "--set", "tasks.wrap.limits.in_flight=1"]) != 0
+    assert "did you mean" in capsys.readouterr().err
+
+
+def test_a_fit_is_what_the_history_was_drawn_from_and_a_rehearsal_reads_it(
+    night: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fit", "pipeline.yaml", "--write", "measured.yaml"]) == 0
+    assert "lognormal" in capsys.readouterr().out
+    weather = load_rehearsal(night / "measured.yaml").scenario.tasks
+    run = weather["warp"].run
+    assert isinstance(run, Lognormal)
+    assert run.median == pytest.approx(40 * SECOND, rel=0.1)
+    assert run.sigma == pytest.approx(0.6, rel=0.1)
+    exits = dict(weather["warp"].exits)
+    assert exits[1] / (exits[0] + exits[1]) == pytest.approx(0.1, abs=0.03)
+    assert weather["warp"].stdout_bytes.sample(0.5) == 2000
+    items = weather["warp"].items
+    assert items is not None
+    assert items.burst == 3  # type: ignore[union-attr]
+    assert items.every_ns == pytest.approx(30 * SECOND, rel=0.05)  # type: ignore[union-attr]
+    assert main(["sim", "measured.yaml", "--for", "30m"]) == 0
+    assert main(["fit", "pipeline.yaml", "--write", "measured.yaml"]) == 1
+
+
+def test_a_past_is_the_same_when_its_journal_was_compacted(
+    night: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = tmp_path / "state"
+    state.mkdir(mode=0o700)
+    shutil.copy(night / ".laulima" / "journal.sqlite", state)
+    path = state / "journal.sqlite"
+    before = read_past(path, 0)
+    monkeypatch.setattr(compaction, "SNAPSHOT_EVERY", 1)
+    monkeypatch.setattr(compaction, "STORIES_KEPT", 0)
+    journal = Journal(path)
+    work = compaction.Compaction(journal, recover(journal))
+    work._fold.since = 10**9
+    while work.is_due:
+        work.step()
+    assert journal.snapshot()
+    journal.close()
+    after = read_past(path, 0)
+    assert after.jobs == before.jobs
+    assert any(job.started_at for job in after.jobs)
+    assert (after.waiting, after.made) == (before.waiting, before.made)
+    assert before.found_at
+    assert not after.found_at
+    capsys.readouterr()
+    words = ["--set", "tasks.clean.limits.in_flight=99", "--state", str(state)]
+    assert any("knows only when their jobs were made" in text for text in whatif(capsys, *words)["warnings"])
+    assert whatif(capsys, *words[:2])["warnings"] == []
