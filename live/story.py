@@ -1,4 +1,5 @@
-"""A job's records as lines for people, for `explain`. Called by `live/requests.py`."""
+"""Records as sentences for people: a job's own story for `explain` (`live/requests.py`), and what happened lately, of
+whatever it is, for the page (`live/lately.py`)."""
 
 from __future__ import annotations
 
@@ -11,9 +12,13 @@ from model.records import (
     AttemptGiven,
     AttemptReturned,
     AttemptStarted,
+    HostChanged,
+    IntakeChanged,
     JobAccepted,
     JobHeld,
+    NoticeHeard,
     Record,
+    TaskChanged,
 )
 from model.scheduler import describe
 
@@ -21,6 +26,26 @@ from model.scheduler import describe
 def story_lines(story: list[tuple[int, Record]]) -> tuple[str, ...]:
     """One line for each record of the job, with the server's local time."""
     return tuple(f"{_time(wall)}  {text}" for wall, record in story if (text := _text(record)))
+
+
+def told(record: Record) -> str:
+    """What any record says, in a sentence. Empty: no news to people."""
+    return _text(record) if getattr(record, "job", 0) else _news(record)
+
+
+def _news(record: Record) -> str:
+    """Of a record that is about no job. Empty: no news to people."""
+    if isinstance(record, TaskChanged):
+        if record.deleted:
+            return f"task {record.task}: deleted"
+        if record.faulted:
+            return f"task {record.task}: faulted: {record.faulted}"
+        return f"task {record.task}: held: {record.held}" if record.held else f"task {record.task}: released"
+    if isinstance(record, HostChanged):
+        return f"host {record.host}: {record.verb}{f': {record.reason}' if record.reason else ''}"
+    if isinstance(record, IntakeChanged):
+        return f"intake: {record.state}{f': {record.reason}' if record.reason else ''}"
+    return f"{record.about}: {record.text}" if isinstance(record, NoticeHeard) else ""
 
 
 def _time(wall_ns: int) -> str:
