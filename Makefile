@@ -12,14 +12,15 @@
 #   make torture    thousands of simulated worlds, every crash point, every planted bug; counters to docs/reliability.md
 #   make lint       only style, types and layers
 #   make docs       the generated pages of docs/
+#   make screenshots  the pictures of the page in docs/, from a real Chromium
 #   make lock       pins the newest versions that pyproject.toml admits
 
-.PHONY: help demo test check test-all lint bench bench-long torture-live fuzz soak torture docs lock packages clean
+.PHONY: help demo test check test-all lint bench bench-long torture-live fuzz soak torture docs screenshots lock packages clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
 # Debian packages that tests need beyond Python, by name. A test says so with @pytest.mark.needs.
-DEBIAN_PACKAGES := openssh-server slurm-wlm munge openssl iproute2
+DEBIAN_PACKAGES := openssh-server slurm-wlm munge openssl iproute2 chromium groff-base systemd
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3)
 BIN := .venv/bin
@@ -30,8 +31,11 @@ help:
 demo: .venv/ready
 	$(BIN)/laulima demo
 
+# Two at a time, each file by one worker: most tests wait for processes, or use one processor.
+TEST_WORKERS ?= 2
+
 test: lint
-	$(BIN)/python -m pytest $(PYTEST_ARGUMENTS)
+	$(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist loadfile $(PYTEST_ARGUMENTS)
 
 check: test
 
@@ -76,6 +80,11 @@ torture: .venv/ready
 docs: .venv/ready
 	$(BIN)/python -m docs.diagrams
 	$(BIN)/python -m docs.language_commands
+	$(BIN)/python -m docs.rehearsing
+	$(BIN)/python -m docs.manual
+
+screenshots: .venv/ready
+	$(BIN)/python -m tests.page.screenshots docs
 
 packages:
 	@missing=; for name in $(DEBIAN_PACKAGES); do dpkg -s $$name >/dev/null 2>&1 || missing="$$missing $$name"; done; \

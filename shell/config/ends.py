@@ -10,7 +10,13 @@ import re
 from model.job import Outcome
 from shell.wording import clean, cut, nearest
 
-OUTCOMES = tuple(outcome.value.lower().replace("_", "-") for outcome in Outcome)
+
+def name_of(outcome: Outcome) -> str:
+    """How people write it: `pending-timeout`."""
+    return outcome.value.lower().replace("_", "-")
+
+
+OUTCOMES = tuple(map(name_of, Outcome))
 SHORTHANDS = {"timeout": "timed-out", "not-found": "command-not-found"}
 CODE_MAX = 255
 PATTERN = r"^(exit +)?[0-9]{1,3}(-[0-9]{1,3})?$|^[A-Za-z][A-Za-z_-]*$"

@@ -14,24 +14,15 @@ from typing import Any
 from model.job import LOCAL, SECOND, Block, HostPolicy, HostWish, Outcome, Report, Wait
 from model.task import TaskDefinition
 from model.windows import Window
+from shell.config.ends import SHORTHANDS, name_of
 from shell.language.calls import Failure
 from shell.language.reports import TaskStatistics
 from shell.language.tree import Position, TaskExec, TaskExit
 
-EXIT_OUTCOMES: dict[str, Outcome] = {
-    "timeout": Outcome.TIMED_OUT,
-    "timed-out": Outcome.TIMED_OUT,
-    "pending-timeout": Outcome.PENDING_TIMEOUT,
-    "not-found": Outcome.COMMAND_NOT_FOUND,
-    "command-not-found": Outcome.COMMAND_NOT_FOUND,
-    "host-down": Outcome.HOST_DOWN,
-    "host-unknown": Outcome.HOST_UNKNOWN,
-    "overloaded": Outcome.OVERLOADED,
-    "controller-silent": Outcome.CONTROLLER_SILENT,
-    "lost": Outcome.LOST,
-    "files-missing": Outcome.FILES_MISSING,
-    "killed": Outcome.KILLED,
+_NAMED: dict[str, Outcome] = {
+    name_of(outcome): outcome for outcome in Outcome if outcome not in (Outcome.EXITED, Outcome.CRASHED)
 }
+EXIT_OUTCOMES: dict[str, Outcome] = _NAMED | {short: _NAMED[name] for short, name in SHORTHANDS.items()}
 """The names of exits that stand for one outcome; `crash` and `default` stand for several."""
 EXIT_NAMES = (*EXIT_OUTCOMES, "crash", "default")
 
@@ -45,7 +36,7 @@ def exit_name(word: str) -> str:
     if name.isascii() and name.isdigit():
         return str(int(name))
     if name in EXIT_OUTCOMES:
-        return EXIT_OUTCOMES[name].name.lower().replace("_", "-")
+        return name_of(EXIT_OUTCOMES[name])
     if name in EXIT_NAMES:
         return name
     near = get_close_matches(name, EXIT_NAMES, 1)
@@ -131,7 +122,7 @@ class ScriptTask:
         What a person ended calls none but `killed`.
         """
         macros = self.exit_macros
-        name = report.outcome.name.lower().replace("_", "-")
+        name = name_of(report.outcome)
         if report.outcome is Outcome.EXITED:
             order = [str(report.exit_code), "default"]
         elif report.outcome is Outcome.KILLED:
