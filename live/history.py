@@ -1,7 +1,8 @@
 """Questions about the past: the attempts that ended, and a job's own story. Reads the journal file, changes nothing.
 
-Called by `live/control.py` in a worker thread, and by the command line when no server runs. Each question opens a
-read-only connection of its own and closes it, so that no long reader keeps the write-ahead log from being reused.
+Called by `live/requests.py` in a worker thread, and by the command line for statistics, and when no server runs. Each
+question opens a read-only connection of its own and closes it, so that no long reader keeps the write-ahead log from
+being reused.
 """
 
 from __future__ import annotations

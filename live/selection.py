@@ -31,16 +31,16 @@ class Selection(Struct, frozen=True):
     def empty(self) -> bool:
         return self == Selection()
 
-    def final_rows(self, history: History) -> list[HistoryRow]:
-        """The last attempts of the final jobs that are meant, oldest first."""
+    def final_rows(self, history: History, most: int | None = None) -> list[HistoryRow]:
+        """The last attempts of the final jobs that are meant, oldest first: the last `most` of them."""
         state = (self.state or "").lower()
         if self.jobs:
             rows = [row for number in self.jobs if (row := history.final(number)) is not None]
         else:
-            limit = 1 if self.last else LIMIT_MAX
-            outcome = None if state in ("", "final", "ended", "done") else state
-            question = HistoryQuestion(task=self.task, host=self.host, outcome=outcome, limit=limit)
-            rows = [row for row in history.attempts(question) if row.final]
+            limit = 1 if self.last else LIMIT_MAX if most is None else most
+            outcome = None if state in ("", "final", "ended") else "exit 0" if state == "done" else state
+            question = HistoryQuestion(task=self.task, host=self.host, outcome=outcome, limit=limit, final=True)
+            rows = history.attempts(question)
         return [row for row in rows if self._fits(row, state)]
 
     def _fits(self, row: HistoryRow, state: str) -> bool:

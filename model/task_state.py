@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 
-from model.behaviour import Behaviour
+from model.behaviour import DECLARED, Behaviour
 from model.explain import Reason
 from model.task import DoneSource, TaskDefinition
 
@@ -85,6 +85,17 @@ class TaskState:
         self.blocked_due_ns = now
         """the first due time that passed while blocked"""
         self.blocked_until_ns: int | None = None
+
+    def foreseen(self) -> TaskState:
+        """A copy to look ahead with: as if its jobs had ended, nobody were asked and no item were there."""
+        other = TaskState(self.definition, DECLARED, self.due_ns)
+        for name in self.__slots__:
+            if name != "behaviour":
+                setattr(other, name, getattr(self, name))
+        other.items, other.known, other.skipped, other.openings = deque(), {}, Counter(), dict(self.openings)
+        other.in_flight = other.running = other.asked = 0
+        other.preparing = None
+        return other
 
     @property
     def sourced(self) -> bool:

@@ -12,8 +12,8 @@ from typing import Generic, TypeVar
 from msgspec import Struct
 
 from model.resources import amount_text
-from model.views import HistoryRow, HostRow, JobRow, ResourceRow, TaskRow
-from shell.wording import ago, clean, clock, coming, cut, duration, thousands, width
+from model.views import HistoryRow, HostRow, JobRow, NoticeRow, PlanRow, ResourceRow, SuperiorRow, TaskRow
+from shell.wording import ago, clean, clock, coming, cut, duration, moment, thousands, width
 
 Row = TypeVar("Row")
 GAP = "  "
@@ -110,10 +110,14 @@ def words(command: str, item: str | None) -> str:
 
 
 def outcome_word(row: HistoryRow) -> str:
+    return end_word(row.outcome, row.exit_code, row.signal)
+
+
+def end_word(outcome: str, exit_code: int | None, signal: int | None) -> str:
     """`exit 0`, `CRASHED 11`, `TIMED_OUT`: the outcome with what makes it one."""
-    if row.exit_code is not None and row.outcome == "EXITED":
-        return f"exit {row.exit_code}"
-    return f"{row.outcome} {row.signal}" if row.signal else row.outcome
+    if exit_code is not None and outcome == "EXITED":
+        return f"exit {exit_code}"
+    return f"{outcome} {signal}" if signal else outcome
 
 
 TASKS: tuple[Column[TaskRow], ...] = (
@@ -176,6 +180,42 @@ def host_columns(rows: Iterable[HostRow]) -> tuple[Column[HostRow], ...]:
         more.append(Column("LABELS", lambda row, _: " ".join(row.labels), weight=2))
     return (*HOSTS[:3], *more, *HOSTS[3:])
 
+
+SCHEDULERS: tuple[Column[SuperiorRow], ...] = (
+    Column("SCHEDULER", lambda row, _: row.name),
+    Column("STATE", lambda row, _: "connected" if row.listens else "away"),
+    Column("SHARE", lambda row, _: str(row.share), right=True, weight=5),
+    Column("WAITING", lambda row, _: f"{row.waiting}/{row.waiting_most}", right=True),
+    Column("AT HOSTS", lambda row, _: f"{row.at_hosts}/{row.at_hosts_most or '-'}", right=True),
+)
+
+PLAN_TIMES = 4
+"""Starts of one task that a plan names."""
+
+
+def start_times(row: PlanRow, now: int) -> str:
+    """The first starts of a task to the minute, each minute once, and the last one."""
+    shown = list(dict.fromkeys(moment(at, now) for at in row.times))[:PLAN_TIMES]
+    if row.starts > len(shown) and row.last_at is not None:
+        shown.append(f"… {moment(row.last_at, now)}")
+    return " ".join(shown) or "-"
+
+
+PLAN: tuple[Column[PlanRow], ...] = (
+    Column("TASK", lambda row, _: row.task),
+    Column("STARTS", lambda row, _: f"{thousands(row.starts)}{'+' if row.more else ''}", right=True),
+    Column("NEXT", lambda row, now: coming(row.first_at, now), weight=5),
+    Column("WHEN", start_times, most=56),
+    Column("ITEMS", lambda row, _: thousands(row.items) if row.items else "-", right=True, weight=3),
+    Column("WHY", lambda row, _: row.why),
+)
+
+NOTICES: tuple[Column[NoticeRow], ...] = (
+    Column("TOLD", lambda row, now: clock(row.told_at, now)),
+    Column("LEVEL", lambda row, _: row.level, weight=5),
+    Column("ABOUT", lambda row, _: row.about or "-"),
+    Column("NOTICE", lambda row, _: row.text),
+)
 
 HISTORY: tuple[Column[HistoryRow], ...] = (
     Column("JOB", lambda row, _: str(row.job), right=True),

@@ -13,13 +13,24 @@ from shutil import get_terminal_size
 from typing import Any
 
 from model.errors import NotReachableError, OperatorError
-from model.views import ExplanationView, HistoryRow, HostRow, JobRow, ResourceRow, Status, TaskRow
+from model.views import ExplanationView, HistoryRow, HostRow, JobRow, NoticeRow, PlanRow, ResourceRow, Status, TaskRow
 from shell.client import Client
-from shell.commands.statistics import statistics_lines, statistics_rows
 from shell.selections import UsageError, about, selection
 from shell.session import Session, is_terminal, now_ns
-from shell.tables import HISTORY, JOBS, TASKS, TASKS_FULL, Style, host_columns, resources_text, table
-from shell.wording import clean, count, cut, duration, nearest, percent
+from shell.tables import (
+    HISTORY,
+    JOBS,
+    NOTICES,
+    PLAN,
+    SCHEDULERS,
+    TASKS,
+    TASKS_FULL,
+    Style,
+    host_columns,
+    resources_text,
+    table,
+)
+from shell.wording import clean, count, cut, duration, nearest, percent, thousands
 
 HOSTS_NOT_UP_MAX = 8
 """Hosts that are not up and that `status` names, one line each; the rest is counted."""
@@ -27,8 +38,10 @@ STARTING_NS = 10 * 1_000_000_000
 """How long a host may be connecting before `status` names it."""
 WATCH_S = 1.0
 HISTORY_DEFAULT = 40
-STATISTICS_MAX = 100_000
-"""Attempts that `history --stats` looks at, at most: the last ones."""
+JOBS_DEFAULT = 100
+"""Jobs that `jobs` shows unless it is told to show more."""
+STATISTICS_DEFAULT = 100_000
+"""Attempts that `history --stats` looks at unless it is told to look at more: the last ones."""
 
 
 def status(session: Session, *, task: str | None, watch: bool, wide: bool, json: bool) -> int:
@@ -87,6 +100,8 @@ def status_lines(shown: Status, style: Style, now: int) -> list[str]:
     resources = _resources(shown)
     if resources:
         lines.append(_cut(f"RESOURCES {resources_text(resources)}", style))
+    if shown.schedulers:
+        lines.extend(table(SCHEDULERS, shown.schedulers, now, style))
     if shown.tasks:
         lines.extend(table(TASKS, shown.tasks, now, style))
     lines.extend(_alarms(shown, style))
@@ -147,6 +162,17 @@ def _cut(line: str, style: Style) -> str:
     return cut(line, style.columns, style.ellipsis) if style.columns else line
 
 
+def metrics(session: Session, *, json: bool) -> int:
+    """The status for Prometheus, node_exporter's textfile collector, and the like."""
+    from shell import exposition  # noqa: PLC0415 - for this verb alone
+
+    found = exposition.families(session.ask({}, Status, verb="status"))
+    if json:
+        return session.say_json(found, "metrics")
+    sys.stdout.write(exposition.text(found))
+    return 0
+
+
 def tasks(session: Session, *, wide: bool, json: bool) -> int:
     rows = session.ask({}, list[TaskRow])
     if json:
@@ -155,14 +181,28 @@ def tasks(session: Session, *, wide: bool, json: bool) -> int:
     return 0
 
 
-def jobs(session: Session, *, jobs: Sequence[str], wide: bool, json: bool) -> int:
-    rows = session.ask({"selection": selection(jobs)}, list[JobRow])
+def jobs(session: Session, *, jobs: Sequence[str], limit: int | None, everything: bool, wide: bool, json: bool) -> int:
+    """Those of the smallest numbers, and how many more there are. As JSON all of them, unless `limit` is said."""
+    if everything and limit is not None:
+        raise UsageError("--all and --limit say different things")
+    chosen = {"selection": selection(jobs)}
     if json:
-        return session.say_json(rows, "jobs")
+        return session.say_json(session.ask({**chosen, "limit": limit}, list[JobRow]), "jobs")
+    most = None if everything else limit or JOBS_DEFAULT
+    rows = session.ask({**chosen, "limit": None if most is None else most + 1}, list[JobRow])
     if not rows:
         session.note("no such jobs; what ended: laulima history" if jobs else "no jobs; what ended: laulima history")
         return 0
+    more = ""
+    if most is not None and len(rows) > most:
+        if any(row.outcome for row in rows):  # jobs that ended are not counted: there may be a million
+            rows, more = rows[-most:], "more"
+        else:
+            there = session.ask(chosen, dict[str, int], verb="count_jobs")["jobs"]
+            rows, more = rows[:most], f"{thousands(max(1, there - most))} more"
     session.say("\n".join(table(JOBS, rows, now_ns(), session.style(wide=wide))))
+    if more:
+        session.say(f"and {more}: --all shows all, -n {10 * len(rows)} so many, task=NAME state=NAME some of them")
     return 0
 
 
@@ -223,24 +263,69 @@ def history(
     since: int | None,
     limit: int | None,
     stats: bool,
+    notices: bool,
     wide: bool,
     json: bool,
 ) -> int:
     """What ended. It is read from the journal itself when no server runs."""
+    if notices:
+        return _notices(session, limit or HISTORY_DEFAULT, wide=wide, json=json)
     named = {"task": task, "host": host, "outcome": outcome}
     questions = _questions(words, {key: value for key, value in named.items() if value is not None})
-    limits = {"since_ns": since, "limit": limit or (STATISTICS_MAX if stats else HISTORY_DEFAULT)}
-    rows = [row for question in questions for row in _past(session, {**question, **limits})]
     if stats:
-        if json:
-            return session.say_json(statistics_rows(rows), "statistics")
-        session.say("\n".join(statistics_lines(rows, session.style(wide=wide), now_ns())))
-    elif json:
+        most = limit or STATISTICS_DEFAULT
+        return _statistics(session, [{**each, "since_ns": since} for each in questions], most, wide=wide, json=json)
+    limits = {"since_ns": since, "limit": limit or HISTORY_DEFAULT}
+    rows = [row for question in questions for row in _past(session, {**question, **limits})]
+    if json:
         return session.say_json(rows, "history")
-    elif rows:
+    if rows:
         session.say("\n".join(table(HISTORY, rows, now_ns(), session.style(wide=wide))))
     else:
         session.note("nothing that ended fits")
+    return 0
+
+
+def _statistics(session: Session, questions: list[dict[str, Any]], most: int, *, wide: bool, json: bool) -> int:
+    """From the journal itself, also while a server runs: a million attempts are nothing to hand through its socket."""
+    from live.history import History, HistoryQuestion  # noqa: PLC0415 - SQLite only for those who read the file
+    from shell.commands.statistics import Tally, statistics_lines  # noqa: PLC0415
+
+    history, tally = History(session.state() / "journal.sqlite"), Tally()
+    for question in questions:
+        tally.count(history.ends(HistoryQuestion(**question, limit=most)))
+    rows = tally.rows()
+    if json:
+        return session.say_json(rows, "statistics")
+    if not rows:
+        session.note("nothing that ended fits")
+        return 0
+    session.say("\n".join(statistics_lines(rows, session.style(wide=wide), now_ns())))
+    if tally.attempts >= most:
+        session.note(f"of the last {thousands(most)} attempts; of more: --limit {10 * most}; of a time: --since 7d")
+    return 0
+
+
+def plan(session: Session, *, for_ns: int, wide: bool, json: bool) -> int:
+    """What would start when."""
+    rows = session.ask({"for_ns": for_ns}, list[PlanRow])
+    if json:
+        return session.say_json(rows, "plan")
+    if not rows:
+        session.note("no tasks are defined")
+        return 0
+    session.say("\n".join(table(PLAN, rows, now_ns(), session.style(wide=wide))))
+    return 0
+
+
+def _notices(session: Session, limit: int, *, wide: bool, json: bool) -> int:
+    rows = session.ask({"limit": limit}, list[NoticeRow], verb="notices")
+    if json:
+        return session.say_json(rows, "notices")
+    if rows:
+        session.say("\n".join(table(NOTICES, rows, now_ns(), session.style(wide=wide))))
+    else:
+        session.note("no shared controller has told anything")
     return 0
 
 

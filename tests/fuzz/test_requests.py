@@ -51,7 +51,7 @@ WORDS: dict[str, st.SearchStrategy[Any]] = {
     "offset": INTEGERS,
     "size": INTEGERS,
 }
-READS = ("status", "tasks", "hosts", "jobs", "explain", "history", "logs")
+READS = ("status", "tasks", "hosts", "jobs", "count_jobs", "explain", "history", "plan", "logs")
 CHANGES = ("kill", "delete", "retry", "hold", "release", "flush", "delete_task", "stop", "resume")
 PROMPT = ("shell_names", "shell_interrupt", "shell_close", "shell_read", "no_such_verb", "__class__", "")
 ARGUMENTS = st.fixed_dictionaries({}, optional=WORDS) | st.dictionaries(TEXTS, PLAIN, max_size=3)

@@ -5,6 +5,8 @@ Method: one server whose jobs wait at a gate (a named pipe) until the test lets 
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,10 +15,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from live.state_directory import connect
 from model.job import SECOND, HostWish
 from model.task import Limits, Retry, TaskDefinition
-from model.views import ExplanationView, HistoryRow, HostRow, JobRow, Status, TaskRow
-from tests.live.running_server import LOCALLY, QUICK, Client, RunningServer, cluster, until
+from model.views import ExplanationView, HistoryRow, HostRow, JobRow, PlanRow, Status, TaskRow
+from tests.live.running_server import DEADLINE, LOCALLY, QUICK, Client, RunningServer, cluster, until
 
 
 @pytest.fixture
@@ -52,6 +55,7 @@ def test_every_read_has_the_shape_of_its_row(server: RunningServer) -> None:
         ("hosts", {}, list[HostRow]),
         ("jobs", {"selection": {}}, list[JobRow]),
         ("history", {"limit": 10}, list[HistoryRow]),
+        ("plan", {"for_ns": 3600 * SECOND}, list[PlanRow]),
         ("explain", {"name": "2"}, ExplanationView),
         ("explain", {"name": "one"}, ExplanationView),
         ("explain", {"name": "node1"}, ExplanationView),
@@ -88,6 +92,34 @@ def test_what_is_not_there_is_said_with_a_way_out(server: RunningServer) -> None
         assert not answer["ok"], (verb, arguments)
         assert answer["error"]
         assert answer["exit_code"] == 1
+
+
+def test_a_list_of_jobs_may_be_short_and_a_count_says_how_many_there_are(server: RunningServer) -> None:
+    client = start(server, gated("one", 5), gated("two", 2))
+    until(lambda: len(states(client)) == 7, "all are there")
+    every = [row["job"] for row in client.ask("jobs")]
+    assert [row["job"] for row in client.ask("jobs", limit=3)] == every[:3]
+    assert client.ask("count_jobs") == {"jobs": 7}
+    assert client.ask("count_jobs", selection={"task": "two"}) == {"jobs": 2}
+    assert [row["job"] for row in client.ask("jobs", selection={"last": True})] == [7]
+    for job in every[:3]:
+        client.ask("kill", selection={"jobs": [job]})
+    until(lambda: len(server.history()) == 3, "three ended")
+    ended = [row.job for row in server.history()]
+    assert [row["job"] for row in client.ask("jobs", selection={"state": "failed"}, limit=2)] == sorted(ended[-2:])
+    assert client.ask("jobs", selection={"state": "done"}, limit=2) == []
+
+
+def test_while_a_long_list_of_jobs_is_made_others_are_answered(server: RunningServer) -> None:
+    one_job = "import live.requests\nlive.requests.PIECE_NS = 0\n"
+    configuration = server.configuration(gated("one", 12), cluster=cluster("node1", slots=1, local_slots=1))
+    client = server.start(configuration, before=one_job)
+    until(lambda: len(states(client)) == 12, "all are there")
+    with contextlib.closing(connect(server.state, DEADLINE)) as connected, connected.makefile("rb") as lines:
+        connected.sendall(b'{"id": 1, "verb": "jobs"}\n{"id": 2, "verb": "tasks"}\n')  # both are there at once
+        answers = [json.loads(lines.readline()) for _ in range(2)]
+    assert [answer["id"] for answer in answers] == [2, 1]
+    assert len(answers[1]["data"]) == 12
 
 
 def test_kill_ends_a_running_job_and_a_waiting_one(server: RunningServer) -> None:
@@ -157,6 +189,7 @@ def test_retry_hurries_a_job_that_waits_and_makes_a_final_one_anew(server: Runni
     client.ask("retry", selection={"last": True})
     until(lambda: states(client) == {}, "it is final")
     assert states(client, state="failed") == {1: "final"}
+    assert len(client.ask("jobs", selection={"state": "failed"})) == 1
     client.ask("retry", selection={"jobs": [1]})
     until(lambda: states(client) == {2: "retrying"}, "it was made anew, with its task's rules")
     assert (server.folder / "ran").read_text() == "1 1\n1 2\n2 1\n"

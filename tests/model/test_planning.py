@@ -110,13 +110,24 @@ def test_items_that_wait_are_told_and_what_sources_will_show_is_not_guessed() ->
 
 def test_looking_ahead_changes_nothing_and_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(planning, "STARTS_MAX", 100)
-    world = world_of(task("t", *QUICK, every=1), task("u", *QUICK, every=3600))
-    world.run(10)
+    counted = Window(UTC, jobs_max=5)
+    world = world_of(
+        task("t", *QUICK, every=1), task("u", *QUICK, every=3600), task("w", *QUICK, every=60, windows=(counted,))
+    )
+    world.run(70)
     spawning = world.scheduler.spawning
-    before = [(one.made, one.due_ns, one.blocked, dict(one.skipped)) for one in spawning.tasks.values()]
+
+    def state() -> list[object]:
+        return [
+            (one.made, one.due_ns, one.blocked, dict(one.skipped), dict(one.openings))
+            for one in spawning.tasks.values()
+        ]
+
+    before = state()
     found = plan(world, 24)
-    assert (found["t"].starts, found["t"].more) == (50, True)
+    assert (found["t"].starts, found["t"].more) == (33, True)
     assert (found["u"].starts, found["u"].more) == (24, False)
-    assert list(found) == ["t", "u"]
-    assert [(one.made, one.due_ns, one.blocked, dict(one.skipped)) for one in spawning.tasks.values()] == before
+    assert found["w"].starts == 3 + 2  # what is left of today, and two of tomorrow
+    assert list(found) == ["t", "w", "u"]
+    assert state() == before
     assert not world.scheduler.drain()

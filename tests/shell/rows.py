@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from model.views import ExecutorRow, ExplanationView, HistoryRow, HostRow, JobRow, Status, TaskRow
+from model.views import ExecutorRow, ExplanationView, HistoryRow, HostRow, JobRow, PlanRow, Status, TaskRow
 
 SECOND = 1_000_000_000
 MINUTE = 60 * SECOND
@@ -41,6 +41,13 @@ def history_row(job: int, **more: Any) -> HistoryRow:
         "waited_ns": SECOND, "ran_for_ns": SECOND, "final": True, "stdout_bytes": 0, "stderr_bytes": 0, **more,
     }  # fmt: skip
     return HistoryRow(job=job, **fields)
+
+
+def plan_row(task: str, **more: Any) -> PlanRow:
+    fields: dict[str, Any] = {
+        "starts": 0, "more": False, "first_at": None, "last_at": None, "times": (), "items": 0, "why": "", **more,
+    }  # fmt: skip
+    return PlanRow(task=task, **fields)
 
 
 def status_of(tasks: list[TaskRow], hosts: list[HostRow], **more: Any) -> Status:

@@ -23,11 +23,11 @@ import msgspec
 import pytest
 
 from model.events import HostVerb
-from model.views import SCHEMA, ExplanationView, HistoryRow, HostRow, JobRow, Status, TaskRow
+from model.views import SCHEMA, ExplanationView, HistoryRow, HostRow, JobRow, PlanRow, Status, TaskRow
 from shell.commands.changes import until_time
 from shell.selections import UsageError, selection
 from shell.verbs import BY_NAME, HOST_VERBS, VERBS, Kind
-from tests.shell.rows import explanation, history_row, host_row, job_row, status_of, task_row
+from tests.shell.rows import explanation, history_row, host_row, job_row, plan_row, status_of, task_row
 from tests.shell.stub import No, Ran, Stub
 
 Laulima = Callable[..., Ran]
@@ -61,6 +61,18 @@ ROOT = Path(__file__).resolve().parents[2]
         ("shutdown", "shutdown", {"kill": False}),
         ("shutdown --kill", "shutdown", {"kill": True}),
         ("host add node9 --slots 4", "host", {"verb": "add", "name": "node9", "slots": 4, "reason": ""}),
+        (
+            "host add node9 --resource cpus=0.5 --resource memory=2GiB --label ssd --label ssd",
+            "host",
+            {
+                "verb": "add",
+                "name": "node9",
+                "slots": 1,
+                "reason": "",
+                "resources": [["cpus", 500], ["memory", 2 << 30]],
+                "labels": ["ssd"],
+            },
+        ),
     ],
 )
 def test_a_change_asks_for_what_was_said_and_prints_what_changed(
@@ -70,6 +82,30 @@ def test_a_change_asks_for_what_was_said_and_prints_what_changed(
     ran = laulima(*words.split())
     assert (ran.code, ran.out, ran.err) == (0, "this changed\n", "")
     assert server.requests == [(verb, arguments)]
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("host add n --resource cpus", "expects NAME=AMOUNT"),
+        ("host add n --resource memory=4", "4GiB"),
+        ("host add n --resource gpus=1 --resource gpus=2", "said twice"),
+        ("host add n --label 9", "is not a name"),
+        ("host drain n --label ssd", "are for host add"),
+        ("agent --join x:1 --name n --resource cpus=-1", "expects an amount"),
+        ("agent --join x:1 --name n --stdio", "one of --join and --stdio"),
+        ("agent --name n", "one of --join and --stdio"),
+        ("agent --join x:1", "wants --name"),
+        ("agent --stdio --name ../x", "cannot be the name"),
+    ],
+)
+def test_what_a_host_cannot_have_is_an_error_of_the_command_line(
+    server: Stub, laulima: Laulima, words: str, reason: str
+) -> None:
+    ran = laulima(*words.split())
+    assert ran.code == 2
+    assert reason in ran.err
+    assert not server.requests
 
 
 @pytest.mark.parametrize(
@@ -225,11 +261,13 @@ def test_every_verb_has_a_page_of_help(laulima: Laulima, verb: str) -> None:
 QUICKSTART = str(Path(__file__).parents[2] / "configs" / "quickstart.yaml")
 READS: dict[str, tuple[list[str], Any, Any]] = {
     "status": (["status"], status_of([task_row("copy")], [host_row("node1")]), Status),
+    "metrics": (["metrics"], status_of([task_row("copy")], []), None),
     "tasks": (["tasks"], [task_row("copy")], list[TaskRow]),
     "jobs": (["jobs"], [job_row(1, item="x")], list[JobRow]),
     "hosts": (["hosts"], [host_row("node1")], list[HostRow]),
     "explain": (["explain", "1"], explanation(), ExplanationView),
     "history": (["history"], [history_row(1, signal=11)], list[HistoryRow]),
+    "plan": (["plan"], [plan_row("copy")], list[PlanRow]),
     "logs": (["logs", "1"], {"path": "/x", "bytes": 3, "running": True}, None),
     "diff": (["diff", QUICKSTART], {"changes": [], "applied": False}, None),
 }
@@ -267,13 +305,6 @@ def test_json_has_a_schema_number_and_holds_what_the_server_said(server: Stub, l
 def test_schema_1_keeps_its_fields(kind: type[msgspec.Struct]) -> None:
     assert SCHEMA == 1
     assert set(FIELDS_1[kind].split()) <= set(kind.__struct_fields__)
-
-
-def test_statistics_are_json_too(server: Stub, laulima: Laulima) -> None:
-    server.answers["history"] = [history_row(1), history_row(2, task="copy")]
-    ran = laulima("history", "--stats", "--json")
-    assert [row["task"] for row in ran.json["statistics"]] == ["copy", "warp"]
-    assert server.requests[0][1]["limit"] == 100_000
 
 
 def test_an_empty_list_is_valid_json(server: Stub, laulima: Laulima) -> None:

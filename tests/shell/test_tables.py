@@ -11,7 +11,6 @@ from msgspec import structs
 
 from model.views import ResourceRow, Status
 from shell.commands.reads import explanation_lines, status_lines
-from shell.commands.statistics import statistics_lines, statistics_rows
 from shell.tables import HISTORY, HOSTS, JOBS, TASKS, Style, host_columns, table
 from shell.wording import width
 from tests.shell.rows import HOUR, MINUTE, SECOND, explanation, history_row, host_row, job_row, status_of, task_row
@@ -149,25 +148,6 @@ def test_history_tells_the_exit_code_the_signal_or_the_outcome() -> None:
     assert "CRASHED 11" in lines[3]
     assert lines[4].split() == ["4", "1", "warp", "HOST_DOWN", "-", "14:30:00", "1", "s", "-", "warp", "1", "(node17",
                                 "is", "down)"]  # fmt: skip
-
-
-def test_statistics_count_and_measure_each_task() -> None:
-    rows = [
-        history_row(number, ran_for_ns=number * SECOND, ended_at=number * SECOND, waited_ns=0)
-        for number in range(1, 101)
-    ]
-    rows += [
-        history_row(101, outcome="EXITED", exit_code=75, final=False, ended_at=SECOND),
-        history_row(101, attempt=2, outcome="TIMED_OUT", exit_code=None, ended_at=SECOND),
-        history_row(200, task="copy", ended_at=SECOND),
-    ]  # fmt: skip
-    copy, warp = statistics_rows(rows)
-    assert (copy.task, copy.good, copy.failed) == ("copy", 1, 0)
-    assert (warp.attempts, warp.good, warp.failed, warp.retried) == (102, 100, 1, 1)
-    assert (warp.ran_p50_ns, warp.ran_p95_ns) == (49 * SECOND, 95 * SECOND)
-    assert sum(warp.ends) == 102
-    assert warp.outcomes == {"exit 0": 100, "exit 75": 1, "TIMED_OUT": 1}
-    assert statistics_lines([], Style(80), NOW)[0].startswith("TASK")
 
 
 def test_colour_marks_states_and_takes_no_room() -> None:
