@@ -28,6 +28,7 @@ from live.loop import Turns
 from live.server import How, Server
 from live.state_directory import StateDirectory
 from live.sweep import owner_of
+from live.systemd import Systemd
 from model.configuration import ClusterDefinition, Configuration, HostDefinition
 from model.host import HostState
 from shell.language.machine import Scripts
@@ -95,9 +96,8 @@ class Site:
         self.unheard: list[dict[str, Any]] = []
         """exceptions of which only the loop heard"""
         self.loop.set_exception_handler(lambda _, context: self.unheard.append(context))
-        self.server = Server(
-            configuration, self.state, self.journal, self.loop, self.said.append, How(scripting=Scripting(Scripts))
-        )
+        how, tell = How(scripting=Scripting(Scripts)), self.said.append
+        self.server = Server(configuration, self.state, self.journal, self.loop, tell, how, Systemd("", 0, tell))
         self._running: list[asyncio.Task[int]] = []
 
     async def start(self) -> None:
