@@ -1,7 +1,7 @@
 """The words with which people name jobs, tasks and hosts: `81231`, `12-20`, `last`, `task=warp state=failed`.
 
-Called by the commands; the result is the `selection` argument of the control socket. Whether such jobs exist is the
-server's to say.
+Also what they say that a host has. Called by the commands; a result is an argument of the control socket. Whether such
+jobs exist is the server's to say.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from model.errors import LaulimaError
+from model.resources import Amounts
 from shell.wording import nearest
 
 JOBS_MAX = 100_000
@@ -26,6 +27,18 @@ class UsageError(LaulimaError):
     """The command line makes no sense; nothing was asked of the server."""
 
     exit_code = 2
+
+
+def offered(resources: Sequence[str], labels: Sequence[str]) -> tuple[Amounts, tuple[str, ...]]:
+    """What a host has, in the words of a command line: `cpus=8 memory=32GiB`, `gpu`. Raises `UsageError`."""
+    if not resources and not labels:
+        return (), ()
+    from shell.config.resource_sections import amounts_of_words, labels_of_words  # noqa: PLC0415 - takes long to import
+
+    try:
+        return amounts_of_words(resources), labels_of_words(labels)
+    except ValueError as error:
+        raise UsageError(f"--resource, --label: {error}", "as in a pipeline: --resource cpus=8 --label ssd") from None
 
 
 def selection(words: Iterable[str], *, everything: bool = False) -> dict[str, Any]:

@@ -47,6 +47,10 @@ class Session:
             )
         return found
 
+    def state_given(self) -> Path | None:
+        """The state directory that was said with --state."""
+        return Path(self._state).absolute() if self._state else None
+
     def state_to_make(self) -> Path:
         """The state directory of a server that is to be started."""
         from live.state_directory import state_to_make  # noqa: PLC0415

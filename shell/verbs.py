@@ -1,7 +1,7 @@
 """The one table of commands: their names, words, help and what the server calls them.
 
-The command line is made from it (`main.py`); the prompt and the page are to use the same one. It is data and imports
-nothing but msgspec; what a verb does stands in the function that `run` names, imported when it is asked for.
+The command line is made from it (`main.py`), and the prompt uses it. It is data and imports
+nothing but msgspec and texts; what a verb does stands in the function that `run` names, imported when it is asked for.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from importlib import import_module
 from typing import Any
 
 from msgspec import Struct
+
+from shell.fault_words import GRAMMAR, PREFABS
 
 
 class Kind(Enum):
@@ -86,6 +88,8 @@ REASON = option("reason", "why; shown wherever somebody asks", "-r", "--reason",
 WAIT = option(
     "wait_at_most", "how long to wait for the effect (exit code 4 after that)", form=Form.DURATION, default="2m"
 )
+RESOURCE = option("resources", "NAME=AMOUNT that it has beside slots: cpus=8, memory=32GiB", "--resource", many=True)
+LABEL = option("labels", "a label that it has", "--label", many=True)
 JOBS = Parameter("jobs", "numbers, ranges 12-20, last, or task=NAME state=NAME host=NAME", many=True)
 ALL = flag("everything", "all jobs", "--all")
 COMMAND = Parameter("command", "the command and its arguments", Form.COMMAND, many=True, required=True)
@@ -108,12 +112,20 @@ VERBS: tuple[Verb, ...] = (
             option("for_ns", "end after so long", "--for", form=Form.DURATION),
             flag("until_idle", "end when nothing is left to do"),
             flag("detach", "go on in the background; returns when the server answers", "-d", "--detach"),
+            flag("page", "with the web page beside it: laulima serve"),
             Parameter("arguments", "argv of the script", many=True),
             flag("leave", "end when the scripts have ended", "--exit"),
             flag("new_data", "forget the variables, queues and books that scripts had in earlier lives"),
+            option("decisions", "record all that the server decides in this file, for laulima replay", form=Form.PATH),
             CONTROLLER_TIMEOUT,
         ),
         example="laulima run pipeline.yaml --detach",
+    ),
+    Verb(
+        "controller", START, Kind.LOCAL, "Reach hosts for several schedulers, which share them fairly.",
+        "shell.commands.controller:controller",
+        (Parameter("file", "whose `cluster` it is; state in ./.laulima-controller unless --state", Form.PATH),),
+        example="laulima controller shared.yaml",
     ),
     Verb(
         "shell", START, Kind.LOCAL, "A prompt of the running server; with a script, of a server of its own.",
@@ -133,7 +145,8 @@ VERBS: tuple[Verb, ...] = (
             Parameter("file", "the pipeline: a YAML file, or a script", Form.PATH),
             option("for_ns", "how much time to simulate (else the scenario's, else 24h; a job log alone: all of it)",
                    "--for", form=Form.DURATION),
-            option("fail", "a fault, for example 'node3 down 02:00-04:00'", many=True),
+            option("fail", f"a fault: {GRAMMAR}; all of it: laulima docs faults", many=True),
+            option("faults", f"these faults at every host, instead of the scenario's: {PREFABS}"),
             option("scenario", "a scenario file", form=Form.PATH),
             option("seed", "decides everything that chance decides", form=Form.INTEGER, at_least=0),
             option("log", "write the event log (JSON lines) to this file", form=Form.PATH),
@@ -145,13 +158,72 @@ VERBS: tuple[Verb, ...] = (
                    form=Form.CHOICE, choices=("strict", "fill")),
             option("by", "with --workload: one task for the whole log, or for each of these", form=Form.CHOICE,
                    choices=("log", "user", "group", "queue", "partition")),
+            option("shake", "with --workload: its gaps and run times longer or shorter by up to this share, 10%"),
+            option("resample", "with --workload: its days or its users drawn again", form=Form.CHOICE,
+                   choices=("days", "users")),
             flag("metrics", "measure waits, slowdowns, utilization and more (with --workload always)"),
             option("jobs_csv", "write a line for each job to this file, Batsim's columns first", "--jobs-csv",
                    form=Form.PATH),
             option("warm_up", "measure only what ends later than this", "--warm-up", form=Form.DURATION),
+            option("changes", "change a key of the pipeline: tasks.warp.limits.in_flight=80, hosts.node3=off", "--set",
+                   many=True),
+            option("seeds", "a world for each of these seeds, 1-1000: median, range, confidence, the worst"),
+            option("jobs", "with --seeds: worker processes", "--jobs", form=Form.INTEGER, default=1, at_least=1),
+            option("against", "compare with this pipeline or scenario, seed by seed", form=Form.PATH),
+            option("until", "with --seeds: end with the first world in which something is not as expected",
+                   form=Form.CHOICE, choices=("expect",)),
+            option("shrink", "write a small world that fails alike to this file", form=Form.PATH),
+            option("html", "write a page with tables and pictures to this file, report.html", "--report",
+                   form=Form.PATH),
+            option("csv", "write the numbers behind the pictures into this folder", form=Form.PATH),
             JSON,
         ),
         example="laulima sim pipeline.yaml --for 24h --fail 'node3 down 02:00-04:00'",
+    ),
+    Verb(
+        "fit", START, Kind.LOCAL, "Fit run times, exits and arrivals to the own history, for rehearsals.",
+        "shell.commands.past:fit",
+        (
+            Parameter("file", "the pipeline that the scenario is to name", Form.PATH),
+            option("since", "only what was not over so long ago", "--from", form=Form.DURATION, default="90d"),
+            option("write", "write it as a scenario to this file, which must not be there", form=Form.PATH),
+            JSON,
+        ),
+        example="laulima fit pipeline.yaml --write measured.yaml",
+    ),
+    Verb(
+        "whatif", START, Kind.LOCAL, "The own past once more under a changed configuration, beside what it was.",
+        "shell.commands.past:whatif",
+        (
+            Parameter("file", "the pipeline (else what the running server runs)", Form.PATH),
+            option("since", "7d: what was in the last 7 days; now: what is not finished, and what will come", "--from",
+                   default="7d"),
+            option("changes", "a key with another value: tasks.warp.limits.in_flight=80, hosts.node3=off", "--set",
+                   many=True),
+            option("fail", "a fault in the changed world: 'node3 down 02:00-04:00' (laulima docs faults)", many=True),
+            option("for_ns", "only so long (--from now: how far ahead; else 24h)", "--for", form=Form.DURATION),
+            option("shake", "gaps and run times longer or shorter by up to this share, otherwise for each seed, 10%"),
+            option("resample", "the days drawn again, for each seed", form=Form.CHOICE, choices=("days",)),
+            option("seeds", "for what has to be drawn", default="1-5"),
+            JSON,
+        ),
+        example="laulima whatif --from 7d --set hosts.node3=off",
+    ),
+    Verb(
+        "replay", START, Kind.LOCAL, "Let this version decide what a server has recorded, and compare.",
+        "shell.commands.decisions:replay",
+        (Parameter("file", "what laulima run --decisions wrote", Form.PATH, required=True), JSON),
+        example="laulima replay night.decisions",
+    ),
+    Verb(
+        "bisect", START, Kind.LOCAL, "Find the first event in which two rehearsals differ.",
+        "shell.commands.bisect:bisect",
+        (
+            Parameter("first", "an event log: laulima sim FILE --log a.jsonl", Form.PATH, required=True),
+            Parameter("second", "another one", Form.PATH, required=True),
+            JSON,
+        ),
+        example="laulima bisect a.jsonl b.jsonl",
     ),
     Verb(
         "validate", START, Kind.LOCAL, "Check a pipeline file; nothing is started.", "shell.commands.start:validate",
@@ -205,10 +277,21 @@ VERBS: tuple[Verb, ...] = (
         ),
         "status",
     ),
+    Verb(
+        "metrics", LOOK, Kind.READ, "The same as numbers, in the text format of Prometheus.",
+        "shell.commands.reads:metrics", (), "status", "laulima metrics > /var/lib/node_exporter/laulima.prom",
+    ),
     Verb("tasks", LOOK, Kind.READ, "The tasks.", "shell.commands.reads:tasks", (WIDE,), "tasks"),
     Verb(
         "jobs", LOOK, Kind.READ, "The jobs that are not final, and why they wait.", "shell.commands.reads:jobs",
-        (JOBS, WIDE), "jobs", "laulima jobs task=warp state=pending",
+        (
+            JOBS,
+            option("limit", "how many, those of the smallest numbers (else 100; with --json all)", "-n", "--limit",
+                   form=Form.INTEGER, at_least=1),
+            ALL,
+            WIDE,
+        ),
+        "jobs", "laulima jobs task=warp state=pending",
     ),
     Verb(
         "hosts", LOOK, Kind.READ, "The hosts.", "shell.commands.reads:hosts",
@@ -230,10 +313,17 @@ VERBS: tuple[Verb, ...] = (
             option("outcome", "with this outcome: 'exit 3', TIMED_OUT, failed"),
             option("since", "ended within so long", form=Form.DURATION),
             option("limit", "how many attempts, the last ones", "-n", "--limit", form=Form.INTEGER, at_least=1),
-            flag("stats", "counts, run times and waits of each task"),
+            flag("stats", "instead: counts, run times and waits of each task, of the last 100,000 attempts unless -n"),
+            flag("notices", "instead: what a shared controller has told its schedulers"),
             WIDE,
         ),
         "history", "laulima history outcome=failed --since 2h",
+    ),
+    Verb(
+        "plan", LOOK, Kind.READ, "What would start when, were it left alone: by periods, windows, holds, limits.",
+        "shell.commands.reads:plan",
+        (option("for_ns", "how far ahead", "--for", form=Form.DURATION, default="2h"), WIDE), "plan",
+        "laulima plan --for 1d",
     ),
     Verb(
         "logs", LOOK, Kind.READ, "What a job wrote, while it runs or afterwards.", "shell.commands.logs:logs",
@@ -245,6 +335,16 @@ VERBS: tuple[Verb, ...] = (
             flag("raw", "every byte as it is, also to a terminal"),
         ),
         "logs",
+    ),
+    Verb(
+        "serve", LOOK, Kind.LOCAL, "The web page: tasks, hosts, charts, events, and why, for browsers on this machine.",
+        "shell.commands.page:serve",
+        (
+            option("listen", "ADDRESS:PORT, of this machine only (else a port that is free)"),
+            flag("control", "a second link that may hold, release, kill, retry and drain"),
+            option("log", "play a simulated run back: the file of laulima sim --log", form=Form.PATH),
+        ),
+        example="laulima serve --listen 127.0.0.1:8642",
     ),
     Verb(
         "kill", CHANGE, Kind.CHANGE, "End jobs: TERM, grace, KILL, the whole tree.", "shell.commands.changes:kill",
@@ -293,11 +393,19 @@ VERBS: tuple[Verb, ...] = (
             Parameter("verb", form=Form.CHOICE, choices=(*HOST_VERBS, "check"), required=True),
             Parameter("names", "host names or sets: node[01-16]", many=True, required=True),
             option("slots", "for add and slots: how many slots", form=Form.INTEGER, default=1, at_least=1),
+            RESOURCE,
+            LABEL,
             option("file", "for check: the pipeline (else that of the running server)", form=Form.PATH),
             REASON,
             WAIT,
         ),
         "host", 'laulima host drain node3 --reason "new disk"',
+    ),
+    Verb(
+        "forget", CHANGE, Kind.CHANGE, "At a controller: a scheduler does not come back.",
+        "shell.commands.controller:forget",
+        (Parameter("name", "the scheduler: laulima status --state DIR names them", required=True), WAIT), "forget",
+        "laulima forget night --state .laulima-controller",
     ),
     Verb(
         "cert", CHANGE, Kind.LOCAL, "Certificates of hosts that dial in: a private authority, made, renewed, revoked.",
@@ -314,10 +422,13 @@ VERBS: tuple[Verb, ...] = (
         "agent", CHANGE, Kind.LOCAL, "Let this machine dial in to a server as one of its hosts; TERM: drain, leave.",
         "shell.commands.agent:agent",
         (
-            option("join_at", "the server's HOST:PORT", "--join", required=True),
-            option("name", "which host this is: the name in its certificate", required=True),
+            option("join_at", "the server's HOST:PORT", "--join"),
+            flag("stdio", "instead: the server has called, and this is the forced command of its ssh key"),
+            option("name", "which host this is: the name in its certificate; with --stdio: no other may be called"),
             option("slots", "jobs at once, if the server has no host of this name", form=Form.INTEGER, default=1,
                    at_least=1),
+            RESOURCE,
+            LABEL,
             option("cert", "its certificate (default NAME.pem)", form=Form.PATH),
             option("key", "its key (default NAME.key)", form=Form.PATH),
             option("ca", "the authority's certificate", form=Form.PATH, default="ca.pem"),
@@ -365,7 +476,8 @@ VERBS: tuple[Verb, ...] = (
         (flag("kill", "end all jobs, too"), WAIT), "shutdown",
     ),
     Verb("docs", LEARN, Kind.LOCAL, "Short texts on what there is to know.", "shell.commands.learn:docs",
-         (Parameter("topic", "which text; none lists them"),)),
+         (Parameter("topic", "which text; none lists them"),
+          flag("man", "instead: the manual page, for man -l"))),
     Verb("completion", LEARN, Kind.LOCAL, "A script that makes the shell complete commands.",
          "shell.commands.learn:completion",
          (Parameter("shell", form=Form.CHOICE, choices=("bash", "zsh", "fish"), required=True),)),
@@ -373,7 +485,7 @@ VERBS: tuple[Verb, ...] = (
 
 BY_NAME: Mapping[str, Verb] = {verb.name: verb for verb in VERBS}
 
-NEEDS_STATE = ("run", "shell")
+NEEDS_STATE = ("run", "controller", "shell", "fit", "whatif", "serve")
 """Verbs without a server that know `--state` all the same."""
 
 

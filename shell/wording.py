@@ -70,6 +70,21 @@ def duration(ns: int) -> str:
     return f"{ns // DAY}d {ns % DAY // HOUR:02d}:{ns % HOUR // MINUTE:02d}"
 
 
+def measured(ns: float) -> str:
+    """A duration in one unit with three digits, for figures that are compared: `850 ms`, `13.6 min`, `2.75 h`."""
+    if ns < 0:
+        return f"-{measured(-ns)}"
+    for unit_ns, name, least in ((DAY, "d", 2 * DAY), (HOUR, "h", 2 * HOUR), (MINUTE, "min", 2 * MINUTE)):
+        if ns >= least:
+            return f"{_digits(ns / unit_ns)} {name}"
+    return f"{_digits(ns / SECOND)} s" if ns >= SECOND else f"{_digits(ns / 1e6)} ms"
+
+
+def _digits(number: float) -> str:
+    """Three digits that count, never an exponent."""
+    return f"{number:.3g}" if number < 999.5 else f"{number:.0f}"
+
+
 def ago(at_ns: int | None, now_ns: int) -> str:
     """When something happened (wall time): `now`, `12 s ago`, `14:02`, `Mon 14:02`, `2026-03-01`; `-` for never."""
     if at_ns is None:

@@ -71,6 +71,8 @@ ONLY_IN = {
     "click": "shell/",
     "rich": "shell/",
     "prompt_toolkit": "shell/",
+    "starlette": "shell/page/",
+    "uvicorn": "shell/page/",
 }
 NAMES_FOR_NOTHING = {"utils", "util", "helpers", "helper", "common", "manager", "managers", "misc", "base"}
 MARKER = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X)\b")

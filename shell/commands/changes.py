@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from model.errors import LaulimaError, NotReachableError, WaitedTooLongError
-from shell.selections import UsageError, needed, selection, task_or_jobs
+from shell.selections import UsageError, needed, offered, selection, task_or_jobs
 from shell.session import Session
 
 GONE_S = 20.0
@@ -98,6 +98,8 @@ def host(
     verb: str,
     names: Sequence[str],
     slots: int,
+    resources: Sequence[str],
+    labels: Sequence[str],
     file: str | None,
     reason: str,
     wait_at_most: int | None,
@@ -112,9 +114,12 @@ def host(
     hosts = list(dict.fromkeys(name for words in names for name in expand(words)))
     if len(hosts) > HOSTS_MAX:
         raise UsageError(f"{len(hosts)} hosts are more than the {HOSTS_MAX} that one command may name")
+    if verb != "add" and (resources or labels):
+        raise UsageError("--resource and --label are for host add")
+    offer = {key: said for key, said in zip(("resources", "labels"), offered(resources, labels), strict=True) if said}
     refused: LaulimaError | None = None
     for name in hosts:
-        arguments = {"verb": verb, "name": name, "slots": slots, "reason": reason}
+        arguments = {"verb": verb, "name": name, "slots": slots, "reason": reason, **offer}
         try:
             session.change(arguments, wait_at_most)
         except LaulimaError as error:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+import textwrap
+from collections.abc import Iterable
+
 from model.errors import OperatorError
 from model.explain import Reason
 from model.job import JOB_MOVES, Outcome
+from shell.fault_words import FAULTS
 from shell.session import Session
 from shell.verbs import VERBS
 from shell.wording import nearest
@@ -84,17 +89,23 @@ def topics() -> dict[str, tuple[str, str]]:
                       for old, row in JOB_MOVES.items()),
         ),
         "outcomes": (
-            "how a job can end", "\n".join(f"{outcome.value:<18} {text}" for outcome, text in OUTCOME_TEXTS.items())
+            "how a job can end", "\n".join(f"{outcome.value:<18} {OUTCOME_TEXTS[outcome]}" for outcome in Outcome)
         ),
         "reasons": ("why something waits", "\n".join(reason.value for reason in Reason)),
+        "faults": ("what can go wrong in a rehearsal, and how to say it", FAULTS),
         "exit-codes": ("what laulima's exit codes mean", EXIT_CODES),
     }  # fmt: skip
 
 
-def docs(session: Session, *, topic: str | None) -> int:
+def docs(session: Session, *, topic: str | None, man: bool) -> int:
+    if man:
+        from shell.manual_page import manual_page  # noqa: PLC0415 - it is made from the whole command line
+
+        sys.stdout.write(manual_page())
+        return 0
     from shell.config.topics import config_topics  # noqa: PLC0415 - made from the schema, which is slow to import
 
-    known = {**topics(), **_language_topics(), **config_topics()}
+    known = {**topics(), **_language_topics(), **_rehearsal_topics(), **config_topics()}
     known.pop("config.$schema", None)
     if topic is None:
         session.say("\n".join(f"{name:<18} {title}" for name, (title, _) in known.items()))
@@ -115,6 +126,38 @@ def _language_topics() -> dict[str, tuple[str, str]]:
         "language": ("scripts of the task language", LANGUAGE),
         "language.commands": ("every command of the task language", usages),
     }
+
+
+EXPECT = """\
+In a scenario, `expect:` is a list of lines FIGURE COMPARISON LIMIT:
+    expect: [p95_wait < 10min, lost == 0, tasks.warp.p95_wait < 5min, hosts.node3.mttr < 1h]
+A time has a unit, a share is 5 % or 0.05, the rest are numbers; == >= <= > <. What is undefined
+(p95_wait of no job) does not hold. Each figure is that of `laulima sim --metrics`; pending is wait.
+With one of mean_, p50_, p95_, p99_, max_ before it, of a run and of tasks.NAME.:
+    {spreads}
+Of a run and of tasks.NAME. (the last ones count jobs that ended so; also exit_0 to exit_255):
+    {counts}
+Of a run:
+    {figures}
+Of hosts.NAME.:
+    {hosts}"""
+
+
+def _rehearsal_topics() -> dict[str, tuple[str, str]]:
+    """Texts made from the tables of the simulator."""
+    from sim.figures import HOST_FIGURES, RUN_FIGURES, STATISTICS, TASK_FIGURES  # noqa: PLC0415 - for those who ask
+
+    spreads = dict.fromkeys(name[4:].lstrip("_") for name in TASK_FIGURES if name.startswith("p50_"))
+    starts = tuple(f"{statistic}_" for statistic in STATISTICS)
+    counts = [name for name in TASK_FIGURES if not name.startswith(starts)]
+    text = EXPECT.format(
+        spreads=_wrapped(spreads), counts=_wrapped(counts), figures=_wrapped(RUN_FIGURES), hosts=_wrapped(HOST_FIGURES)
+    )
+    return {"expect": ("what a scenario can expect of a rehearsal", text)}
+
+
+def _wrapped(names: Iterable[str]) -> str:
+    return textwrap.fill(" ".join(names), 76, break_on_hyphens=False).replace("\n", "\n    ")
 
 
 def completion(session: Session, *, shell: str) -> int:

@@ -5,6 +5,7 @@ What a configuration means is `shell/config/`; what a server does is `live/serve
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,23 +31,33 @@ def run(
     for_ns: int | None,
     until_idle: bool,
     detach: bool,
+    page: bool,
     leave: bool,
     new_data: bool,
+    decisions: str | None,
     controller_timeout: str | None,
 ) -> int:
     """Serve in this process until it is ended; or start a server in the background and see it answer."""
-    configuration = _load(session, file).configuration
+    configuration = load_existing(session, file).configuration
     if arguments and not configuration.language.scripts:
         raise UsageError(f"{file} runs no script that could take arguments: {' '.join(arguments)}")
     directory = session.state_to_make()
+    if page:
+        from shell.commands.page import beside, refuse_without_extra, say_links  # noqa: PLC0415 - an extra
+
+        refuse_without_extra()
     if detach:
         from shell.detaching import start_detached  # noqa: PLC0415
 
-        said = {"--until-idle": until_idle, "--exit": leave, "--new-data": new_data}
+        said = {"--until-idle": until_idle, "--exit": leave, "--new-data": new_data, "--page": page}
         words = [word for word, wanted in said.items() if wanted]
         words += [f"--for={for_ns}ns"] if for_ns is not None else []
+        words += [f"--decisions={Path(decisions).absolute()}"] if decisions is not None else []
         words += script_words(arguments, controller_timeout)
-        return start_detached(session, Path(file), directory, words)
+        code = start_detached(session, Path(file), directory, words)
+        if page and code == 0:
+            say_links(session, directory)
+        return code
     from live.server import serve  # noqa: PLC0415 - the server's machinery is for servers only
     from shell.language.machine import Scripts  # noqa: PLC0415 - and so is the language
 
@@ -54,17 +65,19 @@ def run(
         language = replace(configuration.language, controller_timeout_ignored=controller_timeout == "ignore")
         configuration = replace(configuration, language=language)
     session.note(f"laulima runs {file}: {_contents(configuration)}, state in {directory}; Ctrl-C ends it")
-    return serve(
-        configuration,
-        directory,
-        until_idle=until_idle,
-        for_ns=for_ns,
-        scripts=Scripts,
-        arguments=tuple(arguments),
-        leave_after_scripts=leave,
-        new_data=new_data,
-        load=_configuration_in,
-    )
+    with beside(directory) if page else contextlib.nullcontext():
+        return serve(
+            configuration,
+            directory,
+            until_idle=until_idle,
+            for_ns=for_ns,
+            scripts=Scripts,
+            arguments=tuple(arguments),
+            leave_after_scripts=leave,
+            new_data=new_data,
+            load=configuration_in,
+            decisions=None if decisions is None else Path(decisions),
+        )
 
 
 def script_words(arguments: Sequence[str], controller_timeout: str | None) -> list[str]:
@@ -73,7 +86,7 @@ def script_words(arguments: Sequence[str], controller_timeout: str | None) -> li
     return [*timeout, *(["--", *arguments] if arguments else [])]
 
 
-def _load(session: Session, file: str) -> LoadedConfiguration:
+def load_existing(session: Session, file: str) -> LoadedConfiguration:
     """The configuration in `file`; its warnings go to stderr."""
     from shell.config import load  # noqa: PLC0415 - ruamel and pydantic are slow to import, and only needed here
 
@@ -83,7 +96,7 @@ def _load(session: Session, file: str) -> LoadedConfiguration:
     return loaded
 
 
-def _configuration_in(path: Path) -> Configuration:
+def configuration_in(path: Path) -> Configuration:
     """For a server that reads another file."""
     from shell.config import load  # noqa: PLC0415
 
@@ -100,7 +113,7 @@ def _existing(file: str, hint: str = "a small one to start from: laulima init") 
 def validate(session: Session, *, file: str, strict: bool, json: bool) -> int:
     """Check a file, and the scripts in it. With `--strict`, a warning is an error, too."""
     try:
-        loaded = _load(session, file)
+        loaded = load_existing(session, file)
     except ConfigurationError as error:
         if not json:
             raise
@@ -163,6 +176,7 @@ def sim(
     file: str | None,
     for_ns: int | None,
     fail: Sequence[str],
+    faults: str | None,
     scenario: str | None,
     seed: int | None,
     log: str | None,
@@ -171,39 +185,84 @@ def sim(
     hosts: Sequence[str],
     order: str | None,
     by: str | None,
+    shake: str | None,
+    resample: str | None,
     metrics: bool,
     jobs_csv: str | None,
     warm_up: int | None,
+    changes: Sequence[str],
+    seeds: str | None,
+    jobs: int,
+    against: str | None,
+    until: str | None,
+    shrink: str | None,
+    html: str | None,
+    csv: str | None,
     json: bool,
 ) -> int:
-    """Rehearse a pipeline, replay a job log, or both at once."""
+    """Rehearse a pipeline, replay a job log, or both at once; in one world, or in many."""
     if file is None and workload is None:
         raise UsageError("a pipeline is missing (laulima sim FILE), or a job log (--workload FILE)")
-    if workload is None and (first or hosts or order or by):
-        raise UsageError("--first, --hosts, --order and --by are about a job log: --workload FILE")
+    if workload is None and (first or hosts or order or by or shake or resample):
+        raise UsageError("--first, --hosts, --order, --by, --shake and --resample are about a job log: --workload FILE")
     if file is not None and (hosts or order):
         raise UsageError("a pipeline has hosts and an order of its own: leave out --hosts and --order, or the pipeline")
     if file is None and scenario is not None:
         raise UsageError("--scenario needs a pipeline: laulima sim FILE --scenario FILE")
+    many = seeds is not None or against is not None
+    if not many and (jobs > 1 or until):
+        raise UsageError("--jobs and --until are about many worlds: --seeds 1-1000")
+    if many and (seed is not None or log or metrics or jobs_csv):
+        raise UsageError("--seed, --log, --metrics and --jobs-csv are about one world: leave out --seeds and --against")
+    if shrink is not None and (workload is not None or warm_up):
+        raise UsageError("--shrink makes a world small, and that of a job log is as large as the log: use --first")
+    if file is None and (changes or against):
+        raise UsageError("--set and --against are about a pipeline: laulima sim FILE")
     from model.configuration import Order  # noqa: PLC0415
-    from shell import replay, simulate  # noqa: PLC0415 - SimPy is for rehearsals only
+    from shell import many_worlds, prepared, replay, simulate  # noqa: PLC0415 - SimPy is for rehearsals only
     from sim.job_log import By  # noqa: PLC0415
 
     replayed: replay.Replay | None = None
     if workload is not None:
         path = _existing(workload, "a job log in the Standard Workload Format")
-        replayed = replay.Replay(path, first or 0, tuple(hosts), Order(order or "strict"), By(by or "log"))
+        reshape = replay.parse_reshape(shake, resample)
+        replayed = replay.Replay(path, first or 0, tuple(hosts), Order(order or "strict"), By(by or "log"), reshape)
+    output = prepared.Output(None if html is None else Path(html), None if csv is None else Path(csv))
+    if many:
+        asked = prepared.Asked(
+            None if file is None else _existing(file),
+            for_ns,
+            tuple(fail),
+            None,
+            None if scenario is None else _existing(scenario),
+            tuple(changes),
+            replayed,
+            faults,
+        )
+        wanted = many_worlds.Many(
+            many_worlds.AGAINST_SEEDS if seeds is None else seeds,
+            jobs,
+            None if against is None else _existing(against),
+            until is not None,
+            warm_up or 0,
+            None if shrink is None else Path(shrink),
+        )
+        return many_worlds.run_many(asked, wanted, json=json, style=session.style(), output=output)
     return simulate.run(
         None if file is None else _existing(file),
         for_ns=for_ns,
+        faults=faults,
         fail=tuple(fail),
         seed=seed,
         scenario=None if scenario is None else _existing(scenario),
+        changes=tuple(changes),
         log=None if log is None else Path(log),
         json=json,
         style=session.style(),
         replay=replayed,
         measured=simulate.Measured(metrics, None if jobs_csv is None else Path(jobs_csv), warm_up or 0),
+        output=output,
+        shrink=None if shrink is None else Path(shrink),
     )
 
 

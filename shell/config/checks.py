@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from model.configuration import Link
 from model.job import LOCAL, SECOND, HostWish, Wait
 from model.windows import Window, contradiction, never_opens
-from shell.config.conversion import TASK_GRACE_NS, calendars_of, channel_times, make_wish, said, window_parts
+from shell.config.controller_sections import is_shared
+from shell.config.conversion import TASK_GRACE_NS, calendars_of, channel_times, has_hosts, make_wish, said, window_parts
 from shell.config.ends import parse_end
 from shell.config.host_sections import LINKS_OF_KEYS, host_definition, unlike_ssh
 from shell.config.problems import KeyPath, Problem, Spot, dotted
@@ -50,7 +51,10 @@ class Checks:
 
     def run(self) -> None:
         """Check everything."""
-        if not self.sections.tasks and not self.sections.scripts and self._known(("tasks",), ("scripts",)):
+        cluster = self.sections.cluster
+        makes_jobs = self.sections.tasks or self.sections.scripts
+        is_cluster = cluster.hosts or cluster.join or cluster.schedulers
+        if not makes_jobs and not is_cluster and self._known(("tasks",), ("scripts",), ("cluster",)):
             self._wrong(("tasks",), "expects at least one task, or `scripts:` that define some")
         self._hosts()
         self._resources.run()
@@ -97,6 +101,11 @@ class Checks:
         if len(self.hosts) > HOSTS_MAX:
             self._wrong(("cluster", "hosts"), f"{len(self.hosts)} hosts; at most {HOSTS_MAX}")
         self._joining()
+        if is_shared(self.sections.controller):
+            for key in ("hosts", "join", "listen", "schedulers"):
+                if getattr(self.sections.cluster, key):
+                    text = "the hosts are those of the controller: say this in its own file (laulima controller FILE)"
+                    self._wrong(("cluster", key), text)
 
     def _joining(self) -> None:
         """Who dials in needs somewhere to dial."""
@@ -158,7 +167,7 @@ class Checks:
         cluster, defaults = self.sections.cluster, self.sections.defaults
         link: KeyPath = ("cluster",)
         times = channel_times(cluster)
-        if make_wish(task, defaults, has_hosts=bool(self.hosts or self.sections.cluster.join)).name == LOCAL:
+        if make_wish(task, defaults, has_hosts=has_hosts(self.sections)).name == LOCAL:
             link, times = ("cluster", "local"), channel_times(cluster.local, local=True)
         places: tuple[KeyPath, ...] = (("tasks", name, "grace"), ("defaults", "grace"), (*link, "margin"))
         if not self._known(*places, ("tasks", name, "host"), ("defaults", "host"), ("cluster", "hosts")):
@@ -275,14 +284,20 @@ class Checks:
         here: KeyPath = (*path, "host")
         if not self._known(here, ("defaults", "host"), ("defaults", "when_unknown"), ("cluster", "hosts")):
             return
-        wish = make_wish(task, self.sections.defaults, has_hosts=bool(self.hosts or self.sections.cluster.join))
+        wish = make_wish(task, self.sections.defaults, has_hosts=has_hosts(self.sections))
         name, required = wish.name or "any", wish.required
         if name == "any" and required:
             self._wrong((*here, "required"), "a host must be named to be required; `any` names none")
-        elif name not in ("any", "local") and name not in self.hosts and name not in self._joining_names():
+        elif not self._may_be(name):
             self._undefined_host(here, name, wish)
         self._slots(path, name, task, required=required)
         self._resources.task(str(path[-1]), task, wish, task.slots or self.sections.defaults.slots or 1)
+
+    def _may_be(self, name: str) -> bool:
+        """Whether there may be such a host. Those of a shared controller are not known here."""
+        if name in ("any", "local") or is_shared(self.sections.controller):
+            return True
+        return name in self.hosts or name in self._joining_names()
 
     def _undefined_host(self, here: KeyPath, name: str, wish: HostWish) -> None:
         place = next(

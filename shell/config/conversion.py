@@ -38,6 +38,7 @@ from model.task import (
     TaskDefinition,
 )
 from model.windows import Calendar, Window
+from shell.config.controller_sections import controller_place, is_shared, scheduler_terms
 from shell.config.ends import parse_end
 from shell.config.host_sections import HostSettings, host_definition
 from shell.config.joining_sections import join_settings, listen_settings
@@ -98,7 +99,13 @@ def make_configuration(sections: ConfigurationSection, path: Path, digest: str, 
         keep_for_ns=said(sections.shutdown.keep_for, otherwise=CONFIGURATION.keep_for_ns),
         language=_language(sections, path.parent),
         digest=digest,
+        controller=controller_place(sections.controller, path),
     )
+
+
+def has_hosts(sections: ConfigurationSection) -> bool:
+    """Whether there are other machines than the scheduler's own."""
+    return bool(sections.cluster.hosts or sections.cluster.join or is_shared(sections.controller))
 
 
 def _language(sections: ConfigurationSection, directory: Path) -> LanguageSettings:
@@ -132,7 +139,7 @@ def _task(
         directory=said(task.directory, defaults.directory, otherwise="") or None,
         slots=said(task.slots, defaults.slots, otherwise=1),
         nice=said(task.nice, defaults.nice, otherwise=0),
-        host=make_wish(task, defaults, has_hosts=bool(sections.cluster.hosts or sections.cluster.join)),
+        host=make_wish(task, defaults, has_hosts=has_hosts(sections)),
         periods=_periods(task.periods, defaults.periods),
         limits=_limits(task.limits, defaults.limits),
         windows=tuple(part for window in windows for part in window_parts(window, sections.zone, calendars)),
@@ -155,7 +162,7 @@ def _task(
 
 def _needs(task: TaskSection, sections: ConfigurationSection) -> Needs | None:
     """`local` counts slots and nothing else, so what `defaults` say of resources is not for it."""
-    wish = make_wish(task, sections.defaults, has_hosts=bool(sections.cluster.hosts or sections.cluster.join))
+    wish = make_wish(task, sections.defaults, has_hosts=has_hosts(sections))
     return None if wish.name == LOCAL else needs_of_task(task, sections.defaults)
 
 
@@ -343,4 +350,5 @@ def _cluster(section: ClusterSection, here: str) -> ClusterDefinition:
         health=health_policy(section.health),
         listen=listen_settings(section.listen, here),
         join=join_settings(section.join),
+        schedulers=scheduler_terms(section.schedulers, said(section.pending_max, otherwise=CLUSTER.pending_max)),
     )

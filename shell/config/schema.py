@@ -17,7 +17,7 @@ SCHEMA = "https://json-schema.org/draft/2020-12/schema"
 def json_schema() -> dict[str, Any]:
     """The schema of the whole file. Looser than the loader where a schema cannot say it (references, circles)."""
     body = _tidy(ConfigurationSection.model_json_schema())
-    some = [{"required": ["tasks"]}, {"required": ["scripts"]}]
+    some = [{"required": ["tasks"]}, {"required": ["scripts"]}, {"required": ["cluster"]}]
     return {"$schema": SCHEMA, **body, "anyOf": some, "title": "laulima configuration"}
 
 

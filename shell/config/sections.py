@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from model.job import SECOND
+from shell.config.controller_sections import ControllerKey, SchedulerName, SchedulerSection
 from shell.config.ends import PATTERN as END_PATTERN
 from shell.config.ends import parse_end
 from shell.config.fields import (
@@ -424,6 +425,8 @@ class ClusterSection(ChannelSection):
     """where agents can dial in (link: tls)"""
     join: JoinSection | None = None
     """hosts that may come and go by themselves, by dialling in"""
+    schedulers: dict[SchedulerName, SchedulerSection] = Field(default_factory=dict)
+    """of a controller that several schedulers share: on what terms, by their names"""
     resources: Resources = Field(default_factory=dict)
     """what all hosts share, such as licences: {licence_x: 10}"""
     place: PlaceChoice = None
@@ -489,3 +492,5 @@ class ConfigurationSection(Section):
     notify: dict[Annotated[str, Name()], NotifierSection] = Field(default_factory=dict)
     """commands that tell somebody, each under its name; handlers refer to them"""
     shutdown: ShutdownSection = ShutdownSection()
+    controller: ControllerKey = None
+    """which controller the jobs for hosts go to: embedded (default), spawn, or {socket: PATH} of a shared one"""

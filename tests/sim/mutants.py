@@ -21,13 +21,14 @@ from model.effects import Commit, Effect, ToKeeper
 from model.ending import Ending
 from model.events import WallClock
 from model.host import Host, HostOrder
-from model.job import JobState, Outcome, Report
+from model.job import AttemptKey, JobState, Outcome, Report
 from model.keeper import Died, Forget, Keeper, Renew
 from model.messages import Ended, Started
 from model.placing import Placing
 from model.records import AttemptAssigned, AttemptEnded
 from model.scheduler import Scheduler
 from model.spawning import Spawning
+from model.timers import Timers
 from model.uplink import Uplink
 from sim.disk import Disk
 from sim.system import System
@@ -209,24 +210,31 @@ def a_timeout_beats_an_end(patch: Patch) -> None:
 
 
 def a_pending_timeout_outlives_the_start(patch: Patch) -> None:
-    unqueue = Placing.unqueue
+    unqueue, next_due, advance = Placing.unqueue, Placing.next_due, Placing.advance
+
+    def outlived(self: Placing) -> Timers[AttemptKey]:
+        found: Timers[AttemptKey] = vars(self).setdefault("outlived", Timers())
+        return found
 
     def mutant(self: Placing, job: Any, now: int) -> None:
-        ends_ns = self.pending_ends(job.key)
+        ends_ns = self.pending_ends(job)
         unqueue(self, job, now)
         if ends_ns is not None:
-            self._pending.set(job.key, ends_ns)
+            outlived(self).set(job.key, ends_ns)
 
-    def advance(self: Placing, now: int) -> None:
-        for key in self._waits.take(now):
-            self._go_anywhere(self._owner.jobs[key])
-        for key in self._pending.take(now):
+    def sooner(self: Placing) -> int | None:
+        return min((due for due in (next_due(self), outlived(self).next_due()) if due is not None), default=None)
+
+    def ends(self: Placing, now: int) -> None:
+        advance(self, now)
+        for key in outlived(self).take(now):
             job = self._owner.jobs.get(key)
             if job is not None and job.state is not ControllerJobState.ENDED:
                 self._owner.end(job, Outcome.PENDING_TIMEOUT, "it waited too long", now)
 
     patch.setattr(Placing, "unqueue", mutant)
-    patch.setattr(Placing, "advance", advance)
+    patch.setattr(Placing, "next_due", sooner)
+    patch.setattr(Placing, "advance", ends)
 
 
 def a_preferred_host_is_waited_for_without_end(patch: Patch) -> None:

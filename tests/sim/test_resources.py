@@ -89,7 +89,10 @@ def kinds_of(record: Record) -> list[str]:
 
 def add_reader(log: EventLog, table: dict[type, Callable[[Any], None]]) -> None:
     for kind, read in table.items():
-        log._readers[kind] += (read,)
+        if kind is Committed:
+            log._of_records = {record: (*known, read) for record, known in log._of_records.items()}
+        else:
+            log._readers[kind] += (read,)
 
 
 def test_the_log_of_such_a_world_does_not_depend_on_the_hash_seed() -> None:
