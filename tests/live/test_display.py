@@ -16,9 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from live import server, texts
+from live import texts
 from live.complaints import Complaints
 from live.display import clean, clean_lines
+from live.life import tell
 from live.texts import Texts
 from shell import prompt, wording
 
@@ -48,7 +49,7 @@ def test_a_log_line_stays_one_line() -> None:
 
 
 def test_what_the_server_tells_is_cleaned(capsys: pytest.CaptureFixture[str]) -> None:
-    server._tell(NASTY)
+    tell(NASTY)
     assert capsys.readouterr().err == SEEN + "\n"
 
 

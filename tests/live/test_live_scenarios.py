@@ -32,7 +32,7 @@ CONNECT_NS = 60 * SECOND
 """Eight servers start their agents on one machine: a slow start is no fault of these scenarios."""
 
 _FREEZE = """
-import live.server
+import live.controller_here, model.decisions
 from model.controller import Controller
 from model.events import Vouched
 from model.scheduler import Scheduler
@@ -69,7 +69,7 @@ class Frozen(Controller):
     def drain(self):
         return [] if self.still else super().drain()
 
-live.server.Scheduler, live.server.Controller = NotVouchedFor, Frozen
+model.decisions.Scheduler, live.controller_here.Controller = NotVouchedFor, Frozen
 """
 
 

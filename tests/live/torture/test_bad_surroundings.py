@@ -22,6 +22,7 @@ import pytest
 from live.clock import boot_id
 from live.spool import DESCRIPTORS_LEFT
 from model.job import SECOND, HostWish, Outcome
+from model.messages import PROTOCOL
 from model.task import LinesSource, Periods, Retry, TaskDefinition
 from tests.live.keeper_rig import rig, sh
 from tests.live.running_server import LOCALLY, QUICK, Client, RunningServer, cluster, until
@@ -216,7 +217,7 @@ def test_agents_of_another_version_are_named_and_keep_their_jobs(tmp_path: Path)
         here.client = here.server.start(here.configuration(), before=OTHER_VERSION)
         why = until(lambda: here.host("node1")["why"], "a reason is there", PATIENCE)
         until(lambda: "protocol 99" in here.host("node1")["why"], f"both versions are named; now: {why}", PATIENCE)
-        assert "protocol 1)" in here.host("node1")["why"]
+        assert f"protocol {PROTOCOL})" in here.host("node1")["why"]
         here.run_on(mark)
         here.server.crash()
         here.client = here.server.start(here.configuration())
