@@ -140,7 +140,7 @@ VERBS: tuple[Verb, ...] = (
     ),
     Verb(
         "sim", START, Kind.LOCAL, "Rehearse a pipeline, or replay a job log, on a virtual clock, with failures.",
-        "shell.commands.start:sim",
+        "shell.commands.rehearse:sim",
         (
             Parameter("file", "the pipeline: a YAML file, or a script", Form.PATH),
             option("for_ns", "how much time to simulate (else the scenario's, else 24h; a job log alone: all of it)",

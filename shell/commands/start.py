@@ -1,4 +1,4 @@
-"""Verbs that begin something: run, sim, validate, init, demo. Only they load configurations.
+"""Verbs that begin something: run, validate, convert, init, demo. (`sim` has a file of its own, `rehearse.py`.)
 
 What a configuration means is `shell/config/`; what a server does is `live/server.py`; the demo is `shell/demo.py`.
 """
@@ -90,7 +90,7 @@ def load_existing(session: Session, file: str) -> LoadedConfiguration:
     """The configuration in `file`; its warnings go to stderr."""
     from shell.config import load  # noqa: PLC0415 - ruamel and pydantic are slow to import, and only needed here
 
-    loaded = load(_existing(file))
+    loaded = load(existing(file))
     for warning in loaded.warnings:
         session.note(warning)
     return loaded
@@ -103,7 +103,8 @@ def configuration_in(path: Path) -> Configuration:
     return load(path).configuration
 
 
-def _existing(file: str, hint: str = "a small one to start from: laulima init") -> Path:
+def existing(file: str, hint: str = "a small one to start from: laulima init") -> Path:
+    """The path of a file that is there. Raises ConfigurationError, with the hint."""
     path = Path(file)
     if not path.exists():
         raise ConfigurationError(f"there is no file {file}", hint)
@@ -159,7 +160,7 @@ def convert(session: Session, *, file: str, rest: str | None) -> int:
     def read(name: str) -> str | None:
         return read_script(Path(name)) if Path(name).is_file() else None
 
-    made = converted(_existing(file), read, time.time_ns(), rest or "")
+    made = converted(existing(file), read, time.time_ns(), rest or "")
     for note in made.notes:
         session.note(note)
     if rest is not None:
@@ -168,102 +169,6 @@ def convert(session: Session, *, file: str, rest: str | None) -> int:
         session.note("what stands outside of its tasks is not in it: --rest FILE writes that to a script of its own")
     session.say(made.tasks.rstrip("\n"))
     return 1 if made.failed else 0
-
-
-def sim(
-    session: Session,
-    *,
-    file: str | None,
-    for_ns: int | None,
-    fail: Sequence[str],
-    faults: str | None,
-    scenario: str | None,
-    seed: int | None,
-    log: str | None,
-    workload: str | None,
-    first: int | None,
-    hosts: Sequence[str],
-    order: str | None,
-    by: str | None,
-    shake: str | None,
-    resample: str | None,
-    metrics: bool,
-    jobs_csv: str | None,
-    warm_up: int | None,
-    changes: Sequence[str],
-    seeds: str | None,
-    jobs: int,
-    against: str | None,
-    until: str | None,
-    shrink: str | None,
-    html: str | None,
-    csv: str | None,
-    json: bool,
-) -> int:
-    """Rehearse a pipeline, replay a job log, or both at once; in one world, or in many."""
-    if file is None and workload is None:
-        raise UsageError("a pipeline is missing (laulima sim FILE), or a job log (--workload FILE)")
-    if workload is None and (first or hosts or order or by or shake or resample):
-        raise UsageError("--first, --hosts, --order, --by, --shake and --resample are about a job log: --workload FILE")
-    if file is not None and (hosts or order):
-        raise UsageError("a pipeline has hosts and an order of its own: leave out --hosts and --order, or the pipeline")
-    if file is None and scenario is not None:
-        raise UsageError("--scenario needs a pipeline: laulima sim FILE --scenario FILE")
-    many = seeds is not None or against is not None
-    if not many and (jobs > 1 or until):
-        raise UsageError("--jobs and --until are about many worlds: --seeds 1-1000")
-    if many and (seed is not None or log or metrics or jobs_csv):
-        raise UsageError("--seed, --log, --metrics and --jobs-csv are about one world: leave out --seeds and --against")
-    if shrink is not None and (workload is not None or warm_up):
-        raise UsageError("--shrink makes a world small, and that of a job log is as large as the log: use --first")
-    if file is None and (changes or against):
-        raise UsageError("--set and --against are about a pipeline: laulima sim FILE")
-    from model.configuration import Order  # noqa: PLC0415
-    from shell import many_worlds, prepared, replay, simulate  # noqa: PLC0415 - SimPy is for rehearsals only
-    from sim.job_log import By  # noqa: PLC0415
-
-    replayed: replay.Replay | None = None
-    if workload is not None:
-        path = _existing(workload, "a job log in the Standard Workload Format")
-        reshape = replay.parse_reshape(shake, resample)
-        replayed = replay.Replay(path, first or 0, tuple(hosts), Order(order or "strict"), By(by or "log"), reshape)
-    output = prepared.Output(None if html is None else Path(html), None if csv is None else Path(csv))
-    if many:
-        asked = prepared.Asked(
-            None if file is None else _existing(file),
-            for_ns,
-            tuple(fail),
-            None,
-            None if scenario is None else _existing(scenario),
-            tuple(changes),
-            replayed,
-            faults,
-        )
-        wanted = many_worlds.Many(
-            many_worlds.AGAINST_SEEDS if seeds is None else seeds,
-            jobs,
-            None if against is None else _existing(against),
-            until is not None,
-            warm_up or 0,
-            None if shrink is None else Path(shrink),
-        )
-        return many_worlds.run_many(asked, wanted, json=json, style=session.style(), output=output)
-    return simulate.run(
-        None if file is None else _existing(file),
-        for_ns=for_ns,
-        faults=faults,
-        fail=tuple(fail),
-        seed=seed,
-        scenario=None if scenario is None else _existing(scenario),
-        changes=tuple(changes),
-        log=None if log is None else Path(log),
-        json=json,
-        style=session.style(),
-        replay=replayed,
-        measured=simulate.Measured(metrics, None if jobs_csv is None else Path(jobs_csv), warm_up or 0),
-        output=output,
-        shrink=None if shrink is None else Path(shrink),
-    )
 
 
 def init(session: Session, *, file: str) -> int:
