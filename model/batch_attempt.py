@@ -15,7 +15,9 @@ CLAIMED_SIGNAL = 12
 batch system's word shows it."""
 _KILL = 9
 _FROM_OUTSIDE = frozenset({1, 2, _KILL, 15, 24})
-"""HUP, INT, KILL, TERM, XCPU: what a batch system sends to end a job. It may reach the job before its runner."""
+"""HUP, INT, KILL, TERM, XCPU: what a batch system sends to end a job. It may reach the job before its runner; and of a
+shell first the command that it runs, whose signal it passes on as an exit status (POSIX, 2.8.2: more than 128)."""
+_SHELLS_WORD = frozenset(128 + number for number in _FROM_OUTSIDE)
 
 
 class BatchState(State):
@@ -155,7 +157,9 @@ _BY_STATUS: dict[BatchStatus, tuple[Outcome, Outcome, str]] = {
 
 def is_doubtful(finished: Finished) -> bool:
     """Whether only the batch system can say why the job ended: it got a signal that we did not send."""
-    return finished.stopped is Stopped.TOLD or (finished.stopped is None and finished.report.signal in _FROM_OUTSIDE)
+    if finished.stopped is not None:
+        return finished.stopped is Stopped.TOLD
+    return finished.report.signal in _FROM_OUTSIDE or finished.report.exit_code in _SHELLS_WORD
 
 
 def judged_by_mark(attempt: BatchAttempt, finished: Finished) -> Report:

@@ -231,17 +231,30 @@ def test_only_the_batch_system_knows_why_a_job_was_killed() -> None:
     assert world.ends[JobId(1), 1].ran_for_ns == SECOND
 
 
-def test_a_signal_that_reached_the_job_before_its_runner_is_the_batch_systems_as_well() -> None:
+@pytest.mark.parametrize(("exit_code", "number"), [(0, 15), (143, 0)])
+def test_a_signal_that_reached_the_job_before_its_runner_is_the_batch_systems_as_well(
+    exit_code: int, number: int
+) -> None:
+    """Also when it reached the command that the job's shell runs before the shell: that exits with 128 + 15 then."""
     world = World()
     [element] = submitted(world)
     world.start(element)
-    world.end(element, number=15)
+    world.end(element, exit_code, number=number)
     element.status = BatchStatus.ENDING
     polled(world)
     assert not world.ends
     element.status = BatchStatus.CANCELLED
     polled(world)
     assert only_end(world)[0] is Outcome.KILLED
+
+
+def test_a_job_that_exits_with_143_by_itself_has_done_just_that() -> None:
+    world = World()
+    [element] = submitted(world)
+    world.start(element)
+    world.end(element, 143)
+    polled(world)
+    assert only_end(world)[:2] == (Outcome.EXITED, 143)
 
 
 def test_a_kill_by_the_kernel_is_out_of_memory_when_the_batch_system_says_so() -> None:
