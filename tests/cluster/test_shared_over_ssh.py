@@ -7,6 +7,7 @@ Method: a real sshd on loopback, `ssh -L` with sockets, real processes on both e
 from __future__ import annotations
 
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,17 +29,22 @@ PATIENCE = 60.0
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    made = Site(tmp_path)
+def folder() -> Iterator[Path]:
+    """One with a short name: ssh takes no socket whose path is longer than 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="ll-") as name:
+        yield Path(name)
+
+
+@pytest.fixture
+def site(folder: Path) -> Iterator[Site]:
+    made = Site(folder)
     yield made
     made.clean()
 
 
 @pytest.fixture
 def ssh(tmp_path: Path, site: Site) -> Iterator[SshSite]:
-    folder = tmp_path / "ssh"
-    folder.mkdir()
-    made = SshSite(folder, site.controller.mark)
+    made = SshSite(tmp_path / "ssh", site.controller.mark)
     made.start()
     yield made
     made.clean()
@@ -76,10 +82,10 @@ class Tunnel:
         self._process.wait()
 
 
-def test_a_scheduler_on_another_machine_uses_it_through_ssh(site: Site, ssh: SshSite, tmp_path: Path) -> None:
+def test_a_scheduler_on_another_machine_uses_it_through_ssh(site: Site, ssh: SshSite, folder: Path) -> None:
     site.controller.start_with(cluster("n1", times=TIMES))
-    folder = tmp_path / "controller-at-head"
-    tunnel = Tunnel(ssh, site.controller.state, folder)
+    here = folder / "head"
+    tunnel = Tunnel(ssh, site.controller.state, here)
     try:
         task = TaskDefinition(
             "far",
@@ -87,7 +93,7 @@ def test_a_scheduler_on_another_machine_uses_it_through_ssh(site: Site, ssh: Ssh
             source=LinesSource(("seq", "1")),
             periods=Periods(exec_ns=SECOND // 20, timeout_ns=600 * SECOND, pending_ns=600 * SECOND),
         )
-        place = ControllerPlace(ControllerKind.SOCKET, str(folder / SCHEDULERS_NAME), "night")
+        place = ControllerPlace(ControllerKind.SOCKET, str(here / SCHEDULERS_NAME), "night")
         client = site.start_server("night", task, controller=place)
         night = site.server("night")
         until((night.folder / "ran").exists, "it runs", PATIENCE)
@@ -96,7 +102,7 @@ def test_a_scheduler_on_another_machine_uses_it_through_ssh(site: Site, ssh: Ssh
         tunnel.close()
         until(lambda: not connected(client), "the server knows that the connection is gone", PATIENCE)
         (night.folder / "gate").touch()
-        tunnel = Tunnel(ssh, site.controller.state, folder)
+        tunnel = Tunnel(ssh, site.controller.state, here)
         until(lambda: [row.outcome for row in night.history()] == ["EXITED"], "its end has come", PATIENCE)
         assert (night.folder / "ran").read_text() == "1\n"
         output = client.ask("output", job=1, attempt=1, host="n1")
