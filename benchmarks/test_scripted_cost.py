@@ -6,7 +6,6 @@ With LAULIMA_BENCH_LONG set (`make bench-long`) memory is watched for 100,000 ma
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
@@ -14,14 +13,13 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.conftest import Figure
+from benchmarks.extent import LONG
 from benchmarks.scripted_server import START_LIMIT, once, results, scripted_server
 from shell.language.commands.table import COMMANDS
 from shell.language.compiling import compile_text
 from shell.language.interpreter import run_body
 from shell.language.language import Language
 from shell.language.runs import Run, RunKind
-
-LONG = bool(os.environ.get("LAULIMA_BENCH_LONG"))
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.benchmark(group="scripted tasks")]
 

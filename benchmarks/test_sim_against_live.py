@@ -27,6 +27,7 @@ from msgspec import Struct
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.conftest import Figure
+from benchmarks.extent import only_long
 from model.configuration import ClusterDefinition, Configuration
 from model.job import SECOND
 from model.task import Limits, LinesSource, Periods, TaskDefinition
@@ -53,7 +54,7 @@ LIMIT = 600.0
 MILLISECOND = 1_000_000
 PERIODS = Periods(exec_ns=SECOND // 10, timeout_ns=60 * SECOND, pending_ns=3600 * SECOND)
 
-pytestmark = pytest.mark.timeout(1800)
+pytestmark = [only_long, pytest.mark.timeout(1800)]
 
 
 class Measured(Struct):

@@ -26,6 +26,7 @@ import simpy
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.conftest import Figure
+from benchmarks.extent import only_long
 from model.configuration import ClusterDefinition, Configuration, HostDefinition
 from model.job import SECOND
 from model.task import FilesSource, Periods, TaskDefinition
@@ -45,7 +46,6 @@ SLOTS = 4
 RUN_NS = 10 * SECOND
 ROUNDS = 3
 SMALL_MS = 60.0
-LONG = bool(os.environ.get("LAULIMA_BENCH_LONG"))
 LONG_SECONDS, LONG_BYTES = 120.0, 1 << 30
 
 pytestmark = pytest.mark.timeout(900)
@@ -134,7 +134,7 @@ def test_a_small_run(benchmark: BenchmarkFixture, figure: Figure) -> None:
     assert min(found) < SMALL_MS
 
 
-@pytest.mark.skipif(not LONG, reason="make bench-long")
+@only_long
 def test_a_million_jobs_on_ten_thousand_hosts(benchmark: BenchmarkFixture, figure: Figure) -> None:
     root = Path(__file__).resolve().parent.parent
     program = "from benchmarks.test_simulation import print_long_run; print_long_run()"

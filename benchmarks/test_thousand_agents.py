@@ -34,6 +34,7 @@ from msgspec.structs import astuple
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.conftest import Figure
+from benchmarks.extent import only_long
 from benchmarks.scripted_server import once
 from benchmarks.test_idle import cpu_seconds
 from benchmarks.whole_runs import job_phase_ns
@@ -62,7 +63,7 @@ IDLE_MOST = 0.10
 MEMORY_MOST_KB = 200
 BACK_MOST_SECONDS = 30.0
 
-pytestmark = pytest.mark.timeout(1200)
+pytestmark = [only_long, pytest.mark.timeout(1200)]
 
 
 class LightAgents:
