@@ -50,6 +50,7 @@ ANSWERS = (
     "history",
     "plan --for 1d",
     "history outcome=failed",
+    "history task=rare",
     f"history {FINISHED // 2}",
     "jobs",
     "jobs last",

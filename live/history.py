@@ -152,10 +152,6 @@ def _row(values: tuple[object, ...]) -> HistoryRow:
 def _terms(question: HistoryQuestion) -> tuple[list[str], list[object]]:
     terms: list[str] = []
     values: list[object] = []
-    for column, value in (("task", question.task), ("job", question.job), ("host", question.host)):
-        if value is not None:
-            terms.append(f"{column} = ?")
-            values.append(value)
     if question.outcome is not None:
         word, _, code = question.outcome.strip().partition(" ")
         if word.lower() == "exit" and _CODE.fullmatch(code.strip()):
@@ -167,6 +163,11 @@ def _terms(question: HistoryQuestion) -> tuple[list[str], list[object]]:
             name = question.outcome.strip().upper().replace("-", "_").replace(" ", "_")
             terms += ["outcome = ?", *([_FAILED] if name != "EXITED" else [])]
             values.append(name)
+    task = "+task" if _FAILED in terms else "task"  # with a plus its index is not taken: failures are the fewer
+    for column, value in ((task, question.task), ("job", question.job), ("host", question.host)):
+        if value is not None:
+            terms.append(f"{column} = ?")
+            values.append(value)
     if question.final:
         terms.append("final = 1")
     if question.since_ns is not None:

@@ -65,10 +65,13 @@ CREATE TABLE attempt (
 CREATE INDEX attempt_ended ON attempt (ended_at);
 INSERT INTO meta VALUES ('epoch', 0);
 """
-_INDEX_FAILED = """CREATE INDEX IF NOT EXISTS attempt_failed ON attempt (ended_at)
-    WHERE NOT (outcome = 'EXITED' AND exit_code = 0)"""
-"""The few that failed are found among a million that did not (`live/history.py` asks in the same words). Not among the
-tables: journals of earlier versions get it, too, with the first write."""
+_LATER_INDEXES = (
+    "CREATE INDEX IF NOT EXISTS attempt_failed ON attempt (ended_at) WHERE NOT (outcome = 'EXITED' AND exit_code = 0)",
+    "CREATE INDEX IF NOT EXISTS attempt_task ON attempt (task, ended_at)",
+)
+"""The few that failed, or are of a rare task, are found among a million others (`live/history.py` asks in the same
+words). The second costs 3 us and 27 bytes an attempt. Not among the tables: journals of earlier versions get them, too,
+with the first write."""
 JOURNAL = "journal"
 """The node of a snapshot's records."""
 _SNAPSHOT, _FORGOTTEN, _IDENTITY = "snapshot", "forgotten", "identity"
@@ -196,7 +199,8 @@ class Journal:
                 execute = self._connection.execute
                 execute("INSERT OR IGNORE INTO boot (id) VALUES (?)", (boot_id(),))
                 number: int = execute("SELECT number FROM boot WHERE id = ?", (boot_id(),)).fetchone()[0]
-                execute(_INDEX_FAILED)
+                for index in _LATER_INDEXES:
+                    execute(index)
                 execute(f"PRAGMA user_version={SCHEMA}")
             self._boot = number  # only now is it in the file
         return self._boot

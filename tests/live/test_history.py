@@ -48,15 +48,15 @@ def found(path: Path, question: HistoryQuestion) -> list[tuple[int, int]]:
     return [(row.job, row.attempt) for row in History(path).attempts(question)]
 
 
-def index_of(path: Path, outcome: str) -> str:
-    """By which index SQLite looks for attempts that ended so."""
-    terms, values = _terms(HistoryQuestion(outcome=outcome))
+def index_of(path: Path, question: HistoryQuestion) -> str:
+    """By which index SQLite looks for attempts that fit."""
+    terms, values = _terms(question)
     query = (
         f"EXPLAIN QUERY PLAN SELECT * FROM attempt WHERE {' AND '.join(terms)} ORDER BY ended_at DESC, job DESC LIMIT 9"
     )
     connection = sqlite3.connect(path)
     try:
-        return str(connection.execute(query, values).fetchall()[0][3]).rpartition(" ")[2]
+        return str(connection.execute(query, values).fetchall()[0][3]).partition("USING INDEX ")[2].split()[0]
     finally:
         connection.close()
 
@@ -76,18 +76,27 @@ def test_outcomes_are_found_and_failures_by_their_own_index(
 ) -> None:
     assert found(path, HistoryQuestion(outcome=outcome)) == attempts
     failures = outcome not in {"exit 0", "EXITED"}
-    assert index_of(path, outcome) == ("attempt_failed" if failures else "attempt_ended")
+    assert index_of(path, HistoryQuestion(outcome=outcome)) == ("attempt_failed" if failures else "attempt_ended")
+
+
+def test_a_rare_task_is_found_by_an_index_and_its_failures_by_that_of_failures(path: Path) -> None:
+    assert found(path, HistoryQuestion(task="reduce", outcome="exit 3")) == [(4, 1)]
+    assert index_of(path, HistoryQuestion(task="reduce")) == "attempt_task"
+    assert index_of(path, HistoryQuestion(task="reduce", outcome="exit 0")) == "attempt_task"
+    assert index_of(path, HistoryQuestion(task="reduce", outcome="failed")) == "attempt_failed"
 
 
 def test_a_journal_of_an_earlier_version_gets_the_index_with_the_next_life(path: Path) -> None:
     connection = sqlite3.connect(path)
     connection.execute("DROP INDEX attempt_failed")
+    connection.execute("DROP INDEX attempt_task")
     connection.close()
     assert found(path, HistoryQuestion(outcome="failed")) == [(1, 1), (2, 1), (4, 1)]
     one = Journal(path)
     one.epoch()
     one.close()
-    assert index_of(path, "failed") == "attempt_failed"
+    assert index_of(path, HistoryQuestion(outcome="failed")) == "attempt_failed"
+    assert index_of(path, HistoryQuestion(task="reduce")) == "attempt_task"
 
 
 def test_a_question_may_be_about_final_attempts_only_and_any_number_are_counted(path: Path) -> None:
