@@ -1,7 +1,8 @@
 """The Agent machine: one host. Decides whether a job may run here now, and holds every result until acknowledged.
 
-Slots, files to wait for, the queue of a host that was given more than it has slots for (`local`), the lease, and the
-inventory are here. When a running process must end, and what its end means, is the keeper's (`keeper.py`).
+Slots, the queue of a host that was given more than it has slots for (`local`), and the inventory are here; the words of
+the superior, the lease and files to wait for are every subordinate's (`subordinate.py`). When a running process must
+end, and what its end means, is the keeper's (`keeper.py`).
 
 At `local` the queue is first come, first served. A job that waits for files holds no slot of the agent.
 """
@@ -9,11 +10,9 @@ At `local` the queue is first come, first served. A job that waits for files hol
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
-from typing import Any
 
 from model.channel import ChannelTimes, ProtocolError
-from model.effects import Effect, Look, Notice, ToKeeper, Transmit
+from model.effects import Effect, Notice, ToKeeper, Transmit
 from model.events import (
     Delivered,
     FilesSeen,
@@ -42,13 +41,11 @@ from model.job import AttemptKey, JobSpec, Outcome, Report
 from model.job_numbers import number_text
 from model.keeper import Exited, Forget, Holding, ListHeld, Recall, Recalled, Renew, Running, Start, stop_as
 from model.lanes import PATIENCE_NS, Lanes
-from model.messages import Acknowledge, Assign, Cancel, CancelReason, Entry, Held, Inquire, Ping, Pong
+from model.messages import Entry, Held, Pong
 from model.states import check_move, quick
-from model.timers import Timers
-from model.uplink import Uplink
+from model.subordinate import SUPERIOR, Subordinate
 
 FOREVER_NS = 1 << 62
-SUPERIOR = "superior"
 
 AgentEvent = (
     Delivered | LinkUp | LinkDown | Vouched | WallClock | KeeperUp | KeeperDown | KeeperSaid | FilesSeen | HostDirty
@@ -56,16 +53,12 @@ AgentEvent = (
 
 
 _S = quick(AttemptState)
-_EXITED = Outcome.EXITED
-_CANCEL_OUTCOMES = {
-    CancelReason.TIMED_OUT: Outcome.TIMED_OUT,
-    CancelReason.PENDING_TIMEOUT: Outcome.PENDING_TIMEOUT,
-    CancelReason.CONTROLLER_SILENT: Outcome.CONTROLLER_SILENT,
-}
 
 
-class Agent:
+class Agent(Subordinate[HostedAttempt]):
     """See the head of this file; the four methods are described in docs/architecture.md, part 3."""
+
+    BEFORE, AFTER, OVER = _S.BLOCKED_BEFORE, _S.BLOCKED_AFTER, _S.ENDED
 
     def __init__(
         self,
@@ -80,15 +73,9 @@ class Agent:
     ) -> None:
         """`keepers`: every keeper whose holdings are awaited before an inventory is given. `remembers`: the earliest
         life of this agent whose attempts the keepers' logs cover."""
-        self.name = name
-        self.slots = slots
-        self.remembers = remembers
-        self.queue_max = queue_max
-        self.uplink = Uplink(epoch, times)
-        self.attempts: dict[AttemptKey, HostedAttempt] = {}
+        super().__init__(name, epoch, slots, times, remembers, queue_max)
         self.busy = 0
         """slots of processes"""
-        self.dirty = ""
         self._queue: deque[HostedAttempt] = deque()
         self._queued = 0
         self._lanes = Lanes()
@@ -98,28 +85,15 @@ class Agent:
         """attempts by keeper that can take more"""
         self._unheard = set(keepers)
         self._inquiry: int | None = None
-        self._timers: Timers[AttemptKey] = Timers()
-        self._effects: list[Effect] = []
-        self._handlers: dict[type, Callable[[Any, int], None]] = {
-            Delivered: self._delivered,
+        self._handlers |= {
             KeeperSaid: self._keeper_said,
-            FilesSeen: self._files_seen,
             KeeperUp: self._keeper_up,
             KeeperDown: self._keeper_down,
             Vouched: self._vouched,
-            LinkDown: self._link_down,
             HostDirty: self._host_dirty,
         }
 
-    # the four methods
-
-    def receive(self, event: AgentEvent, now: int) -> None:
-        """Take one event. The lease is judged first: a word that comes after its end revives nothing."""
-        if self.uplink.lease_ended(now):
-            self._lease_ended(now)
-        handler = self._handlers.get(type(event))
-        if handler is not None:
-            handler(event, now)
+    # the four methods (`receive` is every subordinate's)
 
     def advance(self, now: int) -> None:
         """Do what is due: the lease, the ends of waits, the next look at files, repeated words."""
@@ -150,29 +124,7 @@ class Agent:
 
     # the superior
 
-    def _delivered(self, event: Delivered, now: int) -> None:
-        uplink = self.uplink
-        lease_before = uplink.lease_end_ns
-        messages = uplink.receive(event.batch, now)
-        self._pass_lease_on(lease_before, now)
-        for message in messages:
-            kind = type(message)
-            if kind is Assign:
-                self._assign(message, now)  # type: ignore[arg-type]
-            elif kind is Acknowledge:
-                self._acknowledge((message.job, message.attempt))  # type: ignore[union-attr]
-            elif kind is Cancel:
-                self._cancel(message, now)  # type: ignore[arg-type]
-            elif kind is Ping:
-                uplink.pong(message.number, self.busy, self._queued, self.dirty, now)  # type: ignore[union-attr]
-            elif kind is Inquire:
-                self._inquiry = message.number  # type: ignore[union-attr]
-                if message.slots > 0:  # type: ignore[union-attr]
-                    self.slots = message.slots  # type: ignore[union-attr]
-                    self._fill(now)
-                self._answer_inquiry(now)
-
-    def _pass_lease_on(self, before_ns: int | None, now: int) -> None:
+    def _lease_heard(self, before_ns: int | None, now: int) -> None:
         """A new lease holds at the keepers before anything runs there; while the driver vouches theirs has no end."""
         end_ns = self.uplink.lease_end_ns
         if end_ns is not None and end_ns != before_ns and end_ns > now and not self.uplink.vouched:
@@ -181,6 +133,11 @@ class Agent:
     def _renew_keepers(self, lease_ns: int) -> None:
         self._effects += [ToKeeper(keeper, Renew(lease_ns)) for keeper in self._load]
 
+    def _inquired(self, number: int, now: int) -> None:
+        self._inquiry = number
+        self._fill(now)
+        self._answer_inquiry(now)
+
     def _answer_inquiry(self, now: int) -> None:
         if self._inquiry is None or self._unheard:
             return
@@ -188,76 +145,35 @@ class Agent:
         lease_before = self.uplink.lease_end_ns
         self.uplink.inventory(self._inquiry, entries, self.remembers, self.slots, now)
         self._inquiry = None
-        self._pass_lease_on(lease_before, now)
+        self._lease_heard(lease_before, now)
 
-    def _assign(self, message: Assign, now: int) -> None:
-        key = (message.job, message.attempt)
-        known = self.attempts.get(key)
-        if known is not None:
-            self._say_again(known, now)
-            return
-        spec = message.spec
-        attempt = HostedAttempt(key, spec, message.waited_ns, now, _S.QUEUED)
-        refusal = self._refusal(spec)
-        if refusal is not None:
-            self.attempts[key] = attempt
-            self._end(attempt, refusal, now)
-            return
-        self.attempts[key] = attempt
-        if spec.pending_ns:
-            attempt.deadline_ns = now + max(0, spec.pending_ns - message.waited_ns)
-        if spec.block is not None and spec.block.before:
-            attempt.state = _S.BLOCKED_BEFORE
-            attempt.deadline_ns = now + spec.block.limit_ns
-            self._look(attempt, spec.block.before, now)
-            self.uplink.accepted(key)
-            return
-        self._enqueue(attempt, now)
-        if attempt.state is _S.QUEUED:
-            self.uplink.accepted(key)
+    def _running(self) -> int:
+        return self.busy
 
-    def _refusal(self, spec: JobSpec) -> Report | None:
-        """Why this job cannot be taken, if so."""
-        if spec.slots > self.slots:
-            reason = f"it needs {spec.slots} slots, {self.name} has {self.slots}"
-            return Report(Outcome.OVERLOADED, reason=reason)
-        if self.dirty:
-            return Report(Outcome.OVERLOADED, reason=self.dirty, again=True)
-        if not self.uplink.leased:
-            return Report(Outcome.OVERLOADED, reason="its superior has granted no lease", again=True)
-        if self._queued >= self.queue_max:
-            return Report(Outcome.OVERLOADED, reason=f"{self._queued} jobs wait on {self.name} already")
-        return None
+    def _waiting(self) -> int:
+        return self._queued
 
-    def _say_again(self, attempt: HostedAttempt, now: int) -> None:
-        if attempt.state is _S.ENDED:
-            assert attempt.report is not None
-            self.uplink.ended(attempt.key, attempt.report, now)
-        elif attempt.state in WAITING_STATES or attempt.state is _S.STARTING:
+    def _arrived(self, key: AttemptKey, spec: JobSpec, waited_ns: int, now: int) -> HostedAttempt:
+        return HostedAttempt(key, spec, waited_ns, now, _S.QUEUED)
+
+    def _unfit(self, spec: JobSpec) -> Report | None:
+        return Report(Outcome.OVERLOADED, reason=self.dirty, again=True) if self.dirty else None
+
+    def _taken(self, attempt: HostedAttempt) -> None:
+        if attempt.state is _S.QUEUED or attempt.state is _S.BLOCKED_BEFORE:
+            self.uplink.accepted(attempt.key)
+
+    def _say_where(self, attempt: HostedAttempt) -> None:
+        if attempt.state in WAITING_STATES or attempt.state is _S.STARTING:
             self.uplink.accepted(attempt.key)
         else:
             self.uplink.started(attempt.key, self.name, 0)
 
-    def _acknowledge(self, key: AttemptKey) -> None:
-        attempt = self.attempts.get(key)
-        if attempt is None or attempt.state is not _S.ENDED:
-            return
-        del self.attempts[key]
+    def _forgotten(self, attempt: HostedAttempt) -> None:
         if attempt.keeper >= 0:
-            self._effects.append(ToKeeper(attempt.keeper, Forget(key[0], key[1])))
+            self._effects.append(ToKeeper(attempt.keeper, Forget(*attempt.key)))
 
-    def _cancel(self, message: Cancel, now: int) -> None:
-        key = (message.job, message.attempt)
-        attempt = self.attempts.get(key)
-        if attempt is None:
-            self.uplink.deny(key, now)
-        elif attempt.state is _S.ENDED:
-            self._say_again(attempt, now)
-        else:
-            outcome = _CANCEL_OUTCOMES.get(message.why, Outcome.KILLED)
-            self._put_down(attempt, outcome, message.why.value, now)
-
-    def _put_down(self, attempt: HostedAttempt, outcome: Outcome, reason: str, now: int) -> None:
+    def put_down(self, attempt: HostedAttempt, outcome: Outcome, reason: str, now: int) -> None:
         """End an attempt wherever it is; a running one ends when its keeper says so."""
         if attempt.state in PROCESS_STATES or attempt.state is _S.STAGED:
             if attempt.state is not _S.STOPPING:
@@ -269,14 +185,7 @@ class Agent:
             self._queued -= 1
         before = attempt.report
         ran_for = 0 if before is None else before.ran_for_ns
-        self._end(attempt, Report(outcome, reason=reason, ran_for_ns=ran_for, started=before is not None), now)
-
-    def _lease_ended(self, now: int) -> None:
-        """The superior was not heard for the lease: nothing here may live on."""
-        self.uplink.lease_end_ns = None
-        for attempt in list(self.attempts.values()):
-            if attempt.state is not _S.ENDED:
-                self._put_down(attempt, Outcome.LOST, "lease ended", now)
+        self.end(attempt, Report(outcome, reason=reason, ran_for_ns=ran_for, started=before is not None), now)
 
     def _vouched(self, event: Vouched, now: int) -> None:
         self.uplink.vouch(event.vouched, event.age_ns, now)
@@ -284,9 +193,6 @@ class Agent:
             self._renew_keepers(FOREVER_NS)
         elif (end_ns := self.uplink.lease_end_ns) is not None:
             self._renew_keepers(end_ns - now)
-
-    def _link_down(self, event: LinkDown, now: int) -> None:
-        self.uplink.closed()
 
     def _host_dirty(self, event: HostDirty, now: int) -> None:
         if event.reason == self.dirty:
@@ -380,7 +286,7 @@ class Agent:
         self._lanes.leave(attempt)
         if attempt.state is _S.STOPPING:
             assert attempt.ended_as is not None
-            self._end(attempt, Report(attempt.ended_as[0], reason=attempt.ended_as[1]), now)
+            self.end(attempt, Report(attempt.ended_as[0], reason=attempt.ended_as[1]), now)
             return
         self._move(attempt, _S.QUEUED, now)
         attempt.keeper, attempt.recalled = -1, False
@@ -428,15 +334,10 @@ class Agent:
             self.dirty = f"processes of job {number_text(attempt.key[0])} could not be ended: {pids}"
             self._effects.append(Notice("alarm", f"host {self.name}", self.dirty))
         report = completed(attempt, report, self.name)
-        block = attempt.spec.block
-        went_well = report.outcome is _EXITED and report.exit_code == 0
-        if block is not None and block.after and went_well and attempt.state is not _S.STOPPING:
-            attempt.report = report
-            attempt.deadline_ns = now + block.limit_ns
+        if attempt.state is not _S.STOPPING and self._wait_for_outputs(attempt, report, now):
             self._move(attempt, _S.BLOCKED_AFTER, now)
-            self._look(attempt, block.after, now)
         else:
-            self._end(attempt, report, now)
+            self.end(attempt, report, now)
         self._fill(now)
 
     def _holding(self, keeper: int, entries: tuple[Entry, ...], now: int) -> None:
@@ -477,55 +378,19 @@ class Agent:
             self._move(attempt, _S.RUNNING, now)
             self.uplink.started(key, self.name, 0)
 
-    # files, waits, ends
+    # waits and ends
 
-    def _look(self, attempt: HostedAttempt, paths: tuple[str, ...], now: int) -> None:
-        job, number = attempt.key
-        self._effects.append(Look(job, number, paths, attempt.spec.directory))
-        assert attempt.deadline_ns is not None
-        self._timers.set(attempt.key, attempt.deadline_ns)
-
-    def _files_seen(self, event: FilesSeen, now: int) -> None:
-        attempt = self.attempts.get((event.job, event.attempt))  # type: ignore[arg-type]
-        if attempt is None or attempt.state not in (_S.BLOCKED_BEFORE, _S.BLOCKED_AFTER):
-            return
-        assert attempt.deadline_ns is not None
-        if event.missing is not None:
-            attempt.ended_as = (Outcome.FILES_MISSING, event.missing)
-            self._timers.set(attempt.key, min(now + attempt.spec.poll_ns, attempt.deadline_ns))
-            return
-        attempt.ended_as = None
-        if attempt.state is _S.BLOCKED_AFTER:
-            assert attempt.report is not None
-            self._end(attempt, attempt.report, now)
-            return
-        self._timers.cancel(attempt.key)
-        pending_ns = attempt.spec.pending_ns
-        attempt.deadline_ns = attempt.accepted_ns + max(0, pending_ns - attempt.waited_ns) if pending_ns else None
+    def _unblocked(self, attempt: HostedAttempt, now: int) -> None:
         self._move(attempt, _S.QUEUED, now)
         self._enqueue(attempt, now)
 
-    def _wait_over(self, attempt: HostedAttempt, now: int) -> None:
-        """A wait's timer fired: look at the files again, or the wait's limit has passed."""
-        assert attempt.deadline_ns is not None
-        block = attempt.spec.block
+    def _pending_over(self, attempt: HostedAttempt, now: int) -> None:
         if attempt.state is _S.STAGED:  # unless it starts this very moment, it comes back and its time is over
             self._recall(attempt)
-            return
-        if attempt.state is _S.QUEUED:
-            self._put_down(attempt, Outcome.PENDING_TIMEOUT, f"no slot on {self.name} in time", now)
-            return
-        assert block is not None
-        before = attempt.state is _S.BLOCKED_BEFORE
-        if now < attempt.deadline_ns:
-            self._look(attempt, block.before if before else block.after, now)
-            return
-        missing = attempt.ended_as[1] if attempt.ended_as else (block.before if before else block.after)[0]
-        attempt.ended_as = None
-        when = "before the start" if before else "after the end"
-        self._put_down(attempt, Outcome.FILES_MISSING, f"{missing} {when}", now)
+        else:
+            self.put_down(attempt, Outcome.PENDING_TIMEOUT, f"no slot on {self.name} in time", now)
 
-    def _end(self, attempt: HostedAttempt, report: Report, now: int) -> None:
+    def end(self, attempt: HostedAttempt, report: Report, now: int) -> None:
         if attempt.deadline_ns is not None:
             self._timers.cancel(attempt.key)
             attempt.deadline_ns = None

@@ -9,6 +9,7 @@ from model.batch_words import BatchStatus, Element, Finished, Row, Stopped
 from model.job import AttemptKey, JobSpec, Outcome, Report
 from model.messages import Entry, Held
 from model.states import State
+from model.subordinate import HeldAttempt
 
 CLAIMED_SIGNAL = 12
 """A runner that may not start its element (it was claimed, or was started before) ends itself with SIGUSR2, so that the
@@ -52,37 +53,24 @@ IN_SYSTEM = frozenset({_S.SUBMITTED, _S.QUEUED, _S.RUNNING, _S.STOPPING})
 """The batch system may have it."""
 
 
-class BatchAttempt:
-    """One attempt."""
+class BatchAttempt(HeldAttempt):
+    """One attempt of a batch system."""
 
     __slots__ = (
-        "accepted_ns",
         "begun",
         "claiming",
-        "deadline_ns",
         "element",
-        "ended_as",
         "finished",
         "identity",
-        "key",
         "missing_ns",
         "node",
         "provisional",
-        "report",
         "returns",
-        "spec",
-        "state",
-        "waited_ns",
-        "why",
+        "where",
     )
 
     def __init__(self, key: AttemptKey, spec: JobSpec, waited_ns: int, now: int, state: BatchState) -> None:
-        self.key = key
-        self.spec = spec
-        self.waited_ns = waited_ns
-        """waited before it came here; after its start: in all"""
-        self.accepted_ns = now
-        self.state = state
+        super().__init__(key, spec, waited_ns, now, state)
         self.element: Element | None = None
         self.begun = False
         """its runner has taken it"""
@@ -95,17 +83,17 @@ class BatchAttempt:
         self.identity = ""
         """what the batch system calls it"""
         self.node = ""
-        self.why = ""
-        """what people are told about where it is"""
+        self.where = ""
+        """what people are told about where it is in the batch system"""
         self.missing_ns: int | None = None
         """since when the batch system does not list it, or its result is not there though it should"""
-        self.deadline_ns: int | None = None
-        """while it waits: when that ends (ns)"""
-        self.report: Report | None = None
-        self.ended_as: tuple[Outcome, str] | None = None
-        """what its end means when it was ended from here"""
         self.provisional = False
-        """that holds only if it has not begun"""
+        """`ended_as` holds only if it has not begun"""
+
+    @property
+    def why(self) -> str:
+        """What people are told about where it is, and why."""
+        return f"{self.state.value}: {self.missing}" if self.missing else self.where
 
 
 class Wishes(Struct, frozen=True):

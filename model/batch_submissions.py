@@ -159,7 +159,7 @@ class Submissions:
     def add(self, attempt: BatchAttempt, now: int) -> None:
         """To be submitted, within the window."""
         self.waiting[attempt.key] = attempt
-        attempt.why = ""
+        attempt.where = ""
         if self._submit_due_ns is None:
             self._submit_due_ns = now + self._settings.window_ns
 
@@ -387,14 +387,14 @@ class Submissions:
                 unwanted.append(row.identity)
         elif not attempt.begun:
             self._waits(attempt, row)
-        elif attempt.why != (where := f"{row.identity} on {attempt.node}"):
+        elif attempt.where != (where := f"{row.identity} on {attempt.node}"):
             self._owner.say_where(attempt, where)
 
     def _waits(self, attempt: BatchAttempt, row: Row) -> None:
         if attempt.state is _S.SUBMITTED:
             self._owner.move(attempt, _S.QUEUED)
         why = why_waiting(row)
-        if why != attempt.why:
+        if why != attempt.where:
             self._owner.say_where(attempt, why)
 
     def _row_ended(self, attempt: BatchAttempt, row: Row, now: int) -> None:
@@ -435,7 +435,7 @@ class Submissions:
         elif attempt.finished is not None:
             self._owner.is_over(attempt, judged_by_mark(attempt, attempt.finished), now)
         else:
-            lost = (Outcome.LOST, f"the batch system has forgotten it ({attempt.why}), and it left no result")
+            lost = (Outcome.LOST, f"the batch system has forgotten it ({attempt.where}), and it left no result")
             outcome, reason = attempt.ended_as or lost
             self._owner.is_over(attempt, Report(outcome, reason=reason, started=True), now)
 

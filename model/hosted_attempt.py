@@ -8,6 +8,7 @@ from model.explain import Explanation, Reason
 from model.job import AttemptKey, JobSpec, Outcome, Report
 from model.messages import Entry, Held
 from model.states import State, quick
+from model.subordinate import HeldAttempt
 
 
 class AttemptState(State):
@@ -40,42 +41,19 @@ PROCESS_STATES = frozenset({_S.STARTING, _S.RUNNING, _S.STOPPING})
 WAITING_STATES = frozenset({_S.BLOCKED_BEFORE, _S.QUEUED, _S.STAGED})
 
 
-class HostedAttempt:
-    """One attempt on this host."""
+class HostedAttempt(HeldAttempt):
+    """One attempt on a host with keepers."""
 
-    __slots__ = (
-        "accepted_ns",
-        "deadline_ns",
-        "ended_as",
-        "holds",
-        "keeper",
-        "key",
-        "recalled",
-        "report",
-        "since_ns",
-        "spec",
-        "state",
-        "waited_ns",
-    )
+    __slots__ = ("holds", "keeper", "recalled", "since_ns")
 
     def __init__(self, key: AttemptKey, spec: JobSpec, waited_ns: int, now: int, state: AttemptState) -> None:
-        self.key = key
-        self.spec = spec
-        self.waited_ns = waited_ns
-        """waited before it came here; after its start: in all"""
-        self.accepted_ns = now
+        super().__init__(key, spec, waited_ns, now, state)
         self.since_ns = now
-        self.state = state
         self.keeper = -1
         self.holds = 0
         """slots that it takes now"""
-        self.deadline_ns: int | None = None
-        """while it waits: when that ends (ns)"""
         self.recalled = False
         """STAGED: its keeper was asked to give it back"""
-        self.report: Report | None = None
-        self.ended_as: tuple[Outcome, str] | None = None
-        """what its end means when it was ended from here"""
 
 
 def explain(attempt: HostedAttempt, host: str, busy: int, slots: int) -> Explanation:
@@ -87,7 +65,7 @@ def explain(attempt: HostedAttempt, host: str, busy: int, slots: int) -> Explana
     if state in (_S.BLOCKED_BEFORE, _S.BLOCKED_AFTER):
         assert spec.block is not None
         files = spec.block.before if state is _S.BLOCKED_BEFORE else spec.block.after
-        missing = attempt.ended_as[1] if attempt.ended_as else files[0]
+        missing = attempt.missing or files[0]
         text = f"{state.value}: {missing} is not visible on {host}"
         return Explanation(Reason.FILES, text, since, attempt.deadline_ns, (f"{missing} becomes visible",))
     if state is _S.ENDED:
