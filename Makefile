@@ -4,18 +4,20 @@
 #   make demo       a real pipeline on a small cluster of four hosts on this machine
 #   make test       style, types, layers and all tests that need nothing but Python
 #   make test-all   the same, with the Debian packages that some tests need; no test may be skipped for want of one
-#   make bench      how fast it is, against bare process starts in the same run
-#   make bench-long the same, with what takes minutes: 1,000 agents, 10^6 jobs on 10^4 hosts, sim against live, 100,000 macro runs
+#   make bench      how fast it is, against bare baselines in the same run: under ten minutes, figures to benchmarks/RESULTS.md
+#   make bench-long the same, with what takes minutes: 1,000 agents, 10^6 jobs, ten minutes of drift, Slurm, growth curves
+#   make bench-peers  other systems on the same work in turns with ours; each is installed below build/peers (20 minutes)
+#   make growth     only the growth curves: benchmarks/growth.md and growth.svg (some 10 minutes)
 #   make torture-live  the live fault tests whole: 6,000 jobs under kill -9, every crash point, 500 escapers (40 minutes)
 #   make fuzz MINUTES=60  rubbish into everything that can be read from outside, for so long; what fails is kept in .hypothesis
 #   make soak MINUTES=60  a real cluster with a fault every 10 s, and whether its memory and descriptors stay flat
 #   make torture    thousands of simulated worlds, every crash point, every planted bug; counters to docs/reliability.md
 #   make lint       only style, types and layers
-#   make docs       the generated pages of docs/
+#   make docs       the generated pages of docs/, and the answers of the commands that pages show
 #   make screenshots  the pictures of the page in docs/, from a real Chromium
 #   make lock       pins the newest versions that pyproject.toml admits
 
-.PHONY: help demo test check test-all lint bench bench-long torture-live fuzz soak torture docs screenshots lock packages clean
+.PHONY: help demo test check test-all lint bench bench-long bench-peers growth torture-live fuzz soak torture docs screenshots lock packages clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -54,6 +56,14 @@ bench-long: bench
 bench: .venv/ready
 	$(BIN)/python -m pytest benchmarks --benchmark-only $(PYTEST_ARGUMENTS)
 
+bench-peers: export LAULIMA_BENCH_PEERS := 1
+bench-peers: .venv/ready
+	$(BIN)/python -m pytest benchmarks/peers --benchmark-only $(PYTEST_ARGUMENTS)
+
+growth: export LAULIMA_BENCH_LONG := 1
+growth: .venv/ready
+	$(BIN)/python -m pytest benchmarks/test_growth.py --benchmark-only $(PYTEST_ARGUMENTS)
+
 torture-live: export LAULIMA_TORTURE_LONG := 1
 torture-live: .venv/ready
 	$(BIN)/python -m pytest tests/live/torture tests/differential --timeout=600 --durations=0 -s $(PYTEST_ARGUMENTS)
@@ -80,8 +90,9 @@ torture: .venv/ready
 docs: .venv/ready
 	$(BIN)/python -m docs.diagrams
 	$(BIN)/python -m docs.language_commands
-	$(BIN)/python -m docs.rehearsing
 	$(BIN)/python -m docs.manual
+	$(BIN)/python -m docs.reference
+	$(BIN)/python -m docs.examples
 
 screenshots: .venv/ready
 	$(BIN)/python -m tests.page.screenshots docs

@@ -1,7 +1,7 @@
 """Where the figures of the benchmarks go: each into one row of RESULTS.md, with its date.
 
-A row is replaced when its benchmark has run; the others stay. Asserting is the benchmark's own business; here nothing
-is judged. Called by every benchmark through the fixture `figure`.
+A row is replaced when its benchmark has run; the others stay, unless their benchmark does not exist any more. Asserting
+is the benchmark's own business; here nothing is judged. Called by every benchmark through the fixture `figure`.
 """
 
 from __future__ import annotations
@@ -11,23 +11,45 @@ import os
 import platform
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
+from msgspec import Struct
 
-RESULTS = Path(__file__).with_name("RESULTS.md")
-HEAD = """\
+FOLDER: Final = Path(__file__).parent
+RESULTS: Final = FOLDER / "RESULTS.md"
+BUSY_LOAD: Final = 0.5
+"""Processes for each core that others let wait when the benchmarks began: beyond it a row says that the machine was
+busy."""
+HEAD: Final = """\
 # Measured figures
 
-Written by `make bench`: one row for each figure, with the day and the machine of its last run. Absolute figures of one
-machine differ by a third from hour to hour, so what is required of live dispatch is a ratio to a baseline that is
-measured in the same run, in turns with it. What each figure means is told at the head of its benchmark.
+How to read it. One row is one figure: what was measured, what is asked of it (empty: nothing, it is shown), which
+benchmark has measured it, when and where. What a figure means and how it is got stands at the head of that file.
 
-| figure | measured | required | day | machine |
-|---|---|---|---|---|
+- Look at ratios first. Absolute figures of one machine differ by a third from hour to hour, and more when others use
+  it, so a benchmark measures its baseline in the same run, in turns with what it is about. "Busy" in the last column:
+  other processes wanted the machine when this run began; times are then too long, and waits for a processor are in
+  them. Processor time, bytes and counts are worth the same on a busy machine.
+- "Asked" is the figure to reach on this class of machine. The benchmark asserts it where it is a ratio or a count; of
+  absolute times it asserts a multiple, so that a busy hour fails nobody.
+- A row stays until its benchmark runs again. `make bench` (under ten minutes) writes most of them, `make bench-long`
+  all, `make bench-peers` those of other systems. How costs grow with sizes: [growth.md](growth.md), by `make growth`.
+
+| figure | measured | asked | benchmark | day | machine |
+|---|---|---|---|---|---|
 """
 
 Figure = Callable[[str, str, str], None]
 """`figure(name, measured, required)`: keep one figure; `required` is empty when nothing is asked of it."""
+
+
+class Row(Struct, frozen=True):
+    """`benchmark`: file and function, from this folder on."""
+
+    measured: str
+    required: str
+    benchmark: str
 
 
 def machine() -> str:
@@ -40,36 +62,48 @@ def machine() -> str:
     return f"{cores}-core {platform.machine().replace('_', '-')} {kind}, Python {platform.python_version()}"
 
 
+def busy() -> str:
+    """What the machine was doing for others before the first benchmark; empty: little."""
+    load = os.getloadavg()[0]
+    return f", busy (load {load:.0f})" if load / len(os.sched_getaffinity(0)) > BUSY_LOAD else ""
+
+
 @pytest.fixture(scope="session")
-def figures() -> Iterator[dict[str, tuple[str, str]]]:
+def figures() -> Iterator[dict[str, Row]]:
     """The figures of this run, written at its end."""
-    fresh: dict[str, tuple[str, str]] = {}
+    fresh: dict[str, Row] = {}
+    where = machine() + busy()
     yield fresh
     rows = _rows()
     day = dt.datetime.now(tz=dt.UTC).date().isoformat()
-    for name, (measured, required) in fresh.items():
-        rows[name] = f"| {name} | {measured} | {required} | {day} | {machine()} |\n"
+    for name, row in fresh.items():
+        rows[name] = f"| {name} | {row.measured} | {row.required} | {row.benchmark} | {day} | {where} |\n"
     RESULTS.write_text(HEAD + "".join(rows[name] for name in sorted(rows)))
 
 
 @pytest.fixture
-def figure(figures: dict[str, tuple[str, str]]) -> Figure:
+def figure(figures: dict[str, Row], request: pytest.FixtureRequest) -> Figure:
     """See `Figure`."""
+    benchmark = f"{request.path.relative_to(FOLDER)}::{request.function.__name__}"
 
     def keep(name: str, measured: str, required: str) -> None:
         assert "|" not in name + measured + required
-        figures[name] = (measured, required)
+        figures[name] = Row(measured, required, benchmark)
 
     return keep
 
 
 def _rows() -> dict[str, str]:
-    """Rows of earlier runs, by the name of the figure."""
+    """Rows of earlier runs whose benchmark is there, by the name of the figure."""
     if not RESULTS.exists():
         return {}
     lines = RESULTS.read_text().splitlines(keepends=True)
-    return {
-        line.split("|")[1].strip(): line
-        for line in lines
-        if line.startswith("| ") and line.count("|") == 6 and line not in HEAD
-    }
+    cells = {line: [cell.strip() for cell in line.split("|")] for line in lines if line.startswith("| ")}
+    return {row[1]: line for line, row in cells.items() if len(row) == 8 and _is_there(row[4])}
+
+
+def _is_there(benchmark: str) -> bool:
+    """Whether the file still has such a benchmark."""
+    name, _, function = benchmark.partition("::")
+    path = FOLDER / name
+    return path.suffix == ".py" and path.exists() and f"def {function}(" in path.read_text()

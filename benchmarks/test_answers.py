@@ -24,6 +24,7 @@ from msgspec import Struct, structs
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.conftest import Figure
+from benchmarks.extent import only_long
 from benchmarks.scripted_server import once
 from benchmarks.test_restart import Pair, waiting, whole_lives, writer
 from model.job import SECOND, JobSpec
@@ -45,6 +46,8 @@ ANSWERS = (
     "status",
     "tasks",
     "explain task check",
+    "check task check",
+    f"check {FINISHED // 2}",
     f"explain {PENDING - 1}",
     f"explain {FINISHED // 2}",
     "history",
@@ -60,7 +63,7 @@ ANSWERS = (
 LONG_ANSWERS = ("jobs --all", "jobs --json", "history --stats")
 """As many rows as there are: no time is asked of the command, but the server is not to be held by it."""
 
-pytestmark = [pytest.mark.timeout(900), pytest.mark.benchmark(group="answers")]
+pytestmark = [only_long, pytest.mark.timeout(900), pytest.mark.benchmark(group="answers")]
 
 
 class Asked(Struct):

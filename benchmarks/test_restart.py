@@ -21,6 +21,7 @@ from msgspec import Struct
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.conftest import Figure
+from benchmarks.extent import only_long
 from benchmarks.scripted_server import once
 from live import compaction
 from live.compaction import Compaction
@@ -145,6 +146,7 @@ def resident_megabytes(pid: int) -> float:
     return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
 
 
+@only_long
 def test_a_restart_with_a_long_past_dispatches_soon(
     benchmark: BenchmarkFixture, figure: Figure, tmp_path: Path
 ) -> None:

@@ -21,6 +21,7 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.conftest import Figure
+from benchmarks.extent import only_long
 from benchmarks.scripted_server import once
 from model.configuration import BatchSettings, ClusterDefinition, HostDefinition, Link
 from model.job import SECOND, HostWish
@@ -48,11 +49,12 @@ def _wait(is_over: Callable[[], bool]) -> None:
         pause.wait(LOOK_SECONDS)
 
 
-def _plain(cluster: SlurmCluster, folder: Path, command: Command) -> float:
+def plain_array(cluster: SlurmCluster, folder: Path, command: Command, jobs: int = JOBS) -> float:
+    """Seconds from `sbatch` of so many until squeue lists none any more."""
     script = folder / "plain.sh"
     script.write_text(f"#!/bin/sh\nexec {command[0]} {command[1]} '{command[2]}'\n")
     began = time.monotonic()
-    cluster.ask("sbatch", "--parsable", "--no-requeue", f"--array=0-{JOBS - 1}", "--output=/dev/null", str(script))
+    cluster.ask("sbatch", "--parsable", "--no-requeue", f"--array=0-{jobs - 1}", "--output=/dev/null", str(script))
     wanted = "--states=PENDING,RUNNING,COMPLETING,CONFIGURING"
 
     def all_over() -> bool:
@@ -88,6 +90,7 @@ def _ours(server: RunningServer, command: Command) -> float:
     return seconds
 
 
+@only_long
 @pytest.mark.skipif(shutil.which("slurmctld") is None, reason="needs slurmctld, of Debian package slurm-wlm")
 @pytest.mark.skipif(shutil.which("munged") is None, reason="needs munged, of Debian package munge")
 @pytest.mark.timeout(900)
@@ -101,9 +104,9 @@ def test_jobs_through_us_take_little_longer_than_a_plain_array(
     def measure() -> None:
         with SlurmCluster() as cluster:
             monkeypatch.setenv("SLURM_CONF", str(cluster.configuration))
-            _plain(cluster, tmp_path, command)  # the first submission of a new Slurm waits for its nodes
+            plain_array(cluster, tmp_path, command)  # the first submission of a new Slurm waits for its nodes
             for pair in range(PAIRS):
-                plain = _plain(cluster, tmp_path, command)
+                plain = plain_array(cluster, tmp_path, command)
                 folder = tmp_path / str(pair)
                 folder.mkdir()
                 server = RunningServer(folder)

@@ -1,7 +1,7 @@
 """Goal: one server serves a thousand hosts nearly as well as ten, and they cost it little.
 
 Method: a real server with its journal on the disk, and real connections: light agents (`tests/cluster/light_agents.py`)
-in PROGRAMS processes dial in by TLS, each with a certificate and an address of its own. They say of each job in one
+in two processes dial in by TLS, each with a certificate and an address of its own. They say of each job in one
 batch that it has started and ended, as soon as it comes; nothing is run, so it is the server that is measured: its
 queue, its journal, its links. Asked, all beside the work of the light agents on the same machine:
 
@@ -20,13 +20,11 @@ from __future__ import annotations
 import os
 import selectors
 import statistics
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import Any, Self
 
 import pytest
 from msgspec import Struct
@@ -35,23 +33,21 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.conftest import Figure
 from benchmarks.extent import only_long
+from benchmarks.light_agents import LightAgents
 from benchmarks.scripted_server import once
 from benchmarks.test_idle import cpu_seconds
 from benchmarks.whole_runs import job_phase_ns
-from live.agent_joining import RETRY_MAX_SECONDS
 from model.configuration import HostDefinition, Link
 from model.job import SECOND
 from model.task import LinesSource, Periods, TaskDefinition
 from shell.certificate_authority import Authority
-from tests.cluster.tls_site import ROOT, TlsSite
+from tests.cluster.tls_site import TlsSite
 from tests.live.running_server import Client, RunningServer, until
 
 MANY = 1_000
 FEW = 10
 SLOTS = 8
 """Of each host."""
-PROGRAMS = 2
-"""Processes in which the light agents live."""
 JOBS = 50_000
 ROUNDS = 3
 IDLE_SECONDS = 20.0
@@ -64,44 +60,6 @@ MEMORY_MOST_KB = 200
 BACK_MOST_SECONDS = 30.0
 
 pytestmark = [only_long, pytest.mark.timeout(1200)]
-
-
-class LightAgents:
-    """The processes with light agents."""
-
-    def __init__(self, site: TlsSite, count: int, slots: int) -> None:
-        self._processes: list[subprocess.Popen[bytes]] = []
-        self._linked: dict[IO[bytes], int] = {}
-        self._selector = selectors.DefaultSelector()
-        each = count // PROGRAMS
-        for program in range(PROGRAMS):
-            words = [str(site.folder), str(site.port), str(program * each), str(each), str(slots)]
-            started = subprocess.Popen(
-                [sys.executable, "-m", "tests.cluster.light_agents", *words, str(RETRY_MAX_SECONDS)],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, cwd=ROOT,
-            )  # fmt: skip
-            assert started.stdout is not None
-            self._processes.append(started)
-            self._selector.register(started.stdout, selectors.EVENT_READ)
-            self._linked[started.stdout] = 0
-
-    def until(self, count: int) -> None:
-        """Wait until so many are linked."""
-        deadline = time.monotonic() + LIMIT
-        while sum(self._linked.values()) != count:
-            ready = self._selector.select(deadline - time.monotonic())
-            assert ready, f"{self._linked.values()} are linked, not {count}"
-            for key, _ in ready:
-                line = key.fileobj.readline()  # type: ignore[union-attr]
-                assert line, "light agents have ended"
-                self._linked[key.fileobj] = int(line)  # type: ignore[index]
-
-    def close(self) -> None:
-        self._selector.close()
-        for process in self._processes:
-            process.kill()
-            with process:  # its pipes are closed, and its end is awaited
-                pass
 
 
 class Cluster:

@@ -48,18 +48,18 @@ class Owner:
         raise AssertionError(reason)
 
 
-def batches(jobs: int) -> list[Batch]:
+def batches(jobs: int, count: int = BATCHES) -> list[Batch]:
     """What a superior in its first life would say, `jobs` in each batch."""
     return [
         Batch(1, number + 1, 1, tuple(Assign(JobId(number * jobs + job), 1, SPEC) for job in range(jobs)))
-        for number in range(BATCHES)
+        for number in range(count)
     ]
 
 
 async def linked(said: list[Batch], jobs: int) -> float:
     """Seconds from the first batch to the last."""
     loop = asyncio.get_running_loop()
-    superior, agent = Owner(loop, 0), Owner(loop, BATCHES * jobs)
+    superior, agent = Owner(loop, 0), Owner(loop, len(said) * jobs)
     above, below = socket.socketpair()
     down = Link(loop, own_hello(Side.SUPERIOR, "host", 1), superior, dials=True)
     up = Link(loop, own_hello(Side.AGENT, "host", 1), agent, dials=False)
@@ -75,7 +75,7 @@ async def linked(said: list[Batch], jobs: int) -> float:
     spent = time.perf_counter() - begin
     down.close()
     up.close()
-    assert agent.jobs == list(range(BATCHES * jobs))
+    assert agent.jobs == list(range(len(said) * jobs))
     return spent
 
 

@@ -29,12 +29,13 @@ def many_jobs(jobs: int, host: HostWish) -> TaskDefinition:
     )
 
 
-def dispatch_rate(folder: Path, cluster: ClusterDefinition, host: HostWish, jobs: int) -> float:
-    """Jobs a second of a fresh server in `folder`; asserts that each ran once and ended well."""
+def dispatch_rate(folder: Path, cluster: ClusterDefinition, host: HostWish, jobs: int, *, before: str = "") -> float:
+    """Jobs a second of a fresh server in `folder`; asserts that each ran once and ended well. `before`: Python that the
+    server runs first."""
     folder.mkdir()
     server = RunningServer(folder)
     try:
-        server.begin(server.configuration(many_jobs(jobs, host), cluster=cluster), until_idle=True)
+        server.begin(server.configuration(many_jobs(jobs, host), cluster=cluster), until_idle=True, before=before)
         assert server.ended(LIMIT_SECONDS) == 0, server.said()
         assert server.nothing_left()
     finally:

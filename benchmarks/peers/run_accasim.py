@@ -31,6 +31,6 @@ Simulator(
     FirstInFirstOut(FirstFit()),
     statistics_output=False,
     show_statistics=False,
-    RESULTS_FOLDER_NAME="results",
+    RESULTS_FOLDER_NAME=os.path.join(folder, "results"),  # else beside this file
 ).start_simulation()
 print("seconds", time.perf_counter() - begin, time.process_time() - cpu, flush=True)

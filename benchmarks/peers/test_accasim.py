@@ -3,8 +3,8 @@
 Method: the same log (the archive's NASA log where it is at hand, else one that is written here), first come, first
 served, one machine; in turns, by the clock on the wall, for most of AccaSim's time goes into the process that writes
 its results and into waiting for it (its own decisions take about a tenth). That it is ahead is asserted; five times is
-not reached. AccaSim is no dependency of ours: LAULIMA_ACCASIM_PYTHON names a Python
-that has it (`python -m venv DIR; DIR/bin/pip install accasim`). Without it the row says so.
+not reached. AccaSim is no dependency of ours: `make bench-peers` installs it below
+`build/peers`, or LAULIMA_ACCASIM_PYTHON names a Python that has it.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.conftest import Figure
+from benchmarks.peers.installing import ENABLED, NotThereError, python_with
 from benchmarks.test_swf import SLOTS, replayed, write
 from model.configuration import Order
 from sim.job_log import survey
 from tests.sim.job_logs import NASA, VARIABLE
 
-PYTHON = os.environ.get("LAULIMA_ACCASIM_PYTHON", "")
 JOBS = 5_000
 TIMES = 5.0
 ROUNDS = 3
@@ -44,10 +44,21 @@ def job_log(folder: Path) -> tuple[Path, int, str]:
     return plain, NASA_PROCESSORS, "NASA-iPSC"
 
 
-def accasim_seconds(path: Path, processors: int, folder: Path) -> float:
+def accasim_python() -> str:
+    """A Python that has it; skips where there is none and none is wanted."""
+    named = os.environ.get("LAULIMA_ACCASIM_PYTHON", "")
+    if named or not ENABLED:
+        return named or pytest.skip("installs AccaSim; by `make bench-peers`")
+    try:
+        return str(python_with("accasim"))
+    except NotThereError as error:
+        pytest.skip(f"AccaSim: {error}")
+
+
+def accasim_seconds(python: str, path: Path, processors: int, folder: Path) -> float:
     """By the wall clock, without its imports."""
     done = subprocess.run(
-        [PYTHON, str(Path(__file__).with_name("run_accasim.py")), str(path), str(processors), str(folder)],
+        [python, str(Path(__file__).with_name("run_accasim.py")), str(path), str(processors), str(folder)],
         capture_output=True, text=True, timeout=400, check=True,
     )  # fmt: skip
     told = [line for line in done.stdout.splitlines() if line.startswith("seconds")]
@@ -58,11 +69,7 @@ def accasim_seconds(path: Path, processors: int, folder: Path) -> float:
 def test_against_accasim(benchmark: BenchmarkFixture, figure: Figure, tmp_path: Path) -> None:
     path, processors, name = job_log(tmp_path)
     row = f"job log against AccaSim, {name}"
-    if not PYTHON:
-        figure(
-            row, "AccaSim is not installed: LAULIMA_ACCASIM_PYTHON names no Python that has it", f"{TIMES:.0f} times"
-        )
-        pytest.skip("LAULIMA_ACCASIM_PYTHON names no Python that has AccaSim")
+    python = accasim_python()
     jobs = survey(path).jobs
     ours: list[float] = []
     theirs: list[float] = []
@@ -71,7 +78,7 @@ def test_against_accasim(benchmark: BenchmarkFixture, figure: Figure, tmp_path: 
         begin = time.perf_counter()
         replayed(path, Order.STRICT, tmp_path / "jobs.csv")
         ours.append(jobs / (time.perf_counter() - begin))
-        theirs.append(jobs / accasim_seconds(path, processors, tmp_path))
+        theirs.append(jobs / accasim_seconds(python, path, processors, tmp_path))
 
     benchmark.pedantic(one_round, rounds=ROUNDS)  # type: ignore[no-untyped-call]
     times = statistics.median(our / their for our, their in zip(ours, theirs, strict=True))
