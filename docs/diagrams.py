@@ -1,4 +1,4 @@
-"""Writes docs/states.md: a diagram of each table of moves in `model`, so that no diagram is ever older than its table.
+"""Writes docs/reference/states.md: a diagram of each table of moves in `model`, so that none is older than its table.
 
 `make docs` runs it; `tests/test_architecture.py` compares. A table is a module-level dict whose name ends in `_MOVES`,
 shown under the module that defines it.
@@ -16,7 +16,7 @@ from pathlib import Path
 import model
 from model.states import diagram
 
-PAGE = Path(__file__).with_name("states.md")
+PAGE = Path(__file__).parent / "reference" / "states.md"
 
 Table = Mapping[Enum, frozenset[Enum]]
 
@@ -39,7 +39,7 @@ def tables() -> list[tuple[str, str, Table]]:
 
 
 def page() -> str:
-    """The whole text of docs/states.md."""
+    """The whole text of docs/reference/states.md."""
     parts = [HEAD]
     for path, name, table in tables():
         title = name.removesuffix("_MOVES").lower().replace("_", " ")

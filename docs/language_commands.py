@@ -1,4 +1,4 @@
-"""Writes docs/language-commands.md: every command of the task language with its usage, from the command table itself.
+"""Writes docs/reference/language-commands.md: every command of the task language, from the command table itself.
 
 `make docs` runs it; `tests/language/test_documents.py` compares.
 """
@@ -11,18 +11,18 @@ from pathlib import Path
 from shell.language.calls import Command
 from shell.language.commands.table import COMMANDS
 
-PAGE = Path(__file__).with_name("language-commands.md")
+PAGE = Path(__file__).parent / "reference" / "language-commands.md"
 
 HEAD = """# Commands of the task language
 
 `python -m docs.language_commands` makes this page from the command table; `help NAME` shows the same at a prompt. What
-statements are, and what the words in a task mean: [language.md](language.md). A name may be shortened to what is
+statements are, and what the words in a task mean: [language.md](../language.md). A name may be shortened to what is
 unique.
 """
 
 
 def page() -> str:
-    """The whole text of docs/language-commands.md."""
+    """The whole text of docs/reference/language-commands.md."""
     groups: dict[str, list[Command]] = {}
     for command in COMMANDS:
         groups.setdefault(command.run.__module__.rpartition(".")[2].replace("_", " "), []).append(command)

@@ -10,6 +10,7 @@ from model.errors import OperatorError
 from model.explain import Reason
 from model.job import JOB_MOVES, Outcome
 from shell.fault_words import FAULTS
+from shell.pages_of_docs import pages, title_of
 from shell.session import Session
 from shell.verbs import VERBS
 from shell.wording import nearest
@@ -74,6 +75,13 @@ OUTCOME_TEXTS = {
     Outcome.FILES_MISSING: "a block file was not visible within its limit",
     Outcome.KILLED: "a person asked for it",
 }
+SUBMIT_CODES = {
+    Outcome.EXITED: "the job's own",
+    Outcome.CRASHED: "128 + the signal",
+    Outcome.TIMED_OUT: "124",
+    Outcome.COMMAND_NOT_FOUND: "127",
+}
+"""What `submit --wait` ends with; 125 for all others (`commands/submit.py`)."""
 
 
 def topics() -> dict[str, tuple[str, str]]:
@@ -103,16 +111,24 @@ def docs(session: Session, *, topic: str | None, man: bool) -> int:
 
         sys.stdout.write(manual_page())
         return 0
+    files = pages()
+    if topic in files:
+        session.say(files[topic].read_text(encoding="utf-8").rstrip("\n"))
+        return 0
     from shell.config.topics import config_topics  # noqa: PLC0415 - made from the schema, which is slow to import
 
     known = {**topics(), **_language_topics(), **_rehearsal_topics(), **config_topics()}
     known.pop("config.$schema", None)
     if topic is None:
-        session.say("\n".join(f"{name:<18} {title}" for name, (title, _) in known.items()))
+        titles = {name: title for name, (title, _) in known.items()} | {
+            name: title_of(file) for name, file in files.items()
+        }
+        session.say("\n".join(f"{name:<18} {title}" for name, title in titles.items()))
         session.note("one of them: laulima docs TOPIC; all options of a command: laulima COMMAND --help")
         return 0
     if topic not in known:
-        raise OperatorError(f"no text about {topic}{nearest(topic, list(known))}", f"topics: {', '.join(known)}")
+        names = [*known, *files]
+        raise OperatorError(f"no text about {topic}{nearest(topic, names)}", "which there are: laulima docs")
     session.say(known[topic][1])
     return 0
 
@@ -144,16 +160,25 @@ Of hosts.NAME.:
 
 
 def _rehearsal_topics() -> dict[str, tuple[str, str]]:
-    """Texts made from the tables of the simulator."""
+    """Texts made from the tables of the simulator and the sections of its files."""
+    from shell.config.topics import scenario_text  # noqa: PLC0415 - made from the schema, which is slow to import
+
+    return {
+        "scenario": ("the keys of a scenario", scenario_text()),
+        "expect": ("what a scenario can expect of a rehearsal", figures_text()),
+    }
+
+
+def figures_text() -> str:
+    """Every figure of a rehearsal, by name."""
     from sim.figures import HOST_FIGURES, RUN_FIGURES, STATISTICS, TASK_FIGURES  # noqa: PLC0415 - for those who ask
 
     spreads = dict.fromkeys(name[4:].lstrip("_") for name in TASK_FIGURES if name.startswith("p50_"))
     starts = tuple(f"{statistic}_" for statistic in STATISTICS)
     counts = [name for name in TASK_FIGURES if not name.startswith(starts)]
-    text = EXPECT.format(
+    return EXPECT.format(
         spreads=_wrapped(spreads), counts=_wrapped(counts), figures=_wrapped(RUN_FIGURES), hosts=_wrapped(HOST_FIGURES)
     )
-    return {"expect": ("what a scenario can expect of a rehearsal", text)}
 
 
 def _wrapped(names: Iterable[str]) -> str:

@@ -1,0 +1,45 @@
+"""What is said about a file that cannot be read or written: which one, why, and what to type about it.
+
+Called by the commands that read or write files which a person has named. A file of the server's own is not such a one.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+from model.errors import ConfigurationError, LaulimaError
+
+
+def unwritable(path: Path | str, error: OSError) -> LaulimaError:
+    """That `path` (or what `error` names) cannot be written, with a way out by the kind of error."""
+    file = Path(error.filename or path)
+    folder = file.parent
+    hint = {
+        errno.ENOENT: f"make its folder first: mkdir -p {folder}",
+        errno.ENOTDIR: f"{folder} is no folder; give another name",
+        errno.EEXIST: f"{file} is no folder; give another name",
+        errno.EISDIR: "it is a folder; give the name of a file in it",
+        errno.ENOSPC: f"what is free there: df -h {folder}; or give another name",
+        errno.EDQUOT: f"your quota there is used up: quota, du -sh {folder}; or give another name",
+    }.get(error.errno or 0, f"who may write there: ls -ld {folder}; or give another name")
+    return LaulimaError(f"{file} cannot be written: {error.strerror or error}", hint)
+
+
+def refuse_without_folder(path: Path | str) -> None:
+    """Raises what writing `path` would raise at the end of a long run, when its folder is not there."""
+    if not Path(path).parent.is_dir():
+        raise unwritable(path, FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)))
+
+
+def unreadable(path: Path | str, error: OSError, hint: str) -> ConfigurationError:
+    """That `path` cannot be read; `hint` is the way out when it is not there at all, or is something else."""
+    file = Path(path)
+    if isinstance(error, FileNotFoundError):
+        return ConfigurationError(f"there is no file {file}", hint)
+    if isinstance(error, IsADirectoryError):
+        return ConfigurationError(f"{file} is a folder", f"give the name of a file in it: ls {file}")
+    if isinstance(error, PermissionError):
+        return ConfigurationError(f"{file} cannot be read: {error.strerror}", f"who may read it: ls -l {file}")
+    return ConfigurationError(f"{file} cannot be read: {error.strerror or error}", hint)
