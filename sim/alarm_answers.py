@@ -1,0 +1,57 @@
+"""What the scheduler asks for its alarms, answered from the simulated world: what is wrong outside of it, and messages.
+
+What `live/scheduler_effects.py` and `live/notifying.py` do. Nobody is told anything: which messages would have been
+sent is in the event log, as `AlarmTold`. Made by `sim/world.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from model.alarm_kinds import AlarmKind, Trouble, host_troubles
+from model.controller import Controller
+from model.effects import LookAround, Notify
+from model.events import LookedAround, Notified
+from sim.calendar import REPLY, Calendar
+from sim.node import Node
+from sim.processes import CONTROLLER, SCHEDULER, Processes
+
+NOTIFIER_NS = 1_000_000_000
+"""How long a notifier takes to take a message; all of them take every one."""
+
+
+class Place(Protocol):
+    """What is needed of the world."""
+
+    calendar: Calendar
+    nodes: dict[str, Node]
+    processes: Processes
+
+
+class AlarmAnswers:
+    """`effects`: who carries out what."""
+
+    def __init__(self, place: Place) -> None:
+        self.effects: dict[type, Callable[[Node, Any], None]] = {LookAround: self._look_around, Notify: self._notify}
+        self._place = place
+
+    def _look_around(self, node: Node, effect: LookAround) -> None:
+        self._answer(node, 0, lambda: LookedAround(effect.number, *self._outside()))
+
+    def _outside(self) -> tuple[tuple[Trouble, ...], tuple[str, ...] | None]:
+        """What is wrong with the hosts and the scheduler's disk, and of what nobody knows."""
+        controller, disk = self._place.nodes[CONTROLLER], self._place.processes.disks.get(SCHEDULER)
+        full = (Trouble(AlarmKind.DISK_FULL, "disk", "the disk is full"),) if disk is not None and disk.full else ()
+        if not controller.running or not isinstance(controller.machine, Controller):
+            return full, None
+        troubles, unsure = host_troubles(controller.machine.hosts.values())
+        return (*troubles, *full), tuple(unsure)
+
+    def _notify(self, node: Node, effect: Notify) -> None:
+        self._answer(node, NOTIFIER_NS, lambda: Notified(effect.notifier, effect.number))
+
+    def _answer(self, node: Node, delay_ns: int, answer: Callable[[], object]) -> None:
+        """For the same life only."""
+        life = node.epoch
+        self._place.calendar.call_after(delay_ns, REPLY, lambda: node.receive(answer()) if node.epoch == life else None)

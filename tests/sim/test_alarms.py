@@ -1,0 +1,121 @@
+"""Goal: a rehearsal says who would have been told of what, and a scenario can expect it.
+
+Method: configs/notify.yaml, and small files of its kind, on a bad night; restarts and a full disk as faults.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from shell import simulate
+from shell.config.scenario import load_scenario_text
+from sim.simulation import simulate as run
+
+NOTIFY = Path(__file__).parents[2] / "configs" / "notify.yaml"
+PIPELINE = """\
+zone: UTC
+notify:
+  ops: {command: [x], of: all, after: 0s, again: never}
+cluster: {hosts: [{name: node1, slots: 1}, {name: node2, slots: 1}]}
+tasks:
+  warp:
+    command: [x]
+    host: {name: node2, required: true}
+    periods: {exec: 10m, timeout: 5m, pending: 3h}
+    deadline: {end: 30m}
+"""
+
+
+def rehearsed(folder: Path, scenario: str, capsys: pytest.CaptureFixture[str], *, code: int = 0) -> dict[str, object]:
+    (folder / "pipeline.yaml").write_text(PIPELINE)
+    (folder / "scenario.yaml").write_text(f"pipeline: pipeline.yaml\n{scenario}")
+    assert simulate.run(folder / "scenario.yaml", json=True) == code
+    found: dict[str, object] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def test_the_example_tells_of_a_bad_night(capsys: pytest.CaptureFixture[str]) -> None:
+    assert simulate.run(NOTIFY, for_ns=4 * 3600 * 10**9, fail=("node2 down 01:00-02:00",)) == 0
+    out = capsys.readouterr().out
+    assert "alarms     host-down x 1" in out
+    assert [line.split() for line in out.splitlines() if line.startswith(("log ", "operator ", "chat "))] == [
+        ["chat", "4", "heartbeat", "x", "4"],
+        ["log", "2", "host-down", "x", "1,", "over:", "host-down", "x", "1"],
+        ["operator", "2", "host-down", "x", "1,", "over:", "host-down", "x", "1"],
+    ]
+
+
+def test_a_missed_deadline_is_counted_and_can_be_expected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    faults = (
+        "for: 4h\nfaults: [node2 down 01:00-02:00]\nexpect: [deadlines_missed == 1, alarms == 2, notifications <= 4]\n"
+    )
+    found = rehearsed(tmp_path, faults, capsys)
+    assert found["alarms"] == {"host-down": 1, "late-end": 1}
+    (line,) = found["notifiers"]  # type: ignore[misc]
+    assert line["messages"] == 4
+    assert line["about"] == {"host-down": 1, "late-end": 1, "over: host-down": 1, "over: late-end": 1}
+    found = rehearsed(tmp_path, faults.replace("deadlines_missed == 1", "deadlines_missed == 0"), capsys, code=1)
+    assert found["unmet"] == ["deadlines_missed == 0 was expected, it is 1"]
+
+
+def test_a_restart_tells_nothing_twice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    faults = (
+        "for: 4h\nfaults: [node2 down 01:00-02:00, scheduler restarted 01:20-01:21, scheduler restarted 01:50-01:51]\n"
+    )
+    found = rehearsed(tmp_path, faults, capsys)
+    (line,) = found["notifiers"]  # type: ignore[misc]
+    assert line["about"] == {"host-down": 1, "late-end": 1, "over: host-down": 1, "over: late-end": 1}
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_wherever_it_is_restarted_each_thing_is_told_once(seed: int, tmp_path: Path) -> None:
+    chance = random.Random(seed)
+    tasks = """\
+  late: {command: [x], host: {name: node1, required: true}, periods: {exec: 4h, timeout: 3h}, deadline: {end: "00:40"}}
+  bad: {command: [x], host: node1, periods: {exec: 2h}}
+"""
+    (tmp_path / "pipeline.yaml").write_text(PIPELINE + tasks)
+    times = [timedelta(seconds=at) for at in sorted(chance.sample(range(60, 3 * 3600, 15), 4))]
+    restarts = [f"scheduler restarted {at}-{at + timedelta(seconds=3)}" for at in times]
+    text = f"""\
+pipeline: pipeline.yaml
+for: 4h
+seed: {seed}
+start: 2026-11-24T00:00
+tasks: {{late: {{run: 2h}}, bad: {{exit: {{3: 1}}}}}}
+faults: [node2 down 00:20-01:30, {", ".join(restarts)}]
+"""
+    loaded = load_scenario_text(text, tmp_path / "scenario.yaml")
+    found = run(loaded.configuration, loaded.scenario)
+    assert not found.violations
+    assert found.tally.told["ops"].about == {
+        "host-down": 1,
+        "over: host-down": 1,
+        "late-end": 2,
+        "over: late-end": 2,
+        "job-failed": 2,
+        "over: job-failed": 2,
+    }
+
+
+def test_a_full_disk_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = rehearsed(tmp_path, "for: 2h\nfaults: [scheduler disk-full 00:30-01:00]\n", capsys)
+    assert "disk-full" in found["alarms"]  # type: ignore[operator]
+
+
+def test_the_same_seed_tells_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    faults = "for: 2h\nfaults: [node2 down 00:30-01:00]\n"
+    first, second = (rehearsed(tmp_path, faults, capsys)["hash"] for _ in range(2))
+    assert first == second
+
+
+def test_where_nothing_is_watched_the_log_is_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "pipeline.yaml").write_text(PIPELINE.replace(", of: all", "").replace("    deadline: {end: 30m}\n", ""))
+    text = "pipeline: pipeline.yaml\nfor: 1h\nfaults: [node2 down 00:10-00:20]\n"
+    loaded = load_scenario_text(text, tmp_path / "scenario.yaml")
+    assert not run(loaded.configuration, loaded.scenario).tally.alarms
