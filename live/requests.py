@@ -15,15 +15,18 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
+from live.checking import Checking
 from live.clock import monotonic_ns, wall_ns
-from live.control import Verb, typed
+from live.control import Verb, asked_by, typed
 from live.controller_side import ByHost, ControllerSide
 from live.errands import Errands
-from live.history import History, HistoryQuestion
+from live.history import ChangeQuestion, History, HistoryQuestion
+from live.last_hour import LastHour
 from live.loop import Turns
+from live.notifying import Tried
 from live.outputs import Outputs
 from live.outward import CONTROLLER, SCHEDULER, Outward
-from live.reloading import ByFile
+from live.reloading import ByFile, BySettings, Reloading
 from live.selection import Selection, live_jobs, wants_final
 from live.spool import Stream, output_path
 from live.state_directory import StateDirectory
@@ -43,10 +46,12 @@ from model.events import (
     TaskVerb,
 )
 from model.job import LOCAL, JobId, JobState
+from model.near_miss import nearest
+from model.orders import NOT_STARTED
 from model.planning import Plan
 from model.scheduled_job import AT_EXECUTOR, ScheduledJob
 from model.view_rows import Machines
-from model.views import ExplanationView, HistoryRow, JobRow, NoticeRow, PlanRow, Status
+from model.views import ChangeRow, ExplanationView, HistoryRow, JobRow, NoticeRow, PlanRow, Status
 
 READ_SECONDS = 25.0
 """How long a question to the history may take."""
@@ -85,6 +90,7 @@ class ByTaskOrJobs(Struct, frozen=True):
 
 class ByTask(Struct, frozen=True):
     task: str
+    reason: str = ""
 
 
 class ByCount(Struct, frozen=True):
@@ -102,6 +108,11 @@ class ByReason(Struct, frozen=True):
 class ByName(Struct, frozen=True):
     name: str
     about: str | None = None
+
+
+class ByNotifier(Struct, frozen=True):
+    notifier: str | None = None
+    test: bool = False
 
 
 class ByOutput(Struct, frozen=True):
@@ -138,10 +149,11 @@ class Requests:
         controller: ControllerSide,
         *,
         status: Callable[[], Awaitable[Status]],
+        test_notifiers: Callable[[str | None], Awaitable[list[Tried]]],
         leave: Callable[[bool], Awaitable[str]],
-        reload: Callable[[ByFile], Awaitable[dict[str, Any]]],
+        reloading: Reloading,
     ) -> None:
-        """`reload`: see `live/reloading.py`. `machines` gives them with the time of now. `leave(kill)` ends the
+        """`machines` gives them with the time of now. `leave(kill)` ends the
         server, and returns what was left."""
         self._outward = outward
         self._machines = machines
@@ -149,20 +161,33 @@ class Requests:
         self._errands = errands
         self._turns = turns
         self._status = status
+        self._test_notifiers = test_notifiers
         self._controller = controller
         self._leave = leave
-        self._reload = reload
+        self._reloading = reloading
         self._history = History(state.journal)
+        self._last_hour = LastHour(state.journal, self._past)
+        self._checking = Checking(
+            machines,
+            self._history,
+            outward.notices,
+            reloading,
+            explain=lambda about, name: self._do_explain(ByName(name, about or None)),
+            status=status,
+            past=self._past,
+        )
 
     def verbs(self) -> dict[str, Verb]:
         """Every verb by its name."""
         return {
             "status": typed(Nothing, self._do_status),
+            "notify": typed(ByNotifier, self._do_notify),
             "tasks": typed(Nothing, self._do_tasks),
             "hosts": typed(Nothing, self._do_hosts),
             "jobs": typed(ByJobsShown, self._do_jobs),
             "count_jobs": typed(ByJobs, self._do_count_jobs),
             "explain": typed(ByName, self._do_explain),
+            "check": typed(ByName, lambda given: self._checking.do(given.about, given.name)),
             "history": typed(HistoryQuestion, self._do_history),
             "plan": typed(ByTime, self._do_plan),
             "notices": typed(ByCount, self._do_notices),
@@ -173,21 +198,33 @@ class Requests:
             "retry": typed(ByJobs, self._do_retry),
             "hold": typed(ByTaskOrJobs, lambda given: self._do_hold(TaskVerb.HOLD, JobVerb.HOLD, given)),
             "release": typed(ByTaskOrJobs, lambda given: self._do_hold(TaskVerb.RELEASE, JobVerb.RELEASE, given)),
-            "flush": typed(ByTask, lambda given: self._do_to_task(TaskVerb.FLUSH, given.task)),
-            "delete_task": typed(ByTask, lambda given: self._do_to_task(TaskVerb.DELETE, given.task)),
+            "flush": typed(ByTaskOrJobs, self._do_flush),
+            "delete_task": typed(ByTask, lambda given: self._do_to_task(TaskVerb.DELETE, given.task, given.reason)),
             "host": typed(ByHost, self._do_host),
             "submit": typed(Submission, self._do_submit),
             "stop": typed(ByReason, lambda given: self._do_intake(IntakeVerb.STOP, given.reason)),
             "resume": typed(ByReason, lambda given: self._do_intake(IntakeVerb.RESUME, given.reason)),
             "halt": typed(ByReason, lambda given: self._do_intake(IntakeVerb.HALT, given.reason)),
             "shutdown": typed(ByEnd, self._do_shutdown),
-            "reload": typed(ByFile, self._reload),
+            "reload": typed(ByFile, self._reloading.do),
+            "set": typed(BySettings, self._reloading.set),
+            "changes": typed(ChangeQuestion, self._do_changes),
         }
 
     # reads
 
     async def _do_status(self, given: Nothing) -> Status:
-        return await self._status()
+        shown = await self._status()
+        return msgspec.structs.replace(shown, tasks=await self._last_hour.lay(shown.tasks))
+
+    async def _do_notify(self, given: ByNotifier) -> Any:
+        """The notifiers; or send each a test message, which no journal has."""
+        known = self._machines().scheduler.alarms.notifier_rows()
+        if given.notifier is not None and given.notifier not in [row.name for row in known]:
+            raise OperatorError(f"there is no notifier {given.notifier}", "see laulima notify")
+        if given.test:
+            return await self._test_notifiers(given.notifier)
+        return [row for row in known if given.notifier in (None, row.name)]
 
     async def _do_tasks(self, given: Nothing) -> Any:
         return view_rows.task_rows(self._machines())
@@ -238,7 +275,11 @@ class Requests:
         if found is None and given.about in (None, "host"):
             found = view_rows.explain_host(machines, name) or await self._controller.explain_host(name)
         if found is None:
-            raise OperatorError(f"there is no {given.about or 'job, task or host'} {name}", "see laulima tasks, hosts")
+            known = [] if given.about == "host" else [*machines.scheduler.spawning.tasks]
+            if given.about != "task":
+                known += machines.controller.hosts
+            what = f"{given.about or 'job, task or host'} {name}{nearest(name, known)}"
+            raise OperatorError(f"there is no {what}", "what there is: laulima tasks, laulima hosts, laulima jobs")
         return found
 
     async def _explain_job(self, machines: Machines, number: int) -> ExplanationView:
@@ -259,6 +300,11 @@ class Requests:
 
     async def _do_history(self, given: HistoryQuestion) -> list[HistoryRow]:
         rows: list[HistoryRow] = await self._past(lambda: self._history.attempts(given))
+        return rows
+
+    async def _do_changes(self, given: ChangeQuestion) -> list[ChangeRow]:
+        await self._written()
+        rows: list[ChangeRow] = await self._past(lambda: self._history.changes(given))
         return rows
 
     async def _do_plan(self, given: ByTime) -> list[PlanRow]:
@@ -284,22 +330,29 @@ class Requests:
         stream = _stream(given.stream)
         job = self._machines().scheduler.jobs.get(JobId(given.job))
         attempt, host = given.attempt, ""
-        running = False
+        running, waits = False, ""
         if job is not None and (attempt is None or attempt == job.attempt):
             attempt, host = job.attempt, job.host or (LOCAL if job.executor == LOCAL else "")
             running = job.state in (JobState.RUNNING, JobState.CANCELLING)
+            waits = "" if running else view_rows.job_row(self._machines(), job).why or job.state.value
         if not running:
+            if job is None:
+                await self._written()
             question = HistoryQuestion(job=given.job, limit=1000)
             rows: list[HistoryRow] = await self._past(lambda: self._history.attempts(question))
             wanted = [row for row in rows if given.attempt is None or row.attempt == given.attempt]
             if not wanted and job is None:
-                raise OperatorError(f"job {given.job} has no such attempt", f"see laulima history --job {given.job}")
+                if not rows:
+                    raise OperatorError(f"there is no job {given.job}", "what there is: laulima jobs, laulima history")
+                tries = f"its attempts: laulima history {given.job}"
+                raise OperatorError(f"job {given.job} has no attempt {given.attempt}", tries)
             if wanted and not host:
                 attempt, host = wanted[-1].attempt, wanted[-1].host
         path, size = None, 0
         if host:
             path, size = await self._outputs.size(host, given.job, attempt or 0, stream)
-        return {"path": path, "bytes": size, "running": running, "host": host, "attempt": attempt or 0}
+        found = {"path": path, "bytes": size, "running": running, "host": host, "attempt": attempt or 0}
+        return {**found, "waits": waits}
 
     async def _do_output(self, given: ByPiece) -> dict[str, Any]:
         """For what stands on another machine; the rest is read where `logs` says that it is."""
@@ -329,7 +382,8 @@ class Requests:
     def _order_job(
         self, verb: JobVerb, job: int, reason: str = "", for_ns: int | None = None
     ) -> asyncio.Future[Answer]:
-        return self._outward.order(SCHEDULER, lambda request: OrderJob(request, verb, job, reason, for_ns))
+        by = asked_by()
+        return self._outward.order(SCHEDULER, lambda request: OrderJob(request, verb, job, reason, for_ns, by))
 
     def _chosen(self, selection: Selection) -> list[ScheduledJob]:
         """The unfinished jobs that a change is for; OperatorError when there is none, or none was named."""
@@ -342,10 +396,11 @@ class Requests:
         missing = sorted(set(selection.jobs) - {job.id for job in jobs})
         if missing:
             raise OperatorError(
-                f"no unfinished job {', '.join(map(str, missing[:FAILURES_SHOWN]))}", "see laulima jobs, history"
+                f"no unfinished job {', '.join(map(str, missing[:FAILURES_SHOWN]))}",
+                "what there is: laulima jobs; what ended: laulima history",
             )
         if not jobs:
-            raise OperatorError("no unfinished job fits", "see laulima jobs")
+            raise OperatorError("no unfinished job fits", "what there is: laulima jobs; what ended: laulima history")
         return jobs
 
     async def _do_retry(self, given: ByJobs) -> dict[str, Any]:
@@ -360,7 +415,9 @@ class Requests:
             if job.id in selection.jobs and job.state is not JobState.RETRYING
         ]  # fmt: skip
         if busy:
-            raise OperatorError(f"job {busy[0]} is not final, and does not wait for a retry", "see laulima explain")
+            raise OperatorError(
+                f"job {busy[0]} is not final, and does not wait for a retry", f"laulima explain {busy[0]}"
+            )
         past: list[HistoryRow] = await self._past(lambda: selection.final_rows(self._history))
         if selection.last:
             past = past[-1:] if not waiting else []
@@ -374,24 +431,38 @@ class Requests:
         spec = await self._past(lambda: self._history.spec(number))
         if spec is None:
             raise OperatorError(f"what job {number} did is not known any more", "submit it anew")
-        return self._outward.order(SCHEDULER, lambda request: Submit(request, spec, number))
+        by = asked_by()
+        return self._outward.order(SCHEDULER, lambda request: Submit(request, spec, number, by))
 
     async def _do_hold(self, task_verb: TaskVerb, job_verb: JobVerb, given: ByTaskOrJobs) -> dict[str, Any]:
         if given.task is not None:
             return await self._do_to_task(task_verb, given.task, given.reason, given.for_ns)
         return await self._do_to_jobs(job_verb, ByJobs(given.selection, given.reason), given.for_ns)
 
+    async def _do_flush(self, given: ByTaskOrJobs) -> dict[str, Any]:
+        """A task's jobs that do not run, or those of a selection."""
+        if given.task is not None:
+            return await self._do_to_task(TaskVerb.FLUSH, given.task, given.reason)
+        waiting = [job for job in self._chosen(given.selection) if job.state in NOT_STARTED]
+        if not waiting:
+            raise OperatorError("every job that fits has started", "to end it: laulima kill")
+        return _summed(
+            await asyncio.gather(*(self._order_job(JobVerb.DELETE, job.id, given.reason) for job in waiting))
+        )
+
     async def _do_to_task(
         self, verb: TaskVerb, task: str, reason: str = "", for_ns: int | None = None
     ) -> dict[str, Any]:
-        answer = await self._order(SCHEDULER, lambda request: OrderTask(request, verb, task, reason, for_ns))
+        by = asked_by()
+        answer = await self._order(SCHEDULER, lambda request: OrderTask(request, verb, task, reason, for_ns, by))
         return {"text": answer.text}
 
     async def _do_host(self, given: ByHost) -> dict[str, Any]:
         return {"text": await self._controller.order_host(given)}
 
     async def _do_intake(self, verb: IntakeVerb, reason: str) -> dict[str, Any]:
-        answer = await self._order(SCHEDULER, lambda request: OrderIntake(request, verb, reason))
+        by = asked_by()
+        answer = await self._order(SCHEDULER, lambda request: OrderIntake(request, verb, reason, by=by))
         return {"text": answer.text}
 
     async def _do_shutdown(self, given: ByEnd) -> dict[str, Any]:
@@ -399,7 +470,8 @@ class Requests:
 
     async def _do_submit(self, given: Submission) -> dict[str, Any]:
         spec = specification(given, self._machines())
-        answer = await self._order(SCHEDULER, lambda request: Submit(request, spec))
+        by = asked_by()
+        answer = await self._order(SCHEDULER, lambda request: Submit(request, spec, by=by))
         if not given.wait:
             return {"job": answer.job, "text": answer.text}
         attempt, report = await self._end_of(answer.job)

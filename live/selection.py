@@ -1,13 +1,18 @@
 """Which jobs a person means: a selection, applied to the unfinished jobs of the scheduler and to the history.
 
-All parts of a selection must hold. Called by `live/requests.py`; the words are made by `shell/selections.py`.
+All parts of a selection must hold. Called by `live/requests.py` and `live/controller_requests.py`; the words
+are made by `shell/selections.py`.
 """
 
 from __future__ import annotations
 
+from itertools import islice
+
 from msgspec import Struct
 
 from live.history import LIMIT_MAX, History, HistoryQuestion
+from model.controller import Controller
+from model.controller_job import ControllerJob, ControllerJobState
 from model.job import JobId, Outcome
 from model.scheduled_job import ScheduledJob
 from model.scheduler import Scheduler
@@ -76,6 +81,25 @@ def _fits(job: ScheduledJob, selection: Selection) -> bool:
         selection.task in (None, job.spec.task)
         and selection.host in (None, job.host)
         and (selection.state is None or selection.state.lower() in (job.state.value, _WIDER.get(job.state.value)))
+    )
+
+
+def at_controller(controller: Controller, selection: Selection, most: int) -> list[ControllerJob]:
+    """The attempts at a controller of several schedulers that are meant, at most `most`, in the order of their
+    schedulers and numbers. `task` is one of any scheduler, or SCHEDULER/TASK."""
+    found = (job for _, job in sorted(controller.jobs.items()) if _fits_there(job, selection))
+    return list(islice(found, most))
+
+
+def _fits_there(job: ControllerJob, selection: Selection) -> bool:
+    state, running = job.state, job.state is ControllerJobState.RUNNING
+    words = (state.value, "running" if running else "pending")
+    return (
+        state is not ControllerJobState.ENDED
+        and (not selection.jobs or job.superior.outside(job.key)[0] in selection.jobs)
+        and selection.task in (None, job.spec.task, f"{job.superior.name}/{job.spec.task}")
+        and selection.host in (None, job.host.name if job.host is not None else "")
+        and (selection.state is None or selection.state.lower() in words)
     )
 
 

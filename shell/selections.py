@@ -91,6 +91,23 @@ def _range(first: int, last: int, word: str) -> range:
     return range(first, last + 1)
 
 
+def names_and_states(words: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Of tasks or hosts: those that are named, and the states (`state=down`) of which they may be."""
+    names: list[str] = []
+    states: list[str] = []
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals:
+            names.append(word)
+        elif key != "state":
+            raise UsageError(f"{key}= is no filter here{nearest(key, ['state'])}", "names, or state=NAME")
+        elif not value:
+            raise UsageError("state= needs a value")
+        else:
+            states.append(value.lower())
+    return names, states
+
+
 def needed(chosen: dict[str, Any], verb: str) -> dict[str, Any]:
     """The selection, if it selects at all: a change never means everything unless that was said."""
     if not chosen:
@@ -98,13 +115,13 @@ def needed(chosen: dict[str, Any], verb: str) -> dict[str, Any]:
     return chosen
 
 
-def about(words: Sequence[str]) -> dict[str, Any]:
-    """`explain`'s argument: `[job|task|host] NAME`."""
+def about(words: Sequence[str], verb: str = "explain") -> dict[str, Any]:
+    """The argument of `explain` and `check`: `[job|task|host] NAME`."""
     if len(words) == 1:
         return {"about": "job" if _NUMBER.fullmatch(words[0]) else None, "name": words[0]}
     if len(words) == 2 and words[0] in ABOUT:
         return {"about": words[0], "name": words[1]}
-    raise UsageError("explain takes one name", "laulima explain 81231, explain task warp, explain host node3")
+    raise UsageError(f"{verb} takes one name", f"laulima {verb} 81231, {verb} task warp, {verb} host node3")
 
 
 def task_or_jobs(words: Sequence[str], verb: str) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from live.lately import event
 from model.errors import ConfigurationError
 from model.job import LOCAL, JobSpec, Outcome
 from model.records import AttemptEnded, AttemptStarted, JobAccepted, Record
+from shell.file_errors import unreadable
 from shell.page.snapshots import EVENTS_MAX, MINUTE_MS, MINUTES, Row
 from sim.log import (
     Committed,
@@ -228,7 +229,7 @@ class Recording:
                     if not text.startswith(PASSED_OVER):
                         yield decoder.decode(text)
         except OSError as error:
-            raise ConfigurationError(f"{self.path} cannot be read: {error.strerror}") from error
+            raise unreadable(self.path, error, "make one: laulima sim FILE --log RUN.jsonl") from error
         except (msgspec.MsgspecError, ValueError) as error:
             raise ConfigurationError(
                 f"{self.path}:{number} is no line of an event log: {error}",

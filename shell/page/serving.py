@@ -14,7 +14,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
 import msgspec
@@ -46,8 +46,8 @@ class Links(Struct, frozen=True):
     pid: int
 
 
-def bound(listen: str) -> socket.socket:
-    """A listening socket at `ADDRESS:PORT`. Raises ConfigurationError when that is no address of this machine alone."""
+def refuse_elsewhere(listen: str) -> tuple[IPv4Address | IPv6Address, int]:
+    """Address and port of `ADDRESS:PORT`. Raises ConfigurationError when that is no address of this machine alone."""
     name, _, port = listen.rpartition(":")
     name = name.strip("[]")
     try:
@@ -60,6 +60,12 @@ def bound(listen: str) -> socket.socket:
             f"the page is not served at {address}: what it says would cross the network in the clear",
             "from another machine: ssh -L 8642:127.0.0.1:8642 HOST, with --listen 127.0.0.1:8642 here",
         )
+    return address, number
+
+
+def bound(listen: str) -> socket.socket:
+    """A listening socket at `ADDRESS:PORT`. Raises ConfigurationError when that is no address of this machine alone."""
+    address, number = refuse_elsewhere(listen)
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # named, or asyncio sets no TCP_NODELAY
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

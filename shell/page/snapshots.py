@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from live.lately import Event, Minute, RunTime
-from model.views import HostRow, Status, TaskRow
+from model.views import HostRow, Status, SuperiorRow, TaskRow
 
 Row = dict[str, Any]
 
@@ -79,6 +79,19 @@ def strip(status: Status, now_ms: int) -> Row:
         "executors": [[each.name, each.state.lower(), each.pending, each.running] for each in status.executors],
         "resources": [[each.name, each.used, each.total] for each in status.resources],
         "alarms": list(status.alarms),
+        "schedulers": [scheduler_row(row) for row in status.schedulers],
+    }
+
+
+def scheduler_row(row: SuperiorRow) -> Row:
+    return {
+        "name": row.name,
+        "state": "connected" if row.listens else "away",
+        "share": row.share,
+        "waiting": row.waiting,
+        "waiting_most": row.waiting_most,
+        "at_hosts": row.at_hosts,
+        "at_hosts_most": row.at_hosts_most,
     }
 
 
@@ -86,7 +99,9 @@ def point(status: Status, now_ms: int) -> Row:
     """One moment of the charts."""
     up = [host for host in status.hosts if host.state.lower() == "up"]
     busy = sum(host.busy for host in status.hosts)
-    pending = sorted(((task.pending, task.name) for task in status.tasks if task.pending), reverse=True)
+    waiting = [(task.pending, task.name) for task in status.tasks]
+    waiting += [(each.waiting, each.name) for each in status.schedulers]  # of a controller, which has no tasks
+    pending = sorted((each for each in waiting if each[0]), reverse=True)
     told = [[name, number] for number, name in pending[:PENDING_TASKS_MAX]]
     rest = sum(number for number, _ in pending[PENDING_TASKS_MAX:])
     return {

@@ -104,7 +104,9 @@ class Server:
     def _final(self, job: int, now_ns: int) -> ExplanationView:
         row = self._history.final(job)
         if row is None:
-            raise NotReachableError(f"the server is away, and job {job} is not in its history")
+            raise NotReachableError(
+                f"the server is away, and job {job} is not in its history", "start it again: laulima run FILE --detach"
+            )
         story = story_lines(self._history.story(job))
         return msgspec.structs.replace(explain_final(row, now_ns), story=story)
 

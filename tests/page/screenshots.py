@@ -4,10 +4,12 @@ bad night, in Chromium. Run by `make screenshots`; no test.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from playwright.sync_api import Browser
@@ -24,6 +26,8 @@ from tests.page.site import Site, open_page
 WINDOW = {"width": 1500, "height": 900}
 BUSY_MS = 75_000
 """How long the cluster works before its picture is taken: charts by minute need some."""
+SEEN_S = 2.0
+"""What is promised: so soon the page shows a host that was killed, with the reason."""
 NIGHT = """
 cluster:
   hosts: [{name: "node[01-24]", slots: 4}]
@@ -45,6 +49,21 @@ def take(tab: Tab, path: Path) -> None:
     tab.page.wait_for_timeout(1500)
     tab.page.screenshot(path=path)
     assert tab.trouble == [], tab.trouble
+
+
+def seen_after(tab: Tab, running: RunningServer, host: str) -> float:
+    """Kill a host's agent; how many seconds later the page says so, with the reason. It is to be less than SEEN_S."""
+    seen = (
+        "[...document.querySelectorAll('#event-rows li')].some(row => "
+        f"row.textContent.includes('host {host} is') && row.textContent.includes('closed the connection'))"
+    )
+    assert not tab.page.evaluate(seen)
+    begun = time.monotonic()
+    os.kill(running.agent(host), signal.SIGKILL)
+    tab.until(seen)
+    seconds = time.monotonic() - begun
+    assert seconds < SEEN_S, seconds
+    return seconds
 
 
 def live(browser: Browser, folder: Path, path: Path) -> None:
@@ -71,8 +90,12 @@ def live(browser: Browser, folder: Path, path: Path) -> None:
             tab.page.wait_for_timeout(BUSY_MS)
             client.ask("hold", task="notify", reason="mail loop")
             client.ask("host", verb="drain", name="node6", reason="new disk")
+            print(f"the page showed a host that was killed after {seen_after(tab, running, 'node3'):.2f} s")
             for _ in range(4):  # again and again: the pauses between two tries become longer
-                os.kill(running.agent("node3"), signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):  # the one that was killed just now
+                    os.kill(running.agent("node3"), signal.SIGKILL)
+            waiting = client.ask("jobs", selection={"task": "warp", "state": "pending"}, limit=1)
+            tab.open(f"?open=job:{waiting[0]['job']}")
             take(tab, path)
     finally:
         running.clean()

@@ -18,7 +18,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from model.job import SECOND, HostWish
-from model.task import TaskDefinition
+from model.task import Limits, TaskDefinition
 from shell.main import main
 from shell.page.playback import Playback
 from shell.page.recording import Recording
@@ -321,10 +321,62 @@ def test_a_host_whose_agent_is_killed_is_seen_with_the_reason(tmp_path: Path, vi
                 told = tab.texts("#event-rows li")
                 return any("host node1 is" in text and "the other end closed the connection" in text for text in told)
 
-            until(is_seen, "the page tells that node1 has gone, and why")
+            until(is_seen, "the page tells that node1 has gone, and why", limit=60.0)  # each try needs a whole start
             link = page.locator("#event-rows button.link", has_text="node1").first
             link.click()
             tab.until("document.querySelector('#drawer-title').textContent === 'host node1'")
             page.wait_for_selector("#drawer .why li")
+            page.close()  # before its server ends: it would complain
     finally:
         running.clean()
+
+
+def test_the_drawer_follows_what_a_job_writes_and_explains_the_one_that_waits(
+    tmp_path: Path, visit: Callable[..., Tab]
+) -> None:
+    running = RunningServer(tmp_path)
+    os.mkfifo(tmp_path / "gate")
+    script, node1 = "echo one; read x < gate; echo two", HostWish("node1", required=True)
+    limits = Limits(in_flight=2, total=2)
+    talk = TaskDefinition("talk", ("sh", "-c", script), host=node1, periods=QUICK, limits=limits)
+    try:
+        client = running.start(running.configuration(talk, cluster=cluster("node1", slots=1)))
+        until(lambda: {row["state"] for row in client.ask("jobs")} == {"running", "pending"}, "one runs, one waits")
+        states = {row["state"]: row["job"] for row in client.ask("jobs")}
+        with open_page(running.state) as site:
+            tab = visit(site)
+            tab.open(f"?open=job:{states['running']}")
+            tab.until("document.querySelector('#drawer .log pre').textContent === 'one\\n'")
+            waiting = visit(site)
+            page = waiting.open(f"?open=job:{states['pending']}")
+            page.wait_for_selector("#drawer .why li")
+            assert "needs 1 of 1 slots of host node1" in page.locator("#drawer .why").inner_text()
+            with (tmp_path / "gate").open("w") as gate:
+                gate.write("go\n")
+            tab.until("document.querySelector('#drawer .log pre').textContent === 'one\\ntwo\\n'")
+            tab.page.close()  # before its server ends: it would complain
+            page.close()
+    finally:
+        running.clean()
+
+
+def test_the_page_of_a_shared_controller_shows_its_schedulers_and_their_shares(
+    fresh: Site, stub: Stub, visit: Callable[..., Tab]
+) -> None:
+    scheduler = {"name": "day", "listens": True, "share": 3, "waiting": 5, "waiting_most": 100, "at_hosts": 2,
+                 "at_hosts_most": 0}  # fmt: skip
+    away = {**scheduler, "name": "<b>night", "listens": False, "share": 1, "at_hosts_most": 4}
+    stub.answers.update(status={**status(tasks=[]), "schedulers": [scheduler, away]}, explain=explained)
+    stub.answers["jobs"] = [{**job(5), "task": "day/warp"}]
+    tab = visit(fresh)
+    page = tab.open("?open=host:node1")
+    tab.until("document.querySelectorAll('#scheduler-rows tr').length === 2")
+    assert [" ".join(text.split()) for text in page.locator("#scheduler-rows tr").all_inner_texts()] == [
+        "day ● connected 3 5/100 2",
+        "<b>night ▲ away 1 5/100 2/4",
+    ]
+    assert not page.locator("#tasks").is_visible()
+    page.wait_for_selector("#drawer .jobs tbody tr")
+    assert "day/warp" in page.locator("#drawer .jobs tbody").inner_text()
+    figures = page.locator("#figures").inner_text().split()
+    assert figures[figures.index("pending") + 1] == "10"

@@ -41,7 +41,7 @@ def test_the_page_of_a_server(tmp_path: Path) -> None:
             assert found["story"][0].endswith("made by talk")
             assert site.get("/api/output?job=1").json()["text"] == "waits\nends\n"
             texts = [event["text"] for event in next(site.deltas())["events"]]
-            assert "task talk: held: mail loop" in texts
+            assert any(text.startswith("task talk: held by ") and text.endswith(": mail loop") for text in texts)
             assert any(text.endswith("exit 3; final") for text in texts)
             running.crash()
             assert site.get("/api/explain?about=job&name=1").json()["state"] == "final"

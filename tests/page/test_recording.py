@@ -104,7 +104,7 @@ def test_points_are_bounded_and_stay_in_order(log: Path, monkeypatch: pytest.Mon
 
 def test_what_is_no_event_log_is_said(tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.jsonl"
-    with pytest.raises(ConfigurationError, match="cannot be read"):
+    with pytest.raises(ConfigurationError, match="there is no file"):
         Recording(wrong)
     wrong.write_text("{}\n")
     with pytest.raises(ConfigurationError, match=r"wrong.jsonl:1 is no line of an event log"):

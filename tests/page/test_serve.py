@@ -116,14 +116,25 @@ def test_ctrl_c_ends_a_page_that_somebody_looks_at(laulima: Callable[..., Comman
 
 def test_run_with_a_page_ends_it_with_the_run(laulima: Callable[..., Command], tmp_path: Path) -> None:
     (tmp_path / "pipeline.yaml").write_text(PIPELINE)
-    running = laulima("run", "pipeline.yaml", "--page")
-    link = running.link("page")
-    assert asked(link).status_code == 200
+    running = laulima("run", "pipeline.yaml", "--page", "--control")
+    looking, acting = running.link("page (looking)"), running.link("page (acting)")
+    assert [asked(link).json()["control"] for link in (looking, acting)] == [False, True]
     links = tmp_path / ".laulima" / LINKS_NAME
     pid = json.loads(links.read_text())["pid"]
     assert running.end() == 0
     assert not links.exists()
     assert not Path(f"/proc/{pid}").exists()
+
+
+def test_a_demo_with_a_page_stays_until_ctrl_c(laulima: Callable[..., Command], tmp_path: Path) -> None:
+    running = laulima("demo", "--files", "2", "--page", "--control")
+    link = running.link("page (looking)")
+    assert running.link("page (acting)")
+    assert asked(link).status_code == 200
+    until(lambda: any("stays until Ctrl-C" in line for line in list(running.lines)), f"it ends: {running.lines}")
+    assert asked(link).status_code == 200, "when the server has ended, too"
+    assert running.end(signal.SIGINT) == 0
+    assert not (tmp_path / "demo" / ".laulima" / LINKS_NAME).exists()
 
 
 def test_a_detached_run_says_where_its_page_is_and_ends_it(laulima: Callable[..., Command], tmp_path: Path) -> None:

@@ -63,13 +63,14 @@ export class Drawer {
       const found = await ask("explain", { about, name, ...when }, signal);
       drawWhy(parts.why, found);
       drawStory(parts.story, found.story, about);
-      if (parts.jobs) this.drawJobs(parts.jobs, await ask("jobs", { [about]: name, ...when }, signal));
+      if (parts.jobs) this.drawJobs(about, parts.jobs, await ask("jobs", { [about]: name, ...when }, signal));
     } catch (error) {
       if (!signal.aborted) place(parts.why, [element("p", { class: "bad" }, `▲ ${error.message}`)]);
     }
   }
 
-  drawJobs(section, { live, ended, trouble }) {
+  drawJobs(about, section, { live, ended, trouble }) {
+    const what = (row) => [about === "host" ? row.task : "", row.item ?? ""].filter(Boolean).join(" ");
     const link = (job) =>
       element("button", { type: "button", class: "link", onclick: () => this.open(`job:${job}`) }, String(job));
     const rows = live.map((row) =>
@@ -77,7 +78,7 @@ export class Drawer {
         "tr",
         {},
         element("th", { scope: "row" }, link(row.job)),
-        element("td", {}, row.item ?? ""),
+        element("td", {}, what(row)),
         element("td", {}, row.state),
         element("td", {}, row.host),
         element("td", { class: "n" }, duration(row.for)),
@@ -89,7 +90,7 @@ export class Drawer {
         "tr",
         {},
         element("th", { scope: "row" }, link(row.job)),
-        element("td", {}, row.item ?? ""),
+        element("td", {}, what(row)),
         element("td", { class: row.outcome === "EXITED" && row.exit_code === 0 ? "good" : "bad" }, outcome(row)),
         element("td", {}, row.host),
         element("td", { class: "n" }, duration(row.ran)),
@@ -214,7 +215,7 @@ function drawStory(section, story, about) {
 
 function table(title, count, rows) {
   if (!count) return [];
-  const head = ["Job", "Item", "State", "Host", "For", "Why"].map((name) => element("th", { scope: "col" }, name));
+  const head = ["Job", "What", "State", "Host", "For", "Why"].map((name) => element("th", { scope: "col" }, name));
   return [
     element("h3", {}, `${title} (${count})`),
     element("table", {}, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows)),

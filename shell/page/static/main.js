@@ -9,6 +9,7 @@ import { drawEvents } from "./events.js";
 import * as hosts from "./hosts.js";
 import * as place from "./location.js";
 import { play } from "./playback.js";
+import { drawSchedulers } from "./schedulers.js";
 import { Store } from "./store.js";
 import { follow } from "./stream.js";
 import { drawStrip, drawTrouble } from "./strip.js";
@@ -46,6 +47,7 @@ function draw() {
   const filter = shown.filter.toLowerCase();
   if (has("strip", "tasks", "hosts", "minutes", "head")) drawStrip(store);
   drawTrouble(store, lost);
+  if (has("strip")) drawSchedulers(store.strip.schedulers ?? []);
   if (has("tasks", "filter")) tasks.drawTasks(store, filter, selectedTask, open);
   else if (has("head")) tasks.drawTaskAges(store);
   if (has("tasks", "minutes")) tasks.drawSparklines(store);

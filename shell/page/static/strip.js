@@ -31,6 +31,10 @@ export function drawStrip(store) {
     pending += task.pending;
     running += task.running;
   }
+  for (const each of strip.schedulers ?? []) {
+    pending += each.waiting; // of a shared controller, which has no tasks
+    running += each.at_hosts;
+  }
   let busy = 0;
   let slots = 0;
   let up = 0;
