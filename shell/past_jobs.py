@@ -10,7 +10,8 @@ How a job comes again is decided for each task by what its definition is in both
     SUBMITTED  as it was, at its time (open loop): jobs of people, and of tasks that are in no configuration
 
 What an attempt does is what it did, where that is known. The rest is drawn, by task and item, from what `shell/fitting`
-finds in the history: so it is the same under both configurations. Called by `shell/whatif.py`.
+finds in the history: so it is the same under both configurations. Hosts are away when they were, and are tried again
+when they were: one that lost what ran there was without power, another one was cut off. Called by `shell/whatif.py`.
 """
 
 from __future__ import annotations
@@ -21,19 +22,22 @@ from enum import Enum
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from live.host_outages import Outage
 from live.past import Past, PastJob
 from model.behaviour import declared_job
 from model.configuration import Configuration, LanguageSettings
 from model.events import HostVerb, OrderHost
 from model.job import LOCAL, SECOND, HostWish, JobSpec, Outcome
+from model.records import HostChanged
 from model.task import DoneSource, FilesSource, Limits, LinesSource, TaskDefinition
 from shell.fitting import fit_jobs
 from sim.distributions import Distribution
+from sim.faults import CONTROLLER
 from sim.job_log import LEAD_NS
 from sim.keyed import Draws
 from sim.reshaping import DAY_NS, Factors, Reshape, again, copy_name, shaken
 from sim.retelling import JobLife
-from sim.scenario import Arrivals, Items, Network, Ordered, Scenario, TaskWeather
+from sim.scenario import Arrivals, Fault, Items, Kind, Network, Ordered, Scenario, TaskWeather
 from sim.weather import Fate
 from sim.workload import Submission
 
@@ -43,6 +47,10 @@ GRID_NS = SECOND // 1000
 """How often a task looks for items that arrive at the instant at which they were found."""
 LATENCY_MAX_NS = SECOND // 100
 SHOWN_NS = 60 * SECOND
+SETTLED_NS = SECOND // 10
+"""What runs now is with its host after so long; then hosts are off, drained or away, and later others may begin."""
+SHORTEST_NS = SECOND // 1000
+"""Of the time for which a host was away: a fault of no time would last to the end."""
 CAREFUL_NS = 1 << 61
 """Items of tasks with windows stay: nobody looks while those are closed."""
 
@@ -82,6 +90,16 @@ class Retold(Struct):
     """items of which it is known when their jobs were made, and not when they themselves came"""
     orders: list[Ordered] = field(default_factory=list)
     """what people did to hosts"""
+    faults: list[Fault] = field(default_factory=list)
+    """when hosts were away"""
+    retries: list[Ordered] = field(default_factory=list)
+    """when they were found again"""
+    away: list[tuple[str, int]] = field(default_factory=list)
+    """hosts that are away now, and for how long they stay so, which nobody knows"""
+    held: dict[str, str] = field(default_factory=dict)
+    """tasks that start nothing now, and why"""
+    held_jobs: int = 0
+    """that wait for a person now, and are left out"""
     latency_ns: int = 0
     """one way to a host, so that a start takes as long as the quickest ones did"""
     made: dict[str, int] = field(default_factory=dict)
@@ -141,9 +159,32 @@ def retell(past: Past, base: Configuration, changed: Configuration, begin_at: in
             spec = replace(job.spec, item=item)
             made.submissions.append((max(0, job.accepted_at - begin_at), spec))
         _note(made, job, name, at_ns)
-    made.orders = _host_orders(past, begin_at)
+    made.orders = _host_orders(past, begin_at, end_at)
+    for outage in past.outages:
+        fault = _fault(outage, base, begin_at, end_at)
+        if fault is not None:
+            made.faults.append(fault)
+            if fault.for_ns:  # it was tried again then, not when its turn would have come
+                retry = OrderHost(0, HostVerb.RETRY, outage.host)
+                made.retries.append(Ordered(fault.at_ns + fault.for_ns + SHORTEST_NS, host=retry))
     made.latency_ns = _latency(past)
     return made
+
+
+def _fault(outage: Outage, base: Configuration, begin_at: int, end_at: int) -> Fault | None:
+    """The same in the simulation; None: it was before or after it. What did not answer went that much earlier, and was
+    cut off: what ran there is lost again, if that lasts longer than its lease."""
+    times = base.cluster.times
+    went_at = outage.begin_at - (times.silent_ns if outage.silent else 0)
+    if not outage.noticed:
+        went_at -= times.lease_ns + times.margin_ns
+    if went_at >= end_at or (outage.end_at is not None and outage.end_at <= begin_at):
+        return None
+    at_ns = max(0, went_at - begin_at)
+    for_ns = 0 if outage.end_at is None else max(SHORTEST_NS, outage.end_at - begin_at - at_ns)
+    if outage.lost and not outage.silent:
+        return Fault(Kind.DOWN, (outage.host,), at_ns + LEAD_NS, for_ns)
+    return Fault(Kind.LOST, (CONTROLLER, outage.host), at_ns + LEAD_NS, for_ns)
 
 
 def _latency(past: Past) -> int:
@@ -178,8 +219,10 @@ def _note(made: Retold, job: PastJob, name: str, at_ns: int) -> None:
 
 
 def _fates(made: Retold, job: PastJob) -> tuple[Fate, ...]:
-    """What its attempts did, as far as it was seen. One that ran at the beginning has so much less to do."""
+    """What its attempts did, as far as it was seen. One that ran at the beginning has so much less to do; one that was
+    lost would have done what the one after it did."""
     fates: list[Fate] = []
+    lost = 0
     for row in job.attempts:
         if row.started_at is None or row.ended_at < made.begin_at:
             continue
@@ -187,24 +230,41 @@ def _fates(made: Retold, job: PastJob) -> tuple[Fate, ...]:
         if row.started_at < made.begin_at:
             run_ns = row.ended_at - made.begin_at
         if row.outcome in (Outcome.EXITED.value, Outcome.CRASHED.value):
-            code, signal = row.exit_code, row.signal
-            fates.append(Fate(run_ns, code, signal, False, False, False, row.stdout_bytes, row.stderr_bytes))
+            fate = Fate(run_ns, row.exit_code, row.signal, False, False, False, row.stdout_bytes, row.stderr_bytes)
         elif row.outcome == Outcome.TIMED_OUT.value:
             made.censored += 1
-            fates.append(Fate(None, None, None, False, False, False, row.stdout_bytes, row.stderr_bytes))
+            fate = Fate(None, None, None, False, False, False, row.stdout_bytes, row.stderr_bytes)
+        else:
+            lost += row.outcome == Outcome.LOST.value
+            continue
+        fates += [fate] * (lost + 1)
+        lost = 0
     return tuple(fates)
 
 
-def _host_orders(past: Past, begin_at: int) -> list[Ordered]:
-    """Hosts that a person switched off and on again, and drained."""
-    verbs = {verb.value: verb for verb in (HostVerb.ON, HostVerb.OFF, HostVerb.DRAIN)}
-    return [
-        Ordered(
-            max(0, at - begin_at) + LEAD_NS, host=OrderHost(0, verbs[change.verb], change.host, reason=change.reason)
-        )
-        for at, change in past.hosts
-        if change.verb in verbs and at >= begin_at
-    ]
+_OFF, _DRAIN = HostVerb.OFF.value, HostVerb.DRAIN.value
+_STATES = {verb.value: verb for verb in (HostVerb.ON, HostVerb.OFF, HostVerb.DRAIN)}
+
+
+def _host_orders(past: Past, begin_at: int, end_at: int) -> list[Ordered]:
+    """Hosts that a person switched off and on again, and drained; at the beginning those that were so then."""
+    before: dict[str, HostChanged] = {}
+    later: list[tuple[int, HostChanged]] = []
+    for at, change in past.hosts:
+        if change.verb not in _STATES or at >= end_at:
+            continue
+        if at < begin_at:
+            before[change.host] = change
+        else:
+            later.append((at - begin_at, change))
+    told = {change.host for _, change in past.hosts if change.verb in _STATES}
+    before |= {now.host: now for now in past.host_orders if now.verb in _STATES and now.host not in told}
+    at_once = [(0, change) for change in before.values() if change.verb != HostVerb.ON.value]
+    return [_ordered(at, change) for at, change in (*at_once, *later)]
+
+
+def _ordered(at: int, change: HostChanged) -> Ordered:
+    return Ordered(at + LEAD_NS, host=OrderHost(0, _STATES[change.verb], change.host, reason=change.reason))
 
 
 def reshaped(made: Retold, reshape: Reshape, seed: int) -> Retold:
@@ -248,15 +308,47 @@ def _longer(fate: Fate, factor: float) -> Fate:
 
 
 def go_on(past: Past, base: Configuration, changed: Configuration, now_at: int, for_ns: int, seed: int) -> Retold:
-    """What is not finished now, and what is likely to come within `for_ns`. What runs stays on its host."""
+    """What is not finished now, and what is likely to come within `for_ns`. What runs stays on its host; a host that is
+    away now is so for as long again as it has been, which is a guess; what waits for a person goes on waiting."""
     fits = fit_jobs(past.jobs)
     ways = ways_of(base, changed, future=True)
     made = Retold(now_at, for_ns, ways, {one.task: one.weather() for one in fits})
-    made.made = dict(past.made)
     made.latency_ns = _latency(past)
-    draws = Draws(seed, "remaining")
+    _as_it_stands(made, past, now_at)
+    _unfinished(made, past, now_at, Draws(seed, "remaining"))
+    definitions = {task.name: task for task in base.tasks}
+    for task, items in past.waiting.items():
+        if task in made.held:
+            continue
+        if ways.get(task) is Way.ARRIVES:
+            made.arrivals[task] = [(2 * SETTLED_NS, item) for item in items]
+        elif task in definitions:
+            made.submissions += [(2 * SETTLED_NS, declared_job(definitions[task], 0, item, {})) for item in items]
+    for one in fits:
+        if ways.get(one.task) is Way.ARRIVES and one.items is not None and one.task not in made.held:
+            made.arrivals.setdefault(one.task, []).extend(_coming(one.items, for_ns))
+    return made
+
+
+def _as_it_stands(made: Retold, past: Past, now_at: int) -> None:
+    """What tasks have made, who holds what, and which hosts are off, drained or away."""
+    made.made = dict(past.made)
+    made.held = dict(past.held)
+    made.orders = [_ordered(SETTLED_NS, change) for change in past.host_orders if change.verb in (_OFF, _DRAIN)]
+    for outage in past.outages:
+        if outage.end_at is None:
+            away_ns = max(SECOND, now_at - outage.begin_at)
+            made.away.append((outage.host, away_ns))
+            made.faults.append(Fault(Kind.LOST, (CONTROLLER, outage.host), LEAD_NS + SETTLED_NS, away_ns))
+
+
+def _unfinished(made: Retold, past: Past, now_at: int, draws: Draws) -> None:
+    """Jobs that run or wait. What those that run still have to do is drawn."""
     for job in past.jobs:
         if job.plain or job.final is not None:
+            continue
+        if job.held:
+            made.held_jobs += 1
             continue
         item = f"now {job.number}"
         name = f"{job.spec.task}/{item}"
@@ -269,17 +361,7 @@ def go_on(past: Past, base: Configuration, changed: Configuration, now_at: int, 
             made.fates[name] = (Fate(left_ns, 0, None, False, False, False, 0, 0),)
         made.drawn += 1
         made.arrived_ns[name] = 0
-        made.submissions.append((0, spec))
-    definitions = {task.name: task for task in base.tasks}
-    for task, items in past.waiting.items():
-        if ways.get(task) is Way.ARRIVES:
-            made.arrivals[task] = [(0, item) for item in items]
-        elif task in definitions:
-            made.submissions += [(0, declared_job(definitions[task], 0, item, {})) for item in items]
-    for one in fits:
-        if ways.get(one.task) is Way.ARRIVES and one.items is not None:
-            made.arrivals.setdefault(one.task, []).extend(_coming(one.items, for_ns))
-    return made
+        made.submissions.append((0 if job.started_at is not None else 2 * SETTLED_NS, spec))
 
 
 def _left(run: Distribution, elapsed_ns: int, chance: float) -> int:
@@ -311,6 +393,8 @@ def _definition(made: Retold, task: TaskDefinition) -> TaskDefinition:
     handlers = tuple(replace(handler, script="", notify="") for handler in task.handlers)
     task = replace(task, prepare="", handlers=handlers, block=None)
     way = made.ways.get(task.name, Way.SUBMITTED)
+    if task.name in made.held:
+        way = Way.SUBMITTED  # it starts nothing by itself
     if way is Way.POLLED:
         total, made_before = task.limits.total, made.made.get(task.name, 0)
         if not total or not made_before:

@@ -9,11 +9,13 @@ simulated for some seeds; a difference is marked where all of them agree that it
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from model.configuration import Configuration
+from shell.config.scenario import LoadedScenario, with_faults, with_prefab
 from shell.past_jobs import Retold, Way, configuration_of, reshaped, scenario_of, submissions_of
 from shell.tables import Column, Style, table
 from shell.wording import count, duration, thousands
@@ -21,7 +23,7 @@ from sim.confidence import mean_interval
 from sim.job_log import AS_IT_IS, LEAD_NS
 from sim.reshaping import Reshape
 from sim.retelling import JobLife, LifeReader, Sums, sums
-from sim.scenario import Fault, Ordered, Plan
+from sim.scenario import Fault, Ordered, Plan, Scenario
 from sim.simulation import simulate
 from sim.workload import Feed
 from sim.world import World
@@ -45,6 +47,21 @@ class Side(Struct, frozen=True):
     orders: tuple[Ordered, ...] = ()
     faults: tuple[Fault, ...] = ()
     plans: tuple[Plan, ...] = ()
+    as_it_was: bool = True
+    """hosts are away when they really were"""
+
+
+def changed_side(
+    made: Retold, configuration: Configuration, orders: tuple[Ordered, ...], fail: tuple[str, ...], prefab: str | None
+) -> Side:
+    """The changed configuration, with more faults (`--fail`), or others than there really were (`--faults`). Raises
+    `ConfigurationError`."""
+    start = datetime.fromtimestamp((made.begin_at - LEAD_NS) / 1e9).astimezone()
+    loaded = LoadedScenario(configuration, Scenario(for_ns=LEAD_NS + made.span_ns), start)
+    if prefab is not None:
+        loaded = with_prefab(loaded, prefab)
+    scenario = with_faults(loaded, fail).scenario
+    return Side(configuration, orders, scenario.faults, scenario.plans, as_it_was=prefab is None)
 
 
 class Line(Struct, frozen=True):
@@ -80,6 +97,8 @@ class WhatIf(Struct, frozen=True):
     jobs: int
     measured: int
     drawn: int
+    outages: int
+    """times that a host was away, and is in the replay"""
     ways: dict[str, str]
     lines: tuple[Line, ...]
     calibration: Calibration | None
@@ -87,11 +106,27 @@ class WhatIf(Struct, frozen=True):
     schema: int = 1
 
 
+class Compared(Struct, frozen=True):
+    """The answer, and what it is made of, for pictures: what became of jobs, by name; of simulations for each seed."""
+
+    answer: WhatIf
+    really: dict[str, JobLife]
+    """empty: nothing can be compared with what really happened"""
+    baseline: tuple[dict[str, JobLife], ...]
+    changed: tuple[dict[str, JobLife], ...]
+
+
 def world_of(made: Retold, side: Side, seed: int) -> dict[str, JobLife]:
     """What becomes of the jobs under one configuration, by name; of those that were made within the span."""
     configuration = configuration_of(made, side.configuration)
     scenario = scenario_of(made, configuration.tasks, side.orders, seed)
-    scenario = replace(scenario, faults=side.faults, plans=side.plans)
+    hosts = {host.name for host in configuration.cluster.hosts}
+    if side.as_it_was:
+        past = [fault for fault in made.faults if fault.nodes[-1] in hosts]
+        scenario = replace(scenario, faults=(*past, *side.faults), orders=(*scenario.orders, *made.retries))
+    else:
+        scenario = replace(scenario, faults=side.faults)
+    scenario = replace(scenario, plans=side.plans)
     expected = len(made.submissions) + sum(map(len, made.arrivals.values()))
     reader = LifeReader(LEAD_NS, made.arrived_ns, made.span_ns, expected)
 
@@ -116,7 +151,7 @@ def compare(
     seeds: Sequence[int],
     warnings: Sequence[str],
     reshape: Reshape = AS_IT_IS,
-) -> WhatIf:
+) -> Compared:
     """Simulate both for each seed; with `reshape` each seed has a past of its own."""
     pairs: list[tuple[dict[str, JobLife], dict[str, JobLife]]] = []
     for seed in seeds:
@@ -133,18 +168,20 @@ def compare(
         then = _of(real, task) if real else None
         both = [(_of(one, task), _of(other, task)) for one, other in pairs]
         lines += [_line(task, figure, kind, then, both) for figure, kind in FIGURES]
-    return WhatIf(
+    answer = WhatIf(
         begin_at=made.begin_at,
         span_ns=made.span_ns,
         seeds=tuple(seeds[: len(pairs)]),
         jobs=made.measured + made.drawn,
         measured=made.measured,
         drawn=made.drawn,
+        outages=len(made.faults),
         ways={task: way.value for task, way in made.ways.items()},
         lines=tuple(lines),
         calibration=_calibrate(real, pairs[0][0]) if real else None,
         warnings=(*warnings, *_warnings(made, baseline.configuration)),
     )
+    return Compared(answer, real, tuple(one for one, _ in pairs), tuple(other for _, other in pairs))
 
 
 def _of(lives: dict[str, JobLife], task: str) -> Sums:
@@ -200,6 +237,19 @@ def _warnings(made: Retold, configuration: Configuration) -> list[str]:
             f"of {count(made.unseen, 'item')} the journal knows only when their jobs were made: a wider limit than"
             " then shows less than it would"
         )
+    told = {host.name for host in configuration.cluster.hosts}
+    unknown = sorted({fault.nodes[-1] for fault in made.faults} - told)
+    if unknown:
+        warnings.append(f"{', '.join(unknown[:5])}: hosts that were away, and are not in the configuration")
+    for host, away_ns in made.away:
+        warnings.append(
+            f"{host} is away since {duration(away_ns)}: here it comes back after as long again, which is a guess"
+        )
+    if made.held or made.held_jobs:
+        names = ", ".join([*list(made.held)[:5], *(["…"] if len(made.held) > 5 else [])])
+        jobs = f"{count(made.held_jobs, 'job')} that wait for a person" if made.held_jobs else ""
+        tasks = f"{names}: held, faulted or deleted now" if names else ""
+        warnings.append(f"left out: {'; '.join(part for part in (tasks, jobs) if part)}")
     submitted = sorted({spec.task for _, spec in made.submissions})
     if submitted:
         warnings.append(
@@ -223,6 +273,10 @@ def lines_of(answer: WhatIf, names: tuple[str, str], style: Style) -> list[str]:
     """The answer as text. `names`: of the two configurations."""
     known = f"{thousands(answer.measured)} with the run times that were measured, {thousands(answer.drawn)} drawn"
     lines = [f"{count(answer.jobs, 'job')} in {duration(answer.span_ns)}: {known}; {count(len(answer.seeds), 'seed')}"]
+    if answer.outages:
+        lines.append(
+            f"{count(answer.outages, 'time')} a host was away come again in both, unless --faults says otherwise"
+        )
     lines.append(f"baseline   {names[0]}")
     lines += [f"changed    {names[1]}", ""]
     really = answer.calibration is not None
@@ -230,14 +284,15 @@ def lines_of(answer: WhatIf, names: tuple[str, str], style: Style) -> list[str]:
     lines += table(columns, [line for line in answer.lines if line.baseline is not None], 0, style)
     lines.append("")
     if answer.calibration is not None:
-        lines += _calibration_text(answer.calibration)
+        lines.append(calibration_text(answer.calibration))
     lines += [f"warning    {text}" for text in answer.warnings]
     return lines
 
 
-def _calibration_text(found: Calibration) -> list[str]:
+def calibration_text(found: Calibration) -> str:
+    """How well the unchanged replay tells what really happened, in a sentence."""
     if not found.jobs or found.same_outcome is None:
-        return ["calibration: no job ended both really and in the replay: nothing is known of how good it is"]
+        return "calibration: no job ended both really and in the replay: nothing is known of how good it is"
     parts = [f"of {count(found.jobs, 'job')} {100 * found.same_outcome:.1f} % ended in the same way"]
     for what, then, again in (
         ("mean wait", found.mean_wait_really_ns, found.mean_wait_replayed_ns),
@@ -245,11 +300,17 @@ def _calibration_text(found: Calibration) -> list[str]:
     ):
         if then is not None and again is not None:
             parts.append(f"{what} {duration(round(again))}, really {duration(round(then))} ({_relative(then, again)})")
-    return [f"calibration: the unchanged replay: {'; '.join(parts)}"]
+    return f"calibration: the unchanged replay: {'; '.join(parts)}"
 
 
 def _relative(then: float, again: float) -> str:
     return f"{100 * (again - then) / then:+.1f} %" if then else ("the same" if again == then else "from nothing")
+
+
+def row_of(line: Line) -> tuple[str, ...]:
+    """The cells of a figure's row: task, figure, really, baseline, changed, difference."""
+    values = (_cell(line, value) for value in (line.really, line.baseline, line.changed))
+    return line.task, _WORDS[line.figure], *values, _difference(line)
 
 
 def _cell(line: Line, value: float | None) -> str:
@@ -276,11 +337,11 @@ _WORDS = {
     "p95_wait_ns": "wait, p95", "mean_response_ns": "arrival to end, mean", "p95_response_ns": "arrival to end, p95",
     "makespan_ns": "makespan",
 }  # fmt: skip
-_COLUMNS: tuple[Column[Line], ...] = (
-    Column("TASK", lambda line, _: line.task),
-    Column("FIGURE", lambda line, _: _WORDS[line.figure]),
-    Column("REALLY", lambda line, _: _cell(line, line.really), right=True),
-    Column("BASELINE", lambda line, _: _cell(line, line.baseline), right=True),
-    Column("CHANGED", lambda line, _: _cell(line, line.changed), right=True),
-    Column("DIFFERENCE", lambda line, _: _difference(line)),
-)
+HEADS = ("TASK", "FIGURE", "REALLY", "BASELINE", "CHANGED", "DIFFERENCE")
+
+
+def _column(at: int) -> Column[Line]:
+    return Column(HEADS[at], lambda line, _: row_of(line)[at], right=2 <= at <= 4)
+
+
+_COLUMNS: tuple[Column[Line], ...] = tuple(map(_column, range(len(HEADS))))

@@ -7,6 +7,7 @@ last bit of a mathematical library does not decide the order of two events.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from math import exp, log
 from statistics import NormalDist
 
@@ -81,7 +82,23 @@ class Choice(Struct, frozen=True, tag="choice"):
         return self.values[-1]
 
 
-Distribution = Constant | Uniform | Exponential | Lognormal | Weibull | Choice
+class Quantiles(Struct, frozen=True, tag="quantiles"):
+    """Data by points of its quantile function: with the chance `shares[n]` it is no more than `values[n]`. Both grow;
+    shares from 0 to 1. Between two points it is drawn evenly on a scale of logarithms."""
+
+    shares: tuple[float, ...]
+    values: tuple[int, ...]
+    """above 0"""
+
+    def sample(self, chance: float) -> int:
+        """By its points."""
+        at = min(max(1, bisect_right(self.shares, chance)), len(self.shares) - 1)
+        low, high = self.values[at - 1], self.values[at]
+        part = (chance - self.shares[at - 1]) / (self.shares[at] - self.shares[at - 1])
+        return _rounded(low * exp(part * log(high / low)))
+
+
+Distribution = Constant | Uniform | Exponential | Lognormal | Weibull | Choice | Quantiles
 
 
 def _rounded(value: float) -> int:

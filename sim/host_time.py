@@ -9,36 +9,18 @@ from array import array
 
 from msgspec import Struct
 
-from sim.faults import CONTROLLER
+from sim.host_states import HostStates
+from sim.log import FaultChanged
 from sim.metrics import HostMetrics, ratio
-from sim.tally import NO_POWER
 
-AWAY = NO_POWER | {"silent", "suspended", "lost"}
-"""Faults after which a host does not answer."""
-NOT_RUNNING = frozenset({"frozen", "restarted", "crashed"})
-"""Faults after which a server process does not."""
 BACK_PER_CENT = 110
 """The queue is as before a fault when no more jobs wait than so much of those that waited then."""
-
-
-class Grounds(Struct, frozen=True):
-    """A fault by its kind and its place."""
-
-    kind: str
-    nodes: tuple[str, ...]
-
-    @property
-    def host(self) -> str:
-        """The host that it is at; for one at a link, its lower end."""
-        return next((name for name in self.nodes if name != CONTROLLER), "")
 
 
 class _Power(Struct):
     """One host within the window."""
 
     slots: int
-    off: int = 0
-    """how many faults keep it without power"""
     since: int = 0
     """of the last change of it"""
     up_ns: int = 0
@@ -72,9 +54,9 @@ class HostTime:
         self._hosts_off = 0
         self._unseen: dict[str, int] = {}
         """hosts that are away, since when, and the controller does not know"""
-        self._levels: dict[Grounds, int] = {}
-        """jobs that waited when the fault began"""
-        self._controller_faults = 0
+        self._levels: dict[tuple[str, tuple[str, ...]], int] = {}
+        """jobs that waited when the fault of this kind began there"""
+        self._states = HostStates()
 
     def open_window(self, begin: int) -> None:
         """Count from here on."""
@@ -89,7 +71,7 @@ class HostTime:
         if host is None:
             host = self._hosts[name] = _Power(0, since=max(now, self._begin or 0))
         self._slots += slots - host.slots
-        if not host.off:
+        if self._states.has_power(name):
             self._slots_up += slots - host.slots
         host.slots = slots
 
@@ -101,41 +83,38 @@ class HostTime:
         self.up += self._slots_up * passed
         if not self._hosts_off:
             self.all_up += passed
-        if self._controller_faults:
+        if not self._states.controller_runs:
             self.controller_away += passed
 
     # faults
 
-    def fault(self, grounds: Grounds, on: bool, now: int, pending: int) -> None:
+    def fault(self, line: FaultChanged, pending: int) -> None:
         """A fault begins or ends, while so many jobs wait."""
+        now, key = line.t, (line.kind, line.nodes)
         self._pass(now)
-        if grounds.kind in NOT_RUNNING and grounds.nodes == (CONTROLLER,):
-            self._controller_faults += 1 if on else -1
-        host = self._hosts.get(grounds.host)
-        if host is not None and grounds.kind in NO_POWER:
-            self._power(host, on, now)
-        if host is not None and grounds.kind in AWAY:
-            self._away(grounds.host, on, now)
-        if on:
-            self._levels[grounds] = pending
+        change = self._states.fault(line)
+        host = self._hosts.get(change.host)
+        if host is not None and change.power is not None:
+            self._power(host, change.power, now)
+        if host is not None and change.answers is not None:
+            self._answers(change.host, change.answers, now)
+        if line.on:
+            self._levels[key] = pending
         else:
-            self.recovering.append((now, self._levels.pop(grounds, pending) * BACK_PER_CENT // 100))
+            self.recovering.append((now, self._levels.pop(key, pending) * BACK_PER_CENT // 100))
             self.pending_is(pending, now)
 
     def _power(self, host: _Power, on: bool, now: int) -> None:
-        host.off += 1 if on else -1
-        if host.off != (1 if on else 0):
-            return  # another fault keeps it without power
         counts = self._begin is not None and now >= self._begin
-        self._settle(host, now, was_off=not on)
+        self._settle(host, now, was_off=on)
         if on:
-            self._hosts_off += 1
-            self._slots_up -= host.slots
-            host.failures += counts
-        else:
             self._hosts_off -= 1
             self._slots_up += host.slots
             host.repairs += counts
+        else:
+            self._hosts_off += 1
+            self._slots_up -= host.slots
+            host.failures += counts
 
     def _settle(self, host: _Power, now: int, *, was_off: bool) -> None:
         """Count the time since the last change."""
@@ -147,9 +126,9 @@ class HostTime:
         else:
             host.up_ns += passed
 
-    def _away(self, name: str, on: bool, now: int) -> None:
-        if on:
-            self._unseen.setdefault(name, now)
+    def _answers(self, name: str, again: bool, now: int) -> None:
+        if not again:
+            self._unseen[name] = now
         elif self._unseen.pop(name, None) is not None:
             self.undetected += 1
 
@@ -174,8 +153,8 @@ class HostTime:
     def close(self, now: int) -> None:
         """The window is over."""
         self._pass(now)
-        for host in self._hosts.values():
-            self._settle(host, now, was_off=host.off > 0)
+        for name, host in self._hosts.items():
+            self._settle(host, now, was_off=not self._states.has_power(name))
 
     def rows(self) -> tuple[HostMetrics, ...]:
         """One line for each host."""

@@ -14,11 +14,12 @@ from typing import Any, Protocol
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from model.alarm_kinds import LATE
 from model.job import LOCAL, SECOND, AttemptKey, JobId, Outcome, Report
-from model.records import AttemptAssigned, AttemptEnded, AttemptGiven, JobAccepted
+from model.records import AlarmChanged, AlarmTold, AttemptAssigned, AttemptEnded, AttemptGiven, JobAccepted
 from sim.clocks import BOOTED_BEFORE
 from sim.faults import CONTROLLER, SCHEDULER
-from sim.host_time import Grounds, HostTime
+from sim.host_time import HostTime
 from sim.log import Committed, FaultChanged, Finished, Header, Line, Noticed, ProcessEnded, ProcessStarted, Sized
 from sim.metrics import TAU_NS, Metrics, OpenJob, SlotTime, Spread, TaskMetrics, jain, ratio
 from sim.tally import outcome_name
@@ -98,6 +99,10 @@ class _Task(Struct):
     open: int = 0
 
 
+_LATE = frozenset(kind.value for kind in LATE)
+"""Kinds of alarms that are missed deadlines."""
+
+
 class Measuring:
     """Takes the lines of one log; `finish` gives the metrics."""
 
@@ -127,6 +132,7 @@ class Measuring:
         self._pending_area = 0
         self._pending_at = 0
         self._oldest = NONE
+        self._alarms = self._deadlines_missed = self._notifications = 0
 
     @property
     def table(self) -> dict[type, Callable[[Any], None]]:
@@ -134,7 +140,12 @@ class Measuring:
         return {
             Header: self._header,
             Sized: self._sized,
-            Committed: self._committed,
+            JobAccepted: self._accepted,
+            AttemptAssigned: self._assigned,
+            AttemptGiven: self._given,
+            AttemptEnded: self._attempt_ended,
+            AlarmChanged: self._alarm_changed,
+            AlarmTold: self._alarm_told,
             ProcessStarted: self._process_started,
             ProcessEnded: self._process_ended,
             FaultChanged: self._fault,
@@ -146,7 +157,7 @@ class Measuring:
         """All lines of a log."""
         table = self.table
         for line in lines:
-            reader = table.get(type(line))
+            reader = table.get(type(line.record) if isinstance(line, Committed) else type(line))
             if reader is not None:
                 reader(line)
 
@@ -166,7 +177,7 @@ class Measuring:
             self._writer.sized(name, slots)
 
     def _fault(self, line: FaultChanged) -> None:
-        self._hosts.fault(Grounds(line.kind, line.nodes), line.on, line.t, self._pending)
+        self._hosts.fault(line, self._pending)
 
     def _noticed(self, line: Noticed) -> None:
         if line.node == CONTROLLER and line.about.startswith("host ") and line.text.startswith(("down", "silent")):
@@ -174,24 +185,30 @@ class Measuring:
 
     # jobs
 
-    def _committed(self, line: Committed) -> None:
-        record = line.record
-        kind = type(record)
-        if line.node == SCHEDULER:
-            if kind is JobAccepted:
-                self._accepted(record, line.t)  # type: ignore[arg-type]
-            elif kind is AttemptEnded:
-                self._attempt_ended(record, line.t)  # type: ignore[arg-type]
-            elif kind is AttemptAssigned:
-                job = self._jobs.get(record.job)  # type: ignore[union-attr]
-                if job is not None and job.assigned == NONE:
-                    job.assigned = line.t
-        elif kind is AttemptGiven:
-            job = self._jobs.get(record.job)  # type: ignore[union-attr]
-            if job is not None and job.given == NONE:
-                job.given = line.t
+    def _alarm_changed(self, line: Committed) -> None:
+        record: AlarmChanged = line.record  # type: ignore[assignment]
+        if not record.over:
+            self._alarms += 1
+            self._deadlines_missed += record.kind in _LATE
 
-    def _accepted(self, record: JobAccepted, now: int) -> None:
+    def _alarm_told(self, _: Committed) -> None:
+        self._notifications += 1
+
+    def _assigned(self, line: Committed) -> None:
+        job = self._jobs.get(line.record.job)  # type: ignore[union-attr]
+        if job is not None and job.assigned == NONE:
+            job.assigned = line.t
+
+    def _given(self, line: Committed) -> None:
+        job = self._jobs.get(line.record.job)  # type: ignore[union-attr]
+        if job is not None and job.given == NONE:
+            job.given = line.t
+
+    def _accepted(self, line: Committed) -> None:
+        if line.node != SCHEDULER:
+            return
+        record: JobAccepted = line.record  # type: ignore[assignment]
+        now = line.t
         if self._begin is None:
             self._open_window(max(now, self._warm_up_ns))
         if self._first_submit is None:
@@ -216,14 +233,15 @@ class Measuring:
         if passed > 0:
             self._pending_area += self._pending * passed
             self._pending_at = now
-        self._pending += by
-        self._pending_max = max(self._pending_max, self._pending)
+        self._pending = pending = self._pending + by
+        self._pending_max = max(self._pending_max, pending)
         if self._hosts.recovering:
-            self._hosts.pending_is(self._pending, now)
+            self._hosts.pending_is(pending, now)
 
     def _waits_no_more(self, job: Observed, now: int) -> None:
         job.waits = False
-        self._oldest = max(self._oldest, now - job.waits_since)
+        age = now - job.waits_since
+        self._oldest = max(self._oldest, age)
         self._change_pending(-1, now)
 
     # processes
@@ -276,10 +294,12 @@ class Measuring:
 
     # ends
 
-    def _attempt_ended(self, record: AttemptEnded, now: int) -> None:
+    def _attempt_ended(self, line: Committed) -> None:
+        record: AttemptEnded = line.record  # type: ignore[assignment]
         job = self._jobs.get(record.job)
-        if job is None:
+        if job is None or line.node != SCHEDULER:
             return
+        now = line.t
         key, report = (record.job, record.attempt), record.report
         self._attempts += 1
         job.attempts += 1
@@ -399,6 +419,9 @@ class Measuring:
             total=total,
             tasks=lines,
             open_jobs=tuple(_open_job(job, self._end) for job in oldest_first[:OPEN_SHOWN]),
+            alarms=self._alarms,
+            deadlines_missed=self._deadlines_missed,
+            notifications=self._notifications,
         )
 
     def _makespan(self) -> int | None:

@@ -1,8 +1,9 @@
 """Swarm: a seed draws a whole small world, its shape, its times (shrunk), its tasks and a random set of its faults.
 
-Three recipes stand beside faults that come independently of each other: a storm, in which all of them begin within a
-short time, so that they meet; rows of restarts, in which a process is gone again as soon as it is back; and restarts of
-an end of a bad link, so that what an earlier life said arrives in a later one, or never.
+Four recipes stand beside faults that come independently of each other: a storm, in which all of them begin within a
+short time, so that they meet; rows of restarts, in which a process is gone again as soon as it is back; restarts of an
+end of a bad link, so that what an earlier life said arrives in a later one, or never; and a controller that is silent
+for so long that its jobs are given up, by a scheduler that has forgotten it when the controller is heard again.
 
 Phases: a short warm-up; chaos; then everything is healed (`HEALED_NS`: links, disks, hosts; what crashed last comes
 back a little later); then time enough for every job to become final, `LIVENESS_NS`. The oracle names what is not.
@@ -44,8 +45,15 @@ ROW_MAX = 4
 """Restarts in a row."""
 BETWEEN_MAX_NS = 6 * SECOND
 """From one restart of a row to the next."""
+TWO_DISKS = DiskModel(100_000, 1_000_000, one_process=False)
 LEASE_NS = 20 * SECOND
 LOCAL_LEASE_NS = 40 * SECOND
+IMPATIENT_NS = 5 * SECOND
+"""So long the least patient tasks wait for a silent controller: shorter than a lease."""
+GIVEN_UP_NS = 10 * SECOND
+"""A controller that is not heard for longer has lost the jobs of those tasks."""
+GIVEN_UP_SHARE = 0.05
+"""Of the worlds: in so many it is."""
 JOBS_OF_TASK = 12
 
 _HOST_FAULTS = (
@@ -86,8 +94,9 @@ def swarm(seed: int) -> tuple[Configuration, Scenario]:
     )
     tasks = _tasks(shape, hosts)
     cluster, tasks = with_resources(seed, cluster, tasks)
-    configuration = Configuration(path=f"swarm {seed}", directory="/", tasks=tasks, cluster=cluster)
     scenario = _with_what_is_stuck(seed, hosts, _scenario(seed, shape, hosts, tasks))
+    tasks, scenario = _with_a_controller_given_up(seed, hosts, tasks, scenario)
+    configuration = Configuration(path=f"swarm {seed}", directory="/", tasks=tasks, cluster=cluster)
     return configuration, with_a_failing_host(seed, cluster, scenario)
 
 
@@ -98,7 +107,7 @@ def _tasks(shape: Random, hosts: tuple[HostDefinition, ...]) -> tuple[TaskDefini
         (HostPolicy(Wait.WAIT), HostPolicy(Wait.FAIL), HostPolicy(Wait.TRY, 2), HostPolicy(Wait.ELSEWHERE))
     )
     limits = Limits(in_flight=shape.choice((0, 2, 5)), total=JOBS_OF_TASK)
-    patience_ns = shape.choice((None, 5 * SECOND, LEASE_NS))  # shorter than a lease: what was given up may still begin
+    patience_ns = shape.choice((None, IMPATIENT_NS, LEASE_NS))  # what was given up within a lease may still begin
 
     def periods(timeout: int) -> Periods:
         return Periods(shape.randint(1, 10) * SECOND, SECOND, timeout * SECOND, 120 * SECOND)
@@ -194,6 +203,25 @@ def _with_what_is_stuck(seed: int, hosts: tuple[HostDefinition, ...], scenario: 
     return structs.replace(scenario, faults=(*scenario.faults, *stuck))
 
 
+def _with_a_controller_given_up(
+    seed: int, hosts: tuple[HostDefinition, ...], tasks: tuple[TaskDefinition, ...], scenario: Scenario
+) -> tuple[tuple[TaskDefinition, ...], Scenario]:
+    """In a twentieth of the worlds the controller is not heard until impatient tasks have given up what it has, but not
+    for as long as a lease, so that all of it lives on, and for long, as jobs hang; and the scheduler, a process of its
+    own, is gone just before the controller is heard again. By a chance of its own, as above."""
+    chance = Random(f"{seed}/given up")  # noqa: S311 - chance of a simulation
+    if chance.random() >= GIVEN_UP_SHARE:
+        return tasks, scenario
+    tasks = tuple(structs.replace(task, silent_grace_ns=IMPATIENT_NS) if task.lost_reruns else task for task in tasks)
+    at_ns, for_ns = WARM_UP_NS + chance.randrange(CHAOS_NS // 2), chance.randrange(GIVEN_UP_NS, LEASE_NS)
+    hung = (Fault(Kind.HUNG, (host.name,), max(0, at_ns - for_ns), for_ns) for host in hosts)
+    silence = Fault(Kind.LOST, ("controller", "scheduler"), at_ns, for_ns)
+    gone_ns = at_ns + for_ns - chance.randrange(1, SECOND)
+    gone = Fault(Kind.CRASHED, ("scheduler",), gone_ns, chance.randrange(1, SECOND))
+    disk = TWO_DISKS if scenario.disk is not None and scenario.disk.one_process else scenario.disk
+    return tasks, structs.replace(scenario, faults=(*scenario.faults, *hung, silence, gone), disk=disk)
+
+
 def _restarts_on_a_bad_link(chance: Random, hosts: tuple[HostDefinition, ...]) -> list[Fault]:
     """A link whose messages come late for a while or are lost, and restarts of one of its ends meanwhile."""
     link = chance.choice((("scheduler", "controller"), ("controller", chance.choice(hosts).name)))
@@ -224,7 +252,7 @@ def _disk(shape: Random, plan: tuple[Fault, ...]) -> DiskModel | None:
         (
             None,
             DiskModel(5_000_000, 20_000_000, one_process=True),
-            DiskModel(100_000, 1_000_000, one_process=False),
+            TWO_DISKS,
             DiskModel(300_000_000, 2 * SECOND, one_process=True),
         )
     )

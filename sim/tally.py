@@ -12,17 +12,19 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from model.alarm_kinds import AGAIN, RECOVERED
 from model.job import JobId, Outcome, Report
-from model.records import AttemptEnded, AttemptStarted, JobAccepted
+from model.records import AlarmChanged, AlarmTold, AttemptEnded, AttemptStarted, JobAccepted
+from sim.host_states import HostStates
 from sim.log import Committed, FaultChanged, Header, Sized
 
 SCHEDULER = "scheduler"
-NO_POWER = frozenset({"down", "reboot"})
+_EXITED = Outcome.EXITED
 
 
 def outcome_name(report: Report) -> str:
     """How people call an end: `exit 3`, or the outcome's name."""
-    return f"exit {report.exit_code}" if report.outcome is Outcome.EXITED else report.outcome.name
+    return f"exit {report.exit_code}" if report.outcome is _EXITED else report.outcome.name
 
 
 class TaskTally(Struct):
@@ -34,8 +36,6 @@ class TaskTally(Struct):
     retries: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
     """final outcomes"""
-    ends: Counter[str] = field(default_factory=Counter)
-    """outcomes of all attempts, retried ones included"""
     waits: array[int] = field(default_factory=lambda: array("q"))
     runs: array[int] = field(default_factory=lambda: array("q"))
 
@@ -56,6 +56,18 @@ class HostTally(Struct):
     off_since: int | None = None
 
 
+class NotifierTally(Struct):
+    """What one notifier would have been told: messages, and what they were about (`host-down`, `over: host-down`)."""
+
+    messages: int = 0
+    about: Counter[str] = field(default_factory=Counter)
+
+
+def told_as(event: str, kind: str) -> str:
+    """How people call what a message tells."""
+    return {AGAIN: "still: ", RECOVERED: "over: "}.get(event, "") + kind
+
+
 def percentile(values: array[int], share: float) -> int | None:
     """The smallest value that at least `share` (0..1) of the values do not exceed; None when there are none."""
     if not values:
@@ -71,6 +83,11 @@ class Tally:
         self.tasks: dict[str, TaskTally] = {}
         self.hosts: dict[str, HostTally] = {}
         self.faults = 0
+        self._states = HostStates()
+        self.alarms: Counter[str] = Counter()
+        """alarms that have begun, by kind"""
+        self.told: dict[str, NotifierTally] = {}
+        """by notifier"""
         self._open: dict[JobId, tuple[TaskTally, int, int]] = {}
         """job -> (its task's, made at, slots)"""
         self._begun: dict[JobId, None] = {}
@@ -84,6 +101,8 @@ class Tally:
             JobAccepted: self._accepted,
             AttemptStarted: self._started,
             AttemptEnded: self._ended,
+            AlarmChanged: self._alarm,
+            AlarmTold: self._told,
             FaultChanged: self._fault,
             Sized: self._sized,
         }
@@ -132,7 +151,6 @@ class Tally:
         report = record.report
         name = outcome_name(report)
         tally.attempts += 1
-        tally.ends[name] += 1
         if record.final:
             tally.final += 1
             tally.outcomes[name] += 1
@@ -150,16 +168,25 @@ class Tally:
                 else:
                     host.failed += 1
 
+    def _alarm(self, line: Committed) -> None:
+        record: AlarmChanged = line.record  # type: ignore[assignment]
+        if not record.over:
+            self.alarms[record.kind] += 1
+
+    def _told(self, line: Committed) -> None:
+        record: AlarmTold = line.record  # type: ignore[assignment]
+        tally = self.told.setdefault(record.notifier, NotifierTally())
+        tally.messages += 1
+        tally.about.update([told_as(event, kind) for event, kind, _ in record.items] or [record.event])
+
     def _fault(self, line: FaultChanged) -> None:
-        if line.on:
-            self.faults += 1
-        if line.kind not in NO_POWER:
+        self.faults += line.on
+        change = self._states.fault(line)
+        host = self.hosts.get(change.host)
+        if host is None or change.power is None:
             return
-        host = self.hosts.get(line.nodes[0])
-        if host is None:
-            return
-        if line.on and host.off_since is None:
+        if not change.power:
             host.off_since = line.t
-        elif not line.on and host.off_since is not None:
+        elif host.off_since is not None:
             host.off_ns += line.t - host.off_since
             host.off_since = None

@@ -14,14 +14,17 @@ from typing import Any
 
 from msgspec import Struct
 
+from model.events import HostVerb
 from model.job import LOCAL, SECOND, AttemptKey, JobId
-from model.records import AttemptAssigned, AttemptEnded, AttemptGiven, JobAccepted
-from sim.faults import CONTROLLER, SCHEDULER
-from sim.host_time import AWAY, NOT_RUNNING
+from model.records import AttemptAssigned, AttemptEnded, AttemptGiven, HostChanged, JobAccepted
+from sim.faults import SCHEDULER
+from sim.host_states import AWAY, NOT_RUNNING, HostStates, host_of
 from sim.log import Committed, FaultChanged, Finished, Header, ProcessEnded, ProcessStarted, Sized
 from sim.measuring import judge_attempt
-from sim.tally import NO_POWER, outcome_name
+from sim.tally import outcome_name
 
+_ON = HostVerb.ON.value
+_CLOSED = (HostVerb.DRAIN.value, HostVerb.OFF.value)
 BINS = 300
 """Time is cut into at most so many pieces: more cannot be seen in a picture."""
 FIRST_BIN_NS = SECOND
@@ -90,6 +93,7 @@ class Series:
 
     def means(self, name: str, end_ns: int) -> list[float]:
         """The mean in each bin up to `end_ns`."""
+        self._reach(end_ns)  # the last thing may have been long ago
         count = max(1, -(-end_ns // self.width_ns))
         areas = self._of(self.areas, name)[:count]
         widths = [min(self.width_ns, max(1, end_ns - at * self.width_ns)) for at in range(count)]
@@ -168,6 +172,8 @@ class Timeline:
         self.faults: list[FaultSpan] = []
         self.down: dict[str, list[FaultSpan]] = {}
         """times in which a host did not answer, by host; overlapping ones too"""
+        self.closed: dict[str, list[FaultSpan]] = {}
+        """times in which a person had a host drained or off (`kind`), by host"""
         self.waits: dict[str, array[int]] = {}
         """of each task: from the making of a job to its first start"""
         self.hurt: Counter[tuple[str, str, str]] = Counter()
@@ -183,11 +189,9 @@ class Timeline:
         self._started: dict[JobId, bool] = {}
         self._levels: dict[tuple[str, str, str], _Level] = {}
         """(task, phase, host)"""
-        self._away: Counter[str] = Counter()
-        self._controller_faults = 0
+        self._states = HostStates()
         self._open_faults: dict[tuple[str, tuple[str, ...]], FaultSpan] = {}
         self._sized_at: dict[str, int] = {}
-        self._off: Counter[str] = Counter()
         self._off_since: dict[str, int] = {}
         self._submitted: dict[JobId, tuple[str, int, str, int]] = {}
         """open jobs: task, when, the host that it needs, slots"""
@@ -223,32 +227,25 @@ class Timeline:
 
     def _fault(self, line: FaultChanged) -> None:
         key = (line.kind, line.nodes)
-        host = next((name for name in line.nodes if name not in (CONTROLLER, SCHEDULER)), "")
+        if line.kind in AWAY:
+            self._settle(line.t, host_of(line))
+        elif line.kind in NOT_RUNNING:
+            self._settle(line.t, None)
+        change = self._states.fault(line)
         if line.on:
             span = self._open_faults[key] = FaultSpan(line.kind, line.nodes, line.t)
             self.faults.append(span)
-            if host and line.kind in AWAY:
-                self.down.setdefault(host, []).append(span)
+            if change.host and line.kind in AWAY:
+                self.down.setdefault(change.host, []).append(span)
         else:
             known = self._open_faults.pop(key, None)
             if known is not None:
                 known.end = line.t
-        by = 1 if line.on else -1
-        if host and line.kind in NO_POWER:
-            self._power(host, by, line.t)
-        if host and line.kind in AWAY:
-            self._settle(line.t, host)
-            self._away[host] += by
-        if line.kind in NOT_RUNNING and CONTROLLER in line.nodes:
-            self._settle(line.t, None)
-            self._controller_faults += by
-
-    def _power(self, host: str, by: int, now: int) -> None:
-        self._off[host] += by
-        if by > 0 and self._off[host] == 1:
-            self._off_since[host] = now
-        elif not self._off[host]:
-            self.series.add("down", self._off_since.pop(host, now), now, self.hosts.get(host, 0))
+        if change.power is False:
+            self._off_since[change.host] = line.t
+        elif change.power:
+            since = self._off_since.pop(change.host, line.t)
+            self.series.add("down", since, line.t, self.hosts.get(change.host, 0))
 
     # waiting jobs
 
@@ -257,14 +254,14 @@ class Timeline:
             return Reason.RETRY
         if phase == "host":
             return Reason.TO_HOST
-        if phase == "queue" and host and self._away[host] > 0:
+        if phase == "queue" and host and not self._states.answers(host):
             return Reason.HOST_AWAY
-        if self._controller_faults > 0:
+        if not self._states.controller_runs:
             return Reason.CONTROLLER_AWAY
         return Reason.NO_SLOT if phase == "queue" else Reason.AT_SCHEDULER
 
     def _settle(self, now: int, host: str | None) -> None:
-        """Why jobs wait is about to change, of those that need this host, or (None) of all."""
+        """Why jobs wait may be about to change, of those that need this host, or (None) of all."""
         for key, level in self._levels.items():
             if host is None or key[2] == host:
                 self._spend(key, level, now)
@@ -324,6 +321,12 @@ class Timeline:
                 self._attempt_ended(record, line.t)
         elif isinstance(record, AttemptGiven):
             self._move(record.job, "host", line.t)
+        elif isinstance(record, HostChanged) and record.verb in (_ON, *_CLOSED):
+            spans = self.closed.setdefault(record.host, [])
+            if spans and spans[-1].end == NONE:
+                spans[-1].end = line.t
+            if record.verb != _ON:
+                spans.append(FaultSpan(record.verb, (record.host,), line.t))
 
     def _attempt_ended(self, record: AttemptEnded, now: int) -> None:
         number = record.job
@@ -396,8 +399,9 @@ class Timeline:
         for host, slots in self.hosts.items():
             if host != LOCAL:
                 self.series.add("slots", self._sized_at[host], now, slots)
-        for fault in self._open_faults.values():
-            fault.end = now
+        for fault in (*self._open_faults.values(), *(spans[-1] for spans in self.closed.values() if spans)):
+            if fault.end == NONE:
+                fault.end = now
         local = self._host_numbers.get(LOCAL, NONE)
         spans = self.spans
         for row in range(len(spans.start)):

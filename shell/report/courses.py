@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from shell.report.drawing import (
     BAD,
     BAND_OPACITY,
+    CLOSED,
     DOWN,
     FREE,
     INK,
@@ -71,10 +72,12 @@ def what_ran_where(timeline: Timeline, time: TimeAxis) -> tuple[str, str]:
             how = f"{count(len(inside), 'job')}, so not each but how busy the host was"
         away = [(rows[hosts.index(name)], span) for name in shown for span in timeline.down.get(name, ())]
         _away(axes, time, timeline.end, away)
+        closed = [(rows[hosts.index(name)], span) for name in shown for span in timeline.closed.get(name, ())]
+        rectangles(axes, _boxes(time, timeline.end, closed), CLOSED, zorder=3)
         axes.set_yticks(range(len(shown)), [named(name) for name in reversed(shown)])
         axes.set_ylim(-0.6, len(shown) - 0.4)
         time.put_on(axes)
-        legend(axes, [*keys, key_of(DOWN, "away")], 5)
+        legend(axes, [*keys, key_of(DOWN, "away"), *([key_of(CLOSED, "drained or off")] if closed else [])], 5)
     left_out = len(hosts) - len(shown)
     more = f" {count(left_out, 'host')} left out, which did less or nothing." if left_out else ""
     return svg.text, f"What ran where: {how}; hatched grey: the host was away.{more}"
@@ -91,7 +94,7 @@ def _worst_hosts(timeline: Timeline) -> list[str]:
             lost[spans.host[at]] += VERDICTS[spans.verdict[at]] is Verdict.LOST
     away = {name: _away_ns(timeline, name) for name in hosts}
     order = sorted(range(len(hosts)), key=lambda at: (-away[hosts[at]], -lost[at], -busy[at], at))
-    idle = {at for at in order if not away[hosts[at]] and not busy[at]}
+    idle = {at for at in order if not away[hosts[at]] and not busy[at] and not timeline.closed.get(hosts[at])}
     kept = sorted([at for at in order if at not in idle][:HOSTS_SHOWN]) or [0]
     return [hosts[at] for at in kept]
 
@@ -149,11 +152,18 @@ def _busy(axes: Axes, timeline: Timeline, time: TimeAxis, rows: dict[int, int], 
 
 
 def _away(axes: Axes, time: TimeAxis, end_ns: int, away: Sequence[tuple[int, FaultSpan]]) -> None:
+    rectangles(axes, _boxes(time, end_ns, away), DOWN, alpha=0.75, zorder=3)
+
+
+def _boxes(
+    time: TimeAxis, end_ns: int, spans: Sequence[tuple[int, FaultSpan]]
+) -> list[tuple[float, float, float, float]]:
+    """A box over the row for each of these times."""
     boxes = []
-    for row, span in away:
+    for row, span in spans:
         end = end_ns if span.end == NONE else span.end
         boxes.append((time.hours(span.start), row - 0.45, time.hours(end - span.start), 0.9))
-    rectangles(axes, boxes, DOWN, alpha=0.75, zorder=3)
+    return boxes
 
 
 def _stack(

@@ -9,7 +9,7 @@ import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from model.errors import LaulimaError
+from shell.file_errors import unwritable
 from shell.many_worlds import ManyWorlds
 from sim.figures import HOST_FIGURES, RUN_FIGURES, TASK_FIGURES
 from sim.metrics import Metrics
@@ -42,8 +42,7 @@ def write_csv(folder: Path, metrics: Metrics, timeline: Timeline, many: ManyWorl
                 writer.writerow(head)
                 writer.writerows(rows)
     except OSError as error:
-        what = f"{error.filename or folder} cannot be written: {error.strerror}"
-        raise LaulimaError(what, "another folder") from error
+        raise unwritable(folder / "figures.csv", error) from error
     return list(tables)
 
 

@@ -32,6 +32,8 @@ WIDTH_INCHES = 9.6
 NAME_COLUMNS = 28
 """A name in a picture is cut here."""
 TICKS_MAX = 9
+LEGEND_INCHES = 0.55
+"""How far below the axes a legend begins, of a low picture."""
 MINUTE_NS, HOUR_NS, DAY_NS = 60 * 10**9, 3600 * 10**9, 86400 * 10**9
 STEPS_NS = (
     *(seconds * 10**9 for seconds in (1, 5, 10, 30)),
@@ -72,6 +74,8 @@ PALETTE = (
 USEFUL, BAD, LOST, FREE, DOWN = (
     Look("#0072B2"), Look("#56B4E9", "\\\\"), Look("#D55E00", "xxx"), Look(INK, "", 0.1), Look("#888888", "///"),
 )  # fmt: skip
+CLOSED = Look("#BBBBBB", "..", 0.7)
+"""A host that a person has drained or switched off."""
 BAND_OPACITY = 0.16
 """Of the bands of faults behind every time axis."""
 
@@ -167,10 +171,13 @@ def named(name: str) -> str:
 
 
 def legend(axes: Axes, handles: Sequence[Any], columns: int = 4) -> None:
-    """Below the axes."""
+    """Below the axes and the two lines of their time."""
     if handles:
+        figure = axes.get_figure(root=True)
+        assert figure is not None
+        below = max(0.16, LEGEND_INCHES / figure.get_figheight())
         axes.legend(
-            handles=list(handles), loc="upper left", bbox_to_anchor=(0.0, -0.16), ncols=columns,
+            handles=list(handles), loc="upper left", bbox_to_anchor=(0.0, -below), ncols=columns,
             handlelength=2.4, handleheight=1.1, borderaxespad=0.0,
         )  # fmt: skip
 

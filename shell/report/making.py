@@ -8,8 +8,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from model.errors import LaulimaError
 from shell.config.scenario import LoadedScenario
+from shell.file_errors import unwritable
 from shell.many_worlds import ManyWorlds
 from shell.prepared import Output
 from shell.report.csv_files import write_csv
@@ -43,4 +43,4 @@ def write_text(path: Path, text: str) -> None:
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise LaulimaError(f"{path} cannot be written: {error.strerror}", "another file") from error
+        raise unwritable(path, error) from error

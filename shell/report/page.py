@@ -6,9 +6,7 @@ good on light and dark. The same run gives the same bytes. Called by `shell/repo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from html import escape
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -21,10 +19,11 @@ from shell.report.assumptions import assumptions
 from shell.report.causes import causes
 from shell.report.courses import availability, queue, slots, what_ran_where
 from shell.report.drawing import TimeAxis
+from shell.report.html import document, figure, items, safe, table
 from shell.report.spreads import many as many_picture
 from shell.report.spreads import outcomes, waits
 from shell.simulate import Rehearsal
-from shell.wording import clean, count, duration, measured, thousands
+from shell.wording import count, duration, measured, thousands
 from sim.confidence import Interval
 from sim.figures import Unit, find, value
 from sim.metrics import Metrics
@@ -38,29 +37,6 @@ FIGURES = (
 )  # fmt: skip
 TASKS_SHOWN = 40
 FAULTS_SHOWN = 12
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-"""What the page may ask for: nothing."""
-
-STYLE = """
-:root{color-scheme:light dark;--ink:#1b1b1b;--paper:#fff;--line:#bbb;--soft:#f2f2f2;--bad:#b00020;--good:#0b6b3a}
-@media(prefers-color-scheme:dark){
-:root{--ink:#e8e8e8;--paper:#16181b;--line:#555;--soft:#22262b;--bad:#ff8a80;--good:#7fd8a4}}
-@media print{:root{--ink:#000;--paper:#fff;--line:#999;--soft:#fff;--bad:#000;--good:#000}
-figure,tr{break-inside:avoid}}
-body{margin:2rem auto;max-width:62rem;padding:0 1rem;background:var(--paper);color:var(--ink);
-font:15px/1.45 system-ui,sans-serif}
-h1{font-size:1.35rem;margin:0 0 .3rem}h2{font-size:1.1rem;margin:2rem 0 .5rem;border-bottom:1px solid var(--line)}
-p.verdict{font-size:1.1rem;font-weight:600;border-left:.4rem solid;padding:.3rem .8rem;margin:.6rem 0}
-p.good{border-color:var(--good)}p.bad{border-color:var(--bad)}
-div.wide{overflow-x:auto;margin:.6rem 0}table{border-collapse:collapse;font-size:.88rem}
-th,td{padding:.15rem .8rem .15rem 0;text-align:right;vertical-align:top;border-bottom:1px solid var(--line)}
-th:first-child,td:first-child,td.text,th.text{text-align:left}
-figure{margin:1.2rem 0;color:var(--ink)}figcaption{font-size:.9rem}svg{display:block;max-width:100%;height:auto}
-pre{background:var(--soft);padding:.6rem;white-space:pre-wrap;overflow-wrap:anywhere}
-dl{display:grid;grid-template-columns:max-content 1fr;gap:.1rem 1rem;font-size:.88rem;margin:.5rem 0}
-dd{margin:0;overflow-wrap:anywhere}
-.no{font-weight:700;color:var(--bad)}
-""".strip()
 
 
 class Told(Struct):
@@ -76,7 +52,7 @@ class Told(Struct):
 def page(told: Told) -> str:
     """The whole file."""
     title = told.loaded.scenario.title or Path(told.answer.scenario or told.answer.configuration).name
-    parts = [f"<h1>{_safe(title)}</h1>"]
+    parts = [f"<h1>{safe(title)}</h1>"]
     if told.many is not None:
         parts.append(_many_verdict(told.many))
     parts += [*_verdict(told), _head(told)]
@@ -84,20 +60,8 @@ def page(told: Told) -> str:
         parts += _many(told.many)
     parts += [_expected(told), "<h2>Figures</h2>", _figures(told.metrics), _tasks(told.metrics)]
     parts += ["<h2>Pictures</h2>", *_pictures(told), "<h2>What hurt</h2>", _causes(told)]
-    parts += ["<h2>Assumptions</h2>", _items(_assumed(told)), "<h2>Again</h2>", _again(told)]
-    body = "\n".join(part for part in parts if part)
-    return (
-        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
-        f'<meta name="viewport" content="width=device-width,initial-scale=1">\n'
-        f'<meta name="referrer" content="no-referrer">\n'
-        f"<title>{_safe(title)}: rehearsal</title>\n<style>{STYLE}</style></head><body>\n{body}\n</body></html>\n"
-    )
-
-
-def _safe(text: str) -> str:
-    """Foreign text: no control characters, no markup."""
-    return escape(clean(text), quote=True)
+    parts += ["<h2>Assumptions</h2>", items(_assumed(told)), "<h2>Again</h2>", _again(told)]
+    return document(f"{title}: rehearsal", parts)
 
 
 def _verdict(told: Told) -> list[str]:
@@ -117,7 +81,7 @@ def _verdict(told: Told) -> list[str]:
         sentence += f" {unmet} of {told_of} not met." if unmet else " As expected."
     sentence += _worst_moment(told)
     mark, kind = ("✔", "good") if answer.good else ("✘", "bad")
-    lines = [f'<p class="verdict {kind}">{mark} {_safe(sentence)}</p>']
+    lines = [f'<p class="verdict {kind}">{mark} {safe(sentence)}</p>']
     if told.many is not None:
         worlds = len(told.many.worlds)
         lines.append(f"<p>The course shown here is that of seed {answer.seed}, the worst of {worlds}.</p>")
@@ -163,7 +127,7 @@ def _head(told: Told) -> str:
         ("event log", f"{answer.hash}   {count(answer.lines, 'line')}, {count(answer.checked, 'event')} checked"),
         ("made by", made_by),
     ]  # fmt: skip
-    return "<dl>" + "".join(f"<dt>{name}</dt><dd>{_safe(text)}</dd>" for name, text in rows) + "</dl>"
+    return "<dl>" + "".join(f"<dt>{name}</dt><dd>{safe(text)}</dd>" for name, text in rows) + "</dl>"
 
 
 def _faults(told: Told) -> str:
@@ -173,27 +137,14 @@ def _faults(told: Told) -> str:
     return ", ".join(named) + more if named else "none"
 
 
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], text: Sequence[int] = ()) -> str:
-    """`rows` hold HTML. `text`: columns that are not numbers."""
-    kinds = [' class="text"' if at in text else "" for at in range(len(heads))]
-    top = "".join(f"<th{kind}>{head}</th>" for head, kind in zip(heads, kinds, strict=True))
-    lines = ["".join(f"<td{kind}>{cell}</td>" for cell, kind in zip(row, kinds, strict=True)) for row in rows]
-    body = "\n".join(f"<tr>{line}</tr>" for line in lines)
-    return f'<div class="wide"><table><thead><tr>{top}</tr></thead><tbody>\n{body}\n</tbody></table></div>'
-
-
-def _items(sentences: Sequence[str]) -> str:
-    return "<ul>" + "".join(f"<li>{_safe(sentence)}</li>" for sentence in sentences) + "</ul>"
-
-
 def _expected(told: Told) -> str:
     if not told.answer.expected:
         return ""
     rows = [
-        (_safe(line.expected), _safe(line.found), "yes" if line.holds else '<span class="no">NO</span>')
+        (safe(line.expected), safe(line.found), "yes" if line.holds else '<span class="no">NO</span>')
         for line in told.answer.expected
     ]
-    return "<h2>Expected</h2>" + _table(("expected", "found", "holds"), rows)
+    return "<h2>Expected</h2>" + table(("expected", "found", "holds"), rows)
 
 
 def _figures(metrics: Metrics) -> str:
@@ -205,11 +156,11 @@ def _figures(metrics: Metrics) -> str:
     both = [(*left, *right) for left, right in zip(rows[:half], [*rows[half:], ("", "")], strict=False)]
     ends = ", ".join(f"{name} {thousands(number)}" for name, number in metrics.timeouts.items())
     note = (
-        f"<p>Attempts that did not end by themselves: {_safe(ends or 'none')}. Bounded slowdown with tau "
+        f"<p>Attempts that did not end by themselves: {safe(ends or 'none')}. Bounded slowdown with tau "
         f"{measured(metrics.tau)}; a dash is a figure of which no job tells. Jobs that are open at the end are listed, "
         "not dropped.</p>"
     )
-    return _table(("figure", "value", "figure", "value"), both, (2,)) + note
+    return table(("figure", "value", "figure", "value"), both, (2,)) + note
 
 
 def _tasks(metrics: Metrics) -> str:
@@ -219,13 +170,13 @@ def _tasks(metrics: Metrics) -> str:
         times = [
             figure_text(found, Unit.TIME) for found in (task.wait.mean, task.wait.p95, task.wait.max, task.run.mean)
         ]
-        ends = ", ".join(f"{_safe(name)} x {thousands(number)}" for name, number in task.outcomes.items()) or "-"
-        rows.append((_safe(task.task), thousands(task.ended), thousands(task.open), *times, ends))
+        ends = ", ".join(f"{safe(name)} x {thousands(number)}" for name, number in task.outcomes.items()) or "-"
+        rows.append((safe(task.task), thousands(task.ended), thousands(task.open), *times, ends))
     heads = ("task", "ended", "open", "wait mean", "p95", "max", "run mean", "outcomes")
     left = len(metrics.tasks) - len(shown)
     if not rows:
         return ""
-    return _table(heads, rows, (7,)) + (f"<p>and {count(left, 'more task')}</p>" if left else "")
+    return table(heads, rows, (7,)) + (f"<p>and {count(left, 'more task')}</p>" if left else "")
 
 
 def _pictures(told: Told) -> list[str]:
@@ -236,20 +187,15 @@ def _pictures(told: Told) -> list[str]:
         what_ran_where(timeline, time), slots(timeline, time), queue(timeline, time), waits(timeline.waits, limits),
         outcomes(told.metrics.tasks), availability(timeline, time),
     ]  # fmt: skip
-    return [_figure(svg, caption) for svg, caption in drawn if svg]
-
-
-def _figure(svg: str, caption: str) -> str:
-    label = f'<svg role="img" aria-label="{_safe(caption)}"'
-    return f"<figure>{svg.replace('<svg', label, 1)}<figcaption>{_safe(caption)}</figcaption></figure>"
+    return [figure(svg, caption) for svg, caption in drawn if svg]
 
 
 def _causes(told: Told) -> str:
     found = causes(told.timeline, told.metrics, told.answer.configuration)
     if not found:
         return "<p>Nothing: no job waited for long, none failed, no work was lost.</p>"
-    rows = [(_safe(one.what), _safe(one.where)) for one in found]
-    return _table(("what", "the line that could change it"), rows, (1,))
+    rows = [(safe(one.what), safe(one.where)) for one in found]
+    return table(("what", "the line that could change it"), rows, (1,))
 
 
 def _assumed(told: Told) -> list[str]:
@@ -259,7 +205,7 @@ def _assumed(told: Told) -> list[str]:
 
 def _again(told: Told) -> str:
     command = told.answer.command if told.many is None else told.many.again
-    return f"<pre>{_safe(command)}</pre><p>The same command gives the same event log, to the byte.</p>"
+    return f"<pre>{safe(command)}</pre><p>The same command gives the same event log, to the byte.</p>"
 
 
 # many worlds
@@ -270,7 +216,7 @@ def _many_verdict(many: ManyWorlds) -> str:
     share = f"{100 * many.failing_interval.low:.3g} to {100 * many.failing_interval.high:.3g} %"
     verdict = f"{failing} of {count(len(many.worlds), 'world')} failed (95 %: {share} of all seeds would)."
     mark, kind = ("✘", "bad") if failing else ("✔", "good")
-    return f'<p class="verdict {kind}">{mark} {_safe(verdict)}</p>'
+    return f'<p class="verdict {kind}">{mark} {safe(verdict)}</p>'
 
 
 def _many(many: ManyWorlds) -> list[str]:
@@ -279,26 +225,26 @@ def _many(many: ManyWorlds) -> list[str]:
     this = f"{name} {' '.join(f'--set {change}' for change in many.changes)}".strip()
     svg, caption = many_picture(many.worlds, many.baseline, many.comparisons, (this, many.against))
     if svg:
-        parts.append(_figure(svg, caption))
+        parts.append(figure(svg, caption))
     if many.expected:
         rows = [
-            (_safe(line.expected), f"{line.met} of {line.count}",
+            (safe(line.expected), f"{line.met} of {line.count}",
              "-" if line.worst_seed is None else figure_text(line.worst, Unit(line.unit), UNDEFINED),
              "-" if line.worst_seed is None else str(line.worst_seed))
             for line in many.expected
         ]  # fmt: skip
-        parts.append(_table(("expected", "met in", "missed by most", "seed"), rows))
+        parts.append(table(("expected", "met in", "missed by most", "seed"), rows))
     summaries = [
-        (_safe(line.figure), *(figure_text(found, find(line.figure).unit) for found in (
+        (safe(line.figure), *(figure_text(found, find(line.figure).unit) for found in (
             line.summary.median, line.summary.low, line.summary.high, line.summary.mean)),
          _interval(line.figure, line.summary.interval), _interval(line.figure, line.summary.median_interval),
          "-" if line.worst is None else str(line.worst))
         for line in many.figures if line.summary.count
     ]  # fmt: skip
     heads = ("figure", "median", "least", "most", "mean", "95 % of the mean", "95 % of the median", "worst seed")
-    parts.append(_table(heads, summaries))
+    parts.append(table(heads, summaries))
     if many.comparisons:
-        parts += [f"<h2>{_safe(this)} against {_safe(many.against)}</h2>", _compared(many)]
+        parts += [f"<h2>{safe(this)} against {safe(many.against)}</h2>", _compared(many)]
     return parts
 
 
@@ -312,9 +258,8 @@ def _compared(many: ManyWorlds) -> str:
         verdict = {"": "may be luck", "same": "no difference"}.get(line.verdict, f"<strong>{line.verdict}</strong>")
         cells = [figure_text(found, unit) for found in (line.baseline, line.first)]
         difference = "-" if line.difference is None else sign + _signed(line.figure, line.difference)
-        rows.append((_safe(line.figure), *cells, difference, _interval(line.figure, line.interval), verdict))
-    table = _table(("figure", "baseline", "this", "difference", "95 %", "verdict"), rows, (5,))
-    return table + (
+        rows.append((safe(line.figure), *cells, difference, _interval(line.figure, line.interval), verdict))
+    return table(("figure", "baseline", "this", "difference", "95 %", "verdict"), rows, (5,)) + (
         "<p>The same seeds for both, so the same weather: differences are taken seed by seed. A verdict stands where "
         "the difference is larger than the noise, at 95 % for all figures together.</p>"
     )

@@ -18,6 +18,7 @@ from sim.metrics import TaskMetrics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
 
 TASKS_SHOWN = 8
 """Lines of waits: of the tasks with the most jobs."""
@@ -54,7 +55,7 @@ def waits(found: Mapping[str, array[int]], limits: Mapping[str, int]) -> tuple[s
             axes.axvline(limit / 1e9, color=INK, linestyle=(0, (1, 3)), linewidth=1.0)
         axes.set_xscale("log")
         axes.set_yscale("log")
-        _time_ticks(axes, 1e-3, max(max(found[task]) for task in tasks) / 1e9)
+        time_ticks(axes.xaxis, 1e-3, max(max(found[task]) for task in tasks) / 1e9)
         least = 0.5 / max(len(found[task]) for task in tasks)
         axes.set_ylim(bottom=least, top=1.3)
         shares = [10.0**-power for power in range(10) if 10.0**-power >= least]
@@ -77,12 +78,13 @@ def _places(length: int) -> list[int]:
     return sorted({*tail, *body})
 
 
-def _time_ticks(axes: Axes, low: float, high: float) -> None:
+def time_ticks(axis: Axis, low: float, high: float) -> None:
+    """Ticks of a logarithmic axis of seconds."""
     marks = ((1e-3, "1 ms"), (1e-2, "10 ms"), (0.1, "100 ms"), (1, "1 s"), (10, "10 s"), (60, "1 min"), (600, "10 min"),
              (3600, "1 h"), (36000, "10 h"), (360000, "100 h"), (3.6e6, "1000 h"))  # fmt: skip
     shown = [mark for mark in marks if low <= mark[0] <= max(high, low) * 3] or [marks[0]]
-    axes.set_xticks([at for at, _ in shown], [text for _, text in shown])
-    axes.set_xticks([], minor=True)
+    axis.set_ticks([at for at, _ in shown], labels=[text for _, text in shown])
+    axis.set_ticks([], minor=True)
 
 
 def outcomes(tasks: Sequence[TaskMetrics]) -> tuple[str, str]:

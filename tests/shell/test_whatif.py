@@ -10,91 +10,26 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import live.journal
 from live import compaction
 from live.journal import Journal
 from live.past import read_past
 from live.recovery import recover
 from model.job import SECOND
-from model.records import Record
 from shell.config.scenario import load_rehearsal
 from shell.main import main
 from sim.distributions import Lognormal
-from sim.log import Committed
-from sim.simulation import simulate
-
-PIPELINE = """
-cluster:
-  local: {slots: 1}
-  hosts:
-    - {name: "node[1-4]", slots: 2, link: process}
-tasks:
-  warp:
-    command: [warp, $item]
-    each: {files: "incoming/*"}
-    periods: {exec: 5s, timeout: 10m, pending: 2h}
-    retry: {on: [exit 1], times: 2, backoff: 10s}
-  stack:
-    command: [stack, $item]
-    each: {done: warp}
-    periods: {exec: 5s, timeout: 10m, pending: 2h}
-  clean:
-    command: [clean]
-    periods: {exec: 1m, timeout: 10m, pending: 2h}
-"""
-SCENARIO = """
-pipeline: pipeline.yaml
-for: 1h
-tasks:
-  warp:
-    run: {lognormal: {median: 40s, sigma: 0.6}}
-    exit: {0: 9, 1: 1}
-    stdout: 2k
-    items: {every: 30s, burst: 3}
-  stack: {run: {weibull: {shape: 2, scale: 20s}}}
-  clean: {run: 10s}
-"""
+from tests.shell.past_nights import make_night
 
 
 @pytest.fixture(scope="module")
 def past_night(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a pipeline, and a state directory with the history of an hour that ended a moment ago."""
-    folder = tmp_path_factory.mktemp("night")
-    (folder / "pipeline.yaml").write_text(PIPELINE)
-    (folder / "scenario.yaml").write_text(SCENARIO)
-    loaded = load_rehearsal(folder / "scenario.yaml")
-    records: list[tuple[int, Record]] = []
-
-    class Keeping:
-        """A reader of the log that keeps the scheduler's records."""
-
-        table: dict[type, Callable[[Any], None]]
-
-        def __init__(self) -> None:
-            self.table = {Committed: self._committed}
-
-        def _committed(self, line: Committed) -> None:
-            if line.node == "scheduler":
-                records.append((line.t, line.record))
-
-    simulate(loaded.configuration, loaded.scenario, check=False, readers=(Keeping(),))
-    state = folder / ".laulima"
-    state.mkdir(mode=0o700)
-    began_at = time.time_ns() - loaded.scenario.for_ns
-    journal = Journal(state / "journal.sqlite")
-    journal._connection.execute("PRAGMA synchronous=OFF")
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        for at, record in records:
-            monkeypatch.setattr(live.journal, "wall_ns", lambda at=at: began_at + at)
-            journal.append([("scheduler", record)])
-    journal.close()
-    return folder
+    return make_night(tmp_path_factory.mktemp("night"))
 
 
 @pytest.fixture

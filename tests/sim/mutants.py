@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from msgspec import Struct, structs
 
+from model import scheduler
 from model.agent import FOREVER_NS, Agent
 from model.channel import ChannelTimes, End, LinkState
 from model.controller import Controller
@@ -28,7 +29,7 @@ from model.placing import Placing
 from model.records import AttemptAssigned, AttemptEnded
 from model.scheduler import Scheduler
 from model.spawning import Spawning
-from model.timers import Timers
+from model.timers import NEVER_NS, Timers
 from model.uplink import Uplink
 from sim.disk import Disk
 from sim.system import System
@@ -70,7 +71,7 @@ def assign_before_commit(patch: Patch) -> None:
 
 
 def forget_before_acknowledge(patch: Patch) -> None:
-    end = Agent._end
+    end = Agent.end
 
     def mutant(self: Agent, attempt: Any, report: Report, now: int) -> None:
         end(self, attempt, report, now)
@@ -79,7 +80,7 @@ def forget_before_acknowledge(patch: Patch) -> None:
         if attempt.keeper >= 0:
             self._effects.append(ToKeeper(attempt.keeper, Forget(*attempt.key)))
 
-    patch.setattr(Agent, "_end", mutant)
+    patch.setattr(Agent, "end", mutant)
 
 
 def ignore_attempt(patch: Patch) -> None:
@@ -127,13 +128,14 @@ def ignore_sequence(patch: Patch) -> None:
 
 
 def reuse_a_job_number(patch: Patch) -> None:
-    restore = Scheduler._restore
+    restore = scheduler.take_up
 
-    def mutant(self: Scheduler, restored: Any, now: int) -> None:
-        restore(self, restored, now)
+    def mutant(self: Scheduler, restored: Any, now: int) -> Any:
+        undefined = restore(self, restored, now)
         self.next_job = max(1, self.next_job - 1)
+        return undefined
 
-    patch.setattr(Scheduler, "_restore", mutant)
+    patch.setattr(scheduler, "take_up", mutant)
 
 
 def no_inquiry_after_reconnect(patch: Patch) -> None:
@@ -222,8 +224,8 @@ def a_pending_timeout_outlives_the_start(patch: Patch) -> None:
         if ends_ns is not None:
             outlived(self).set(job.key, ends_ns)
 
-    def sooner(self: Placing) -> int | None:
-        return min((due for due in (next_due(self), outlived(self).next_due()) if due is not None), default=None)
+    def sooner(self: Placing) -> int:
+        return min(next_due(self), outlived(self).first)
 
     def ends(self: Placing, now: int) -> None:
         advance(self, now)
@@ -342,25 +344,25 @@ def a_retry_without_a_new_attempt(patch: Patch) -> None:
 
 
 def retries_are_forgotten_by_a_restart(patch: Patch) -> None:
-    restore = Scheduler._restore
+    restore = scheduler.take_up
 
-    def mutant(self: Scheduler, restored: Any, now: int) -> None:
+    def mutant(self: Scheduler, restored: Any, now: int) -> Any:
         for old in restored.jobs.values():
             old.retries = 0
-        restore(self, restored, now)
+        return restore(self, restored, now)
 
-    patch.setattr(Scheduler, "_restore", mutant)
+    patch.setattr(scheduler, "take_up", mutant)
 
 
 def the_total_is_forgotten_by_a_restart(patch: Patch) -> None:
-    restore = Scheduler._restore
+    restore = scheduler.take_up
 
-    def mutant(self: Scheduler, restored: Any, now: int) -> None:
+    def mutant(self: Scheduler, restored: Any, now: int) -> Any:
         for old in restored.tasks.values():
             old.made = 0
-        restore(self, restored, now)
+        return restore(self, restored, now)
 
-    patch.setattr(Scheduler, "_restore", mutant)
+    patch.setattr(scheduler, "take_up", mutant)
 
 
 def a_drained_host_gets_work(patch: Patch) -> None:
@@ -392,14 +394,15 @@ def a_deleted_task_spawns(patch: Patch) -> None:
 
 
 def jobs_in_flight_are_forgotten_by_a_restart(patch: Patch) -> None:
-    restore = Scheduler._restore
+    restore = scheduler.take_up
 
-    def mutant(self: Scheduler, restored: Any, now: int) -> None:
-        restore(self, restored, now)
+    def mutant(self: Scheduler, restored: Any, now: int) -> Any:
+        undefined = restore(self, restored, now)
         for task in self.spawning.tasks.values():
             task.in_flight = 0
+        return undefined
 
-    patch.setattr(Scheduler, "_restore", mutant)
+    patch.setattr(scheduler, "take_up", mutant)
 
 
 def nothing_waits_for_the_sync(patch: Patch) -> None:
@@ -446,8 +449,7 @@ def nobody_ends_an_orphan(patch: Patch) -> None:
 
 
 def an_end_is_said_once(patch: Patch) -> None:
-    patch.setattr(Uplink, "advance", lambda self, now: None)
-    patch.setattr(Uplink, "next_due", lambda self: None)
+    patch.setattr(Uplink, "advance", lambda self, now: setattr(self, "resend_at", NEVER_NS))
 
 
 def an_empty_disk_is_taken_for_a_complete_one(patch: Patch) -> None:

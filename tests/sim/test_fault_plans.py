@@ -23,13 +23,14 @@ import pytest
 from model.configuration import ClusterDefinition, Configuration, HostDefinition
 from model.errors import ConfigurationError
 from model.job import SECOND
-from sim.distributions import Choice, Constant, Distribution, Exponential, Lognormal, Uniform, Weibull
+from sim.distributions import Choice, Constant, Distribution, Exponential, Lognormal, Quantiles, Uniform, Weibull
 from sim.fault_plans import drawn, faults_of, mean_of
 from sim.log import EventLog, FaultChanged
 from sim.prefabs import HOUR, PREFABS, exponential
 from sim.scenario import Counted, Fault, FaultPlan, Kind, NodeOutages, Scenario, TracePlan, Unit
 from sim.simulation import simulate
 from sim.world import World
+from tests.sim.fit_prefabs import fitted, quantile, source
 
 ROOT = Path(__file__).parents[2]
 DAY = 24 * HOUR
@@ -69,22 +70,46 @@ def half_below(values: Sequence[float], median: float) -> bool:
 
 # prefabs
 
-STATED = {  # in hours: mean and median time between the end of a failure and the next, and to repair
-    "lanl-cluster": (4125.0, 4125.0 / gamma(1 + 1 / 0.67) * log(2) ** (1 / 0.67), exp(0.10 + 1.22**2 / 2), exp(0.10)),
-    "lanl-bigsmp": (227.0, 227.0 / gamma(1 + 1 / 0.65) * log(2) ** (1 / 0.65), exp(-0.17 + 1.43**2 / 2), exp(-0.17)),
-    "grid5000": (
-        13.7 * gamma(1 + 1 / 0.48),
-        13.7 * log(2) ** (1 / 0.48),
-        0.47 * gamma(1 + 1 / 0.35),
-        0.47 * log(2) ** (1 / 0.35),
-    ),
+TRACES = {
+    # of the traces, in hours (tests/sim/fit_prefabs.py): mean and median time from the end of a failure to the next;
+    # mean, median and p95 of repairs
+    "lanl-cluster": (6607.0, 4029.0, 2.986, 0.9667, 9.483),
+    "lanl-bigsmp": (234.0, 90.85, 9.335, 0.7, 7.917),
+    "grid5000": (31.74, 6.388, 7.946, 0.04583, 19.92),
 }
+AGREES = 0.025
+"""A prefab agrees with its trace within so much."""
+
+
+@pytest.mark.parametrize("name", PREFABS)
+def test_a_prefab_agrees_with_its_trace(name: str) -> None:
+    interval, lasts = PREFABS[name].interval, PREFABS[name].lasts
+    mtbf, median_gap, mttr, median_repair, p95_repair = TRACES[name]
+    assert mean_of(interval) / HOUR == pytest.approx(mtbf, rel=AGREES)
+    assert interval.sample(0.5) / HOUR == pytest.approx(median_gap, rel=AGREES)
+    assert mean_of(lasts) / HOUR == pytest.approx(mttr, rel=AGREES)
+    assert lasts.sample(0.5) / HOUR == pytest.approx(median_repair, rel=AGREES)
+    assert lasts.sample(0.95) / HOUR == pytest.approx(p95_repair, rel=AGREES)
+    down, whole = mean_of(lasts), mean_of(interval) + mean_of(lasts)
+    assert down / whole == pytest.approx(mttr / (mtbf + mttr), rel=2 * AGREES)
+
+
+@pytest.mark.parametrize("name", PREFABS)
+def test_a_prefab_has_the_numbers_of_the_archives_trace(name: str) -> None:
+    found = source(name)
+    repairs = [quantile(found.downs, share) for share in (0.5, 0.95)]
+    assert [found.mtbf, found.mttr, *repairs] == pytest.approx([TRACES[name][at] for at in (0, 2, 3, 4)], rel=0.001)
+    for points, distribution in zip(fitted(found), (PREFABS[name].interval, PREFABS[name].lasts), strict=True):
+        assert isinstance(distribution, Quantiles)
+        assert distribution.shares == tuple(share for share, _ in points)
+        assert distribution.values == tuple(round(value * HOUR) for _, value in points)
 
 
 @pytest.mark.parametrize("name", PREFABS)
 def test_the_drawn_intervals_of_a_prefab_have_its_mean_and_median(name: str) -> None:
     prefab = PREFABS[name]
-    mean_gap, median_gap, mean_repair, median_repair = (value * HOUR for value in STATED[name])
+    mean_gap, mean_repair = mean_of(prefab.interval), mean_of(prefab.lasts)
+    median_gap, median_repair = prefab.interval.sample(0.5), prefab.lasts.sample(0.5)
     cycles = 60
     made = plan(hosts(400), prefab.interval, prefab.lasts, counted=prefab.counted)
     found = by_host(made, int((cycles + 40) * (mean_gap + mean_repair)))
@@ -114,6 +139,7 @@ def test_an_exponential_prefab_has_the_mean_times_that_it_is_given() -> None:
         (Lognormal(HOUR, 1.43), exp(1.43**2 / 2)),
         (Weibull(0.48, 10 * HOUR), 10 * gamma(1 + 1 / 0.48)),
         (Choice((HOUR, 10 * HOUR), (0.75, 0.25)), 3.25),
+        (Quantiles((0.0, 0.5, 1.0), (HOUR, HOUR, 10 * HOUR)), 0.5 + 0.5 * 9 / log(10)),
     ],
 )
 def test_means_of_distributions(distribution: Distribution, mean: float) -> None:

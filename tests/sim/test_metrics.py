@@ -278,8 +278,9 @@ def test_no_slot_is_two_jobs_at_once() -> None:
 
 
 def test_intervals() -> None:
-    assert intervals([7, 0, 2, 1, 9, 8]) == "0-2 7-9"
-    assert intervals([4]) == "4"
+    assert intervals([(0, 2), (7, 9)]) == "0-2 7-9"
+    assert intervals([(4, 4)]) == "4"
+    assert intervals([]) == ""
     assert intervals([]) == ""
 
 

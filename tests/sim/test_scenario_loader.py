@@ -18,7 +18,7 @@ from shell.config import InvalidConfiguration
 from shell.config.scenario import LoadedScenario, load_rehearsal, load_scenario_text, with_faults, with_settings
 from shell.config.scenario_faults import parse_fault
 from shell.config.scenario_values import durations, parse_moment
-from sim.distributions import Choice, Constant, Exponential, Lognormal, Uniform, Weibull
+from sim.distributions import Choice, Constant, Exponential, Lognormal, Quantiles, Uniform, Weibull
 from sim.scenario import Comparison, Expectation, Fault, Kind
 
 PIPELINE = """\
@@ -199,6 +199,16 @@ def test_distributions_are_read() -> None:
     assert durations({"lognormal": {"median": "3s", "sigma": "0.5"}}) == Lognormal(3 * SECOND, 0.5)
     assert durations({"weibull": {"shape": "0.7", "scale": "1h"}}) == Weibull(0.7, HOUR)
     assert durations({"choice": {"1s": "9", "1h": "1"}}) == Choice((SECOND, HOUR), (9.0, 1.0))
+    drawn = durations({"quantiles": {"0": "1s", "0.5": "1m", "1": "1h"}})
+    assert drawn == Quantiles((0.0, 0.5, 1.0), (SECOND, MINUTE, HOUR))
+    assert [drawn.sample(chance) for chance in (0.0, 0.25, 0.5, 1.0)] == [SECOND, 7_745_967_000, MINUTE, HOUR]
+    for points, why in (
+        ({"0": "1s"}, "the first is"),
+        ({"0": "1s", "1": "0s"}, "grow"),
+        ({"0": "0s", "1": "1s"}, "above"),
+    ):
+        with pytest.raises(ValueError, match=f"quantiles: .*{why}"):
+            durations({"quantiles": points})
 
 
 @given(st.text(max_size=60))

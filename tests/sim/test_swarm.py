@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import pytest
 
-from sim.swarm import JOBS_OF_TASK, swarm
+from sim.scenario import Kind
+from sim.swarm import GIVEN_UP_NS, IMPATIENT_NS, JOBS_OF_TASK, LEASE_NS, swarm
 from sim.torture import torture
 
 SEEDS = 100
@@ -50,3 +51,20 @@ def test_every_fault_is_over_when_the_world_is_said_to_be_healed() -> None:
         assert scenario.healed_ns
         for fault in scenario.faults:
             assert fault.at_ns + fault.for_ns <= scenario.healed_ns
+
+
+def test_some_worlds_give_up_a_silent_controller_and_forget_it() -> None:
+    """Silent for longer than the impatient wait and shorter than a lease; the scheduler, a process of its own, is gone
+    within that, so an orphan may be left: planted bug 35 needs it."""
+    found = 0
+    for seed in range(4 * SEEDS):
+        configuration, scenario = swarm(seed)
+        impatient = all(task.silent_grace_ns == IMPATIENT_NS for task in configuration.tasks if task.lost_reruns)
+        apart = scenario.disk is None or not scenario.disk.one_process
+        crashes = [fault for fault in scenario.faults if (fault.kind, fault.nodes) == (Kind.CRASHED, ("scheduler",))]
+        found += impatient and apart and any(
+            GIVEN_UP_NS <= fault.for_ns < LEASE_NS
+            and any(fault.at_ns + IMPATIENT_NS < crash.at_ns < fault.at_ns + fault.for_ns for crash in crashes)
+            for fault in scenario.faults if (fault.kind, fault.nodes) == (Kind.LOST, ("controller", "scheduler"))
+        )  # fmt: skip
+    assert found >= 10

@@ -9,12 +9,13 @@ from __future__ import annotations
 import pytest
 
 from model.configuration import ClusterDefinition, Configuration, HostDefinition
+from model.events import HostVerb, OrderHost
 from model.job import SECOND, HostWish
 from model.task import Limits, Periods, TaskDefinition
 from sim.distributions import Constant
 from sim.measuring import Measuring
 from sim.metrics import Metrics
-from sim.scenario import Fault, Kind, Network, Scenario, TaskWeather
+from sim.scenario import Fault, Kind, Network, Ordered, Scenario, TaskWeather
 from sim.simulation import simulate
 from sim.timeline import BINS, NONE, VERDICTS, Reason, Series, Timeline, Verdict
 
@@ -117,3 +118,39 @@ def test_every_job_s_waiting_is_in_some_reason() -> None:
     timeline, metrics = watch(tasks, world(6 * HOUR, fault, a=5 * MINUTE, b=3 * MINUTE), hosts=2)
     assert metrics.queue_mean is not None
     assert sum(timeline.hurt.values()) == pytest.approx(metrics.queue_mean * (metrics.end - metrics.begin), rel=1e-6)
+
+
+def test_two_faults_at_once_are_one_time_without_power_for_whoever_counts_it() -> None:
+    """Down from 10 to 40 min, and again from 20 to 30 min: half an hour, one failure."""
+    cluster = ClusterDefinition(hosts=(HostDefinition("node1"), HostDefinition("node2")))
+    faults = (
+        Fault(Kind.DOWN, ("node1",), 10 * MINUTE, 30 * MINUTE),
+        Fault(Kind.REBOOT, ("node1",), 20 * MINUTE, 10 * MINUTE),
+        Fault(Kind.LOST, ("controller", "node2"), 50 * MINUTE, 5 * MINUTE),
+    )
+    timeline, measuring = Timeline(), Measuring()
+    tasks = (task("a", every=60 * SECOND),)
+    scenario = Scenario(for_ns=HOUR, faults=faults, tasks={"a": TaskWeather(run=Constant(SECOND))})
+    result = simulate(Configuration("small", "/", tasks, cluster), scenario, readers=(timeline, measuring))
+    assert result.tally.hosts["node1"].off_ns == 30 * MINUTE
+    assert result.tally.faults == 3
+    assert sum(timeline.series.areas["down"]) == pytest.approx(30 * MINUTE)
+    node1, node2 = measuring.metrics().hosts
+    assert (node1.availability, node1.failures) == (pytest.approx(0.5, rel=0.01), 1)
+    assert (node2.availability, node2.failures) == (1.0, 0)
+    assert [span.kind for span in timeline.down["node2"]] == ["lost"]
+
+
+def test_a_drained_host_is_closed_until_it_is_on_again() -> None:
+    orders = (
+        Ordered(10 * MINUTE, host=OrderHost(1, HostVerb.DRAIN, "node1")),
+        Ordered(20 * MINUTE, host=OrderHost(2, HostVerb.OFF, "node1")),
+        Ordered(30 * MINUTE, host=OrderHost(3, HostVerb.ON, "node1")),
+        Ordered(40 * MINUTE, host=OrderHost(4, HostVerb.DRAIN, "node2")),
+    )
+    timeline, _ = watch((task("a", every=60 * SECOND),), Scenario(for_ns=HOUR, orders=orders), hosts=2)
+    found = {host: [(span.kind, span.start, span.end) for span in spans] for host, spans in timeline.closed.items()}
+    assert found == {
+        "node1": [("drain", 10 * MINUTE, 20 * MINUTE), ("off", 20 * MINUTE, 30 * MINUTE)],
+        "node2": [("drain", 40 * MINUTE, HOUR)],
+    }

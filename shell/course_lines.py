@@ -1,0 +1,89 @@
+"""The course of a run as lines for a terminal: jobs that wait, slots in use and hosts away over time, as bars.
+
+Plain text without colours; where the terminal has no bars, ASCII. Called by `shell/simulate.py`; pictures of the same
+are `shell/report/`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from shell.tables import Style
+from shell.wording import count, duration, sparkline
+from sim.timeline import NONE, VERDICTS, Reason, Timeline
+
+MARKS = 60
+"""Bars of a line, where it is wide enough."""
+MARKS_MIN = 10
+HEAD, TAIL = 11, 30
+"""Columns before and behind the bars."""
+THINNEST = 0.002
+"""What is less of a whole bar cannot be told from nothing."""
+ENDS = 12
+"""Bars of a task's ends, as those of `history --stats`."""
+DAY_NS = 24 * 3600 * 10**9
+
+
+def course_lines(timeline: Timeline, start: datetime, style: Style) -> list[str]:
+    """Four lines at most; none where nothing ever waited, or ran on a host (the scheduler's own computer is none).
+    `start`: of the run, on its wall."""
+    series, end = timeline.series, timeline.end
+    waiting = _sums(timeline, [reason.value for reason in Reason])
+    busy = _sums(timeline, [verdict.value for verdict in VERDICTS])
+    if not end or not any((*waiting, *busy)):
+        return []
+    marks = min(MARKS, max(MARKS_MIN, style.columns - HEAD - TAIL)) if style.columns else MARKS
+    marks = min(marks, len(waiting))
+    unicode = style.ellipsis == "…"
+    slots = max(series.means("slots", end), default=0.0)
+    lines = [
+        f"course     {_clock(start, 0, end)} to {_clock(start, end, end)}, each mark {duration(end // marks)}",
+        f"waiting    {_bars(waiting, marks, unicode)}  {_most(waiting, 'job', timeline, start)}",
+    ]
+    if slots:
+        lines.append(f"busy       {_bars(busy, marks, unicode, slots)}  of {count(round(slots), 'slot')}")
+    away = series.means("down", end)
+    if any(away):
+        lines.append(f"no power   {_bars(away, marks, unicode, slots)}  {_most(away, 'slot', timeline, start)}")
+    return lines
+
+
+def ends_by_task(timeline: Timeline) -> dict[str, list[int]]:
+    """How many processes of each task ended in each twelfth of the run."""
+    found = {task: [0] * ENDS for task in timeline.tasks}
+    spans = timeline.spans
+    for task, end in zip(spans.task, spans.end, strict=True):
+        if end != NONE:
+            found[timeline.tasks[task]][min(ENDS - 1, end * ENDS // max(1, timeline.end))] += 1
+    return found
+
+
+def _sums(timeline: Timeline, names: Sequence[str]) -> list[float]:
+    """The means of several series together, in each bin."""
+    return [sum(parts) for parts in zip(*(timeline.series.means(name, timeline.end) for name in names), strict=True)]
+
+
+def _bars(values: Sequence[float], marks: int, unicode: bool, top: float = 0.0) -> str:
+    """So many bars, each the mean of its part; `top`: what a whole one stands for, else the largest."""
+    parts = [
+        values[at * len(values) // marks : max(at * len(values) // marks + 1, (at + 1) * len(values) // marks)]
+        for at in range(marks)
+    ]
+    means = [sum(part) / len(part) for part in parts]
+    whole = max(top, *means)
+    levels = [-int(-8 * mean / whole // 1) if whole and mean > whole * THINNEST else 0 for mean in means]
+    return sparkline(levels, top=8, unicode=unicode)
+
+
+def _most(values: Sequence[float], what: str, timeline: Timeline, start: datetime) -> str:
+    most = max(values)
+    if round(most) < 1:
+        return f"never a {what}"
+    at_ns = values.index(most) * timeline.series.width_ns
+    return f"most {count(round(most), what)}, {_clock(start, at_ns, timeline.end)}"
+
+
+def _clock(start: datetime, at_ns: int, end_ns: int) -> str:
+    moment = start + timedelta(seconds=at_ns // 10**9)
+    return moment.strftime("%H:%M" if end_ns <= DAY_NS else "%m-%d %H:%M")
