@@ -129,7 +129,15 @@ class AgentTurns:
             agent.receive(WallClock(offset), now)
 
     def _arm(self, due: int | None, now: int) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        """Set the one timer. One that fires before that stays: that costs a turn now and then, not a timer for each."""
         seconds = WAKE_SECONDS if due is None else min(WAKE_SECONDS, max((due - now) / SECOND, SPIN_SECONDS))
-        self._timer = self._loop.call_later(seconds, self._plan)
+        when = self._loop.time() + seconds
+        if self._timer is not None:
+            if self._timer.when() <= when:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(when, self._timer_fired)
+
+    def _timer_fired(self) -> None:
+        self._timer = None
+        self._plan()

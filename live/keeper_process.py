@@ -39,6 +39,7 @@ from model.job_numbers import number_marks
 from model.keeper import (
     KILL,
     Died,
+    Exited,
     Forget,
     Keeper,
     KeeperMessage,
@@ -59,9 +60,9 @@ IDLE_TICK_NS = 60 * SECOND
 UNATTENDED_NS = 10 * SECOND
 NAME_AFTER_NS = SECOND // 5
 """The output of a job that runs longer gets its name, so that it can be followed."""
-RUNNING_PATIENCE_NS = 5_000_000
-"""That a job runs is told so much later: one that is over by then makes one turn of everybody above, and one commit,
-instead of two."""
+RUNNING_PATIENCE_NS = 20_000_000
+"""That a job runs is told so much later: one that is over by then makes one turn of everybody above, one commit and
+one record, instead of two."""
 STARTS_PER_TURN = 8
 APPEND_PAUSE_NS = 10_000_000
 
@@ -114,14 +115,15 @@ class KeeperProcess:
         self._lent: dict[AttemptKey, RunningJob] = {}
         """logged as begun, not started yet"""
         self._to_start: deque[Spawn] = deque()
+        self._killing: list[RunningJob] = []
+        """to be sent KILL again and again until the main process has ended"""
         self._ended: list[RunningJob] = []
         """main process ended; the rest of its tree is being ended"""
         self._outputs: list[_Output] = []
         self._unnamed: deque[tuple[int, RunningJob]] = deque()
         """in the order in which their output is to get its name"""
-        self._runs: list[Running] = []
-        """not told yet"""
-        self._runs_due_ns = 0
+        self._runs: dict[AttemptKey, tuple[int, Running]] = {}
+        """not told yet, and when each is; the oldest first"""
         self._tick_ns = 0
         self._oom = processes.OomKills()
         self._oom_kills = self._oom.read()
@@ -179,12 +181,13 @@ class KeeperProcess:
         self._deliver_orders(now)
         self._machine.advance(now)
         self._carry_out()
-        self._kill_again(now)
+        if self._killing:
+            self._kill_again(now)
         for _ in range(min(STARTS_PER_TURN, len(self._to_start))):
             self._start(self._to_start.popleft())
         self._carry_out()
-        if self._runs and now >= self._runs_due_ns:
-            self._tell_runs()
+        if self._runs:
+            self._tell_runs(now)
         while self._unnamed and self._unnamed[0][0] <= now:
             self._name_output(self._unnamed.popleft()[1])
 
@@ -195,16 +198,16 @@ class KeeperProcess:
         now = boottime_ns()
         looks = self._jobs or self._calls.is_waiting or not self._link.is_open
         dues = [now + (TICK_NS if looks else IDLE_TICK_NS)]
-        others = (self._machine.next_due(), self._ledger.retry_ns, self._link.next_due())
+        others = (self._machine.next_due(), self._ledger.next_due(), self._link.next_due())
         dues += [due for due in others if due is not None]
-        dues += [job.look_ns for job in self._jobs.values() if job.killing and not job.ended_ns]
+        dues += [job.look_ns for job in self._killing]
         dues += [job.look_ns for job in self._ended]
         if self._outputs:
             dues.append(now + APPEND_PAUSE_NS if all(output.waits for output in self._outputs) else now)
         if self._unnamed:
             dues.append(self._unnamed[0][0])
         if self._runs:
-            dues.append(self._runs_due_ns)
+            dues.append(next(iter(self._runs.values()))[0])
         return max(0, min(dues) - now) / SECOND
 
     def _tick(self, now: int) -> None:
@@ -256,19 +259,23 @@ class KeeperProcess:
                 self._signal(effect)  # type: ignore[arg-type]
 
     def _tell(self, message: KeeperMessage) -> None:
-        """In order; only that something runs may wait for a moment."""
+        """That something runs waits for a moment, and is left out when it is over by then: its end says so, too."""
         if type(message) is Running:
-            if not self._runs:
-                self._runs_due_ns = boottime_ns() + RUNNING_PATIENCE_NS
-            self._runs.append(message)
+            self._runs[message.job, message.attempt] = (boottime_ns() + RUNNING_PATIENCE_NS, message)
             return
-        self._tell_runs()
+        if type(message) is Exited:
+            self._runs.pop((message.job, message.attempt), None)
         self._ledger.tell(message)
 
-    def _tell_runs(self) -> None:
-        for message in self._runs:
+    def _tell_runs(self, now: int) -> None:
+        """When one is due, with it those that have waited for half of their time: fewer words, each with company."""
+        if now < next(iter(self._runs.values()))[0]:
+            return
+        for key, (due_ns, message) in list(self._runs.items()):
+            if due_ns - now > RUNNING_PATIENCE_NS // 2:
+                return
+            del self._runs[key]
             self._ledger.tell(message)
-        self._runs.clear()
 
     def _lend(self, log: Log) -> None:
         """Output files for an attempt, whose names the log must know before it starts. Without room for them nothing is
@@ -379,12 +386,15 @@ class KeeperProcess:
             return  # its main process ended already, and the rest is being ended
         if effect.number == KILL:
             job.begin_ending(boottime_ns())
+            if job not in self._killing:
+                self._killing.append(job)
         else:
             self._trees.signal(job, effect.number)
 
     def _kill_again(self, now: int) -> None:
         """KILL, until the main process of the job has ended or the limit is reached."""
-        for job in [job for job in self._jobs.values() if job.killing and not job.ended_ns and job.look_ns <= now]:
+        self._killing = [job for job in self._killing if not job.ended_ns]
+        for job in [job for job in self._killing if job.look_ns <= now]:
             if now < job.limit_ns:
                 self._trees.signal(job, KILL)
                 job.look_later(now)

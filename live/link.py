@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Sequence
 from enum import Enum
-from typing import Annotated, Any, Final, Protocol
+from itertools import groupby
+from typing import Annotated, Final, Protocol
 
 import msgspec
 
@@ -22,7 +23,7 @@ from live import hello
 from live.hello import Hello, HelloError, Refused, Side
 from live.output_pieces import Fetch, Piece, decode_fetch, decode_piece, encode, is_aside
 from live.transport import Transport
-from live.wire import Wire, WireError
+from live.wire import IN_FLIGHT_MAX, PAYLOAD_MAX, Wire, WireError
 from model.bounds import Number
 from model.errors import LaulimaError
 from model.messages import Batch, Down, Up
@@ -37,6 +38,10 @@ FRAMES_A_TURN: Final = 64
 """Frames of one link that are handled before other links get their turn."""
 MESSAGES_MAX: Final = 100_000
 """Messages in one batch; a host's whole inventory is one message."""
+REPLY_PATIENCE_SECONDS: Final = 0.005
+"""That a frame has come is said with the next batch, or alone after so long: it wakes the peer for nothing else."""
+REPLIES_MAX: Final = IN_FLIGHT_MAX // 2
+"""So many wait for company: the peer has not stopped sending yet."""
 
 
 class LinkOwner(Protocol):
@@ -86,6 +91,15 @@ def encode_batch(batch: Batch) -> bytes:
     return _encoder.encode(batch)
 
 
+def merged(batches: Sequence[Batch]) -> Batch:
+    """The same words as one batch, with the number of the last one."""
+    last = batches[-1]
+    if len(batches) == 1:
+        return last
+    messages = tuple(message for batch in batches for message in batch.messages)
+    return Batch(last.epoch, last.sequence, last.receiver_epoch, messages)
+
+
 def decode_batch(data: bytes, receiver: Side) -> Batch:
     """Raises WireError for what `receiver` cannot have been sent by a correct peer."""
     try:
@@ -107,11 +121,14 @@ class Link:
     """One connected link. `dials`: this end made the connection, and so says hello first."""
 
     __slots__ = (
+        "_batches",
         "_dials",
         "_loop",
         "_owner",
         "_partial_frame",
         "_partial_since",
+        "_replied",
+        "_replying",
         "_side",
         "_timer",
         "_transport",
@@ -132,6 +149,11 @@ class Link:
         self.state = LinkState.GREETING
         self._wire = Wire(self._delivered)
         self._transport = Transport(loop, self._wire.outgoing, self._received, self._ended)
+        self._batches: list[Batch] = []
+        """what this turn of the loop has to say"""
+        self._replying: asyncio.TimerHandle | None = None
+        self._replied = 0
+        """frames received when something was sent last"""
         self._partial_frame = -1
         self._partial_since = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -164,28 +186,58 @@ class Link:
         return self._wire.backlog_bytes
 
     def send(self, batch: Batch) -> None:
-        """Send a batch, without waiting. Dropped unless OPEN. A link whose peer is too slow ends (in a later turn)."""
-        self._send(encode_batch, batch)
+        """Send a batch, without waiting. Dropped unless OPEN. A link whose peer is too slow ends (in a later turn).
+        Batches of one turn travel as one."""
+        if self.state is not LinkState.OPEN:
+            return
+        if not self._batches:
+            self._loop.call_soon(self._send_batches)
+        self._batches.append(batch)
+
+    def _send_batches(self) -> None:
+        """One frame for all that this life says to that life, where it fits in one."""
+        batches, self._batches = self._batches, []
+        for _, group in groupby(batches, lambda batch: (batch.epoch, batch.receiver_epoch)):
+            said = list(group)
+            whole = encode_batch(merged(said))
+            is_whole = len(said) == 1 or len(whole) <= PAYLOAD_MAX
+            for data in (whole,) if is_whole else map(encode_batch, said):
+                self._send(data)
 
     def send_aside(self, message: Fetch | Piece) -> None:
         """The same for what is said beside the job channel."""
-        self._send(encode, message)
+        self._send(encode(message))
 
-    def _send(self, encoded: Callable[[Any], bytes], said: Batch | Fetch | Piece) -> None:
+    def _send(self, payload: bytes) -> None:
         if self.state is not LinkState.OPEN:
             return
         try:
-            self._wire.deliver(encoded(said))
+            self._wire.deliver(payload)
         except WireError as error:
             self._loop.call_soon(self._fail, str(error))
         else:
-            self._transport.flush()
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._replying is not None:
+            self._replying.cancel()
+            self._replying = None
+        self._replied = self._wire.frames
+        self._transport.flush()
+
+    def _flush_soon(self) -> None:
+        """Replies wait for company."""
+        if self._wire.frames - self._replied >= REPLIES_MAX:
+            self._flush()
+        elif self._replying is None and self._wire.outgoing:
+            self._replying = self._loop.call_later(REPLY_PATIENCE_SECONDS, self._flush)
 
     def close(self, goodbye: bool = False) -> None:
         """End it; the owner hears nothing more. `goodbye`: this end leaves on purpose, and says so first."""
         if self.state is LinkState.ENDED:
             return
         if goodbye:
+            self._send_batches()
             try:
                 self._wire.goodbye()
             except WireError:
@@ -201,6 +253,7 @@ class Link:
     def _serve(self) -> None:
         if self.state is LinkState.ENDED:
             return
+        was_open = self.state is LinkState.OPEN
         try:
             more = self._wire.serve(FRAMES_A_TURN)
         except LaulimaError as error:
@@ -211,7 +264,10 @@ class Link:
             raise
         if self.ended:
             return
-        self._transport.flush()
+        if was_open:
+            self._flush_soon()
+        else:
+            self._flush()
         if self._wire.left:
             self._fail("the other end left")
         elif more:
@@ -308,8 +364,14 @@ class Link:
             self._owner.link_down(self, reason)
 
     def _stop(self, flush: bool) -> None:
+        if flush:
+            self._send_batches()
         self.state = LinkState.ENDED
+        self._batches.clear()
         self._cancel_timer()
+        if self._replying is not None:
+            self._replying.cancel()
+            self._replying = None
         self._wire.close()
         if flush:
             self._transport.close_when_empty(CLOSE_SECONDS)

@@ -110,22 +110,30 @@ def start(
         raise start_error(error, f"working directory {directory}") from error
     except ValueError as error:  # a NUL byte inside
         raise StartError(f"working directory {directory!r}: {error}") from error
-    try:
-        program = find_program(command[0], environment.get("PATH", DEFAULT_PATH))
-    except ValueError as error:
-        raise StartError(f"{command[0]!r}: {error}") from error
+    program = command[0]
+    if "/" not in program:
+        program = _found(program, environment)
     actions = [(os.POSIX_SPAWN_DUP2, own, number) for number, own in enumerate(descriptors)]
     try:
         pid = os.posix_spawn(
             program, command, environment, file_actions=actions, setsid=True, setsigdef=_RESET, setsigmask=()
         )
     except OSError as error:
+        _found(program, environment)  # says what is wrong with the file; looked at only now, for nearly all are well
         raise _exec_error(error, program) from error
     except ValueError as error:  # a NUL byte inside
-        raise StartError(f"{program}: {error}") from error
+        raise StartError(f"{program!r}: {error}") from error
     if nice:
         _set_nice(pid, nice)
     return pid
+
+
+def _found(name: str, environment: Mapping[str, str]) -> str:
+    """The program of this name. Raises StartError."""
+    try:
+        return find_program(name, environment.get("PATH", DEFAULT_PATH))
+    except ValueError as error:
+        raise StartError(f"{name!r}: {error}") from error
 
 
 def _exec_error(error: OSError, program: str) -> StartError:

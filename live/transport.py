@@ -2,8 +2,8 @@
 
 Serves unix sockets, TCP and TLS sockets alike; `live/link.py` is the only caller. Knows nothing of frames.
 
-Rules: reading is paused by the owner, never by a full kernel buffer; what is written leaves at the end of the loop's
-turn, so that many small writes of one turn are one system call; an end is told once, with its reason.
+Rules: reading is paused by the owner, never by a full kernel buffer; what is written leaves when the owner says so, who
+gathers what one turn has to say; an end is told once, with its reason.
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ class Transport:
         "_descriptor",
         "_emptied",
         "_ended",
-        "_flush_planned",
         "_loop",
         "_outgoing",
         "_reading",
@@ -57,7 +56,7 @@ class Transport:
         self._emptied: Callable[[], None] | None = None
         self._socket: socket.socket | None = None
         self._descriptor = -1
-        self._reading = self._writing = self._flush_planned = False
+        self._reading = self._writing = False
         self._closed = True
 
     def attach_socket(self, connected: socket.socket) -> None:
@@ -95,13 +94,7 @@ class Transport:
             self._end("the other end closed the connection")
 
     def flush(self) -> None:
-        """Send what is in `outgoing`, at the end of this turn of the loop."""
-        if not self._flush_planned and not self._writing and not self._closed:
-            self._flush_planned = True
-            self._loop.call_soon(self._flush)
-
-    def _flush(self) -> None:
-        self._flush_planned = False
+        """Send what is in `outgoing`, as far as the kernel takes it; the rest when it does."""
         if self._closed or self._writing:
             return
         self._write()
@@ -133,7 +126,7 @@ class Transport:
     def close_when_empty(self, limit_seconds: float) -> None:
         """Read nothing more, send what is there, and close; close anyway after `limit_seconds`."""
         self.pause()
-        self._flush()  # now: whoever ends its last link may end its loop next
+        self.flush()  # now: whoever ends its last link may end its loop next
         if not self._outgoing or self._closed:
             self.close()
             return

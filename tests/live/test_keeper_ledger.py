@@ -1,22 +1,36 @@
-"""Goal: an end is on the disk before it is told, ends share a sync, and a full disk loses neither.
+"""Goal: an end is in the log before it is told; ends travel in company; the disk is asked for those that nobody above
+has recorded in time, and for no others; a disk that is full or fails loses none.
 Method: a real log, and a disk whose syncs end when the test says so."""
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from live import keeper_ledger
-from live.keeper_ledger import GROUP_MAX, RETRY_NS, Ledger
+from live.keeper_ledger import GROUP_MAX, GROUP_NS, RETRY_NS, SYNC_NS, Ledger
 from live.keeper_link import Readiness
 from live.spool import StatusLog, read_log
 from model.job import JobId, JobSpec, Outcome, Report
-from model.keeper import Exited, Keeper, KeeperMessage, Log, Running
+from model.keeper import Exited, Forget, Keeper, KeeperMessage, Log, Running
 
 REPORT = Report(Outcome.EXITED, 0, started=True)
 SPEC = JobSpec("test", command=("x",))
+
+
+class FullLog(StatusLog):
+    """A log on a disk that may be full."""
+
+    is_full = False
+
+    def write(self) -> None:
+        if self.is_full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        super().write()
 
 
 class Scene:
@@ -27,10 +41,14 @@ class Scene:
         self.works = True
         monkeypatch.setattr(keeper_ledger, "boottime_ns", lambda: self.now)
         self.path = path / "log"
-        self.ledger = Ledger(StatusLog(self.path, []), Keeper(0), Readiness(), self._say)
+        self.log = FullLog(self.path, [])
+        self.ledger = Ledger(self.log, Keeper(0), Readiness(), self._say)
         self.ledger._syncer = self  # type: ignore[assignment]
 
     def _say(self, messages: Sequence[KeeperMessage]) -> None:
+        for message in messages:
+            if isinstance(message, Exited):
+                assert (message.job, message.attempt) in read_log(self.path).ended, "told, and not in the log"
         self.said += messages
 
     def begin(self, file: int) -> None:
@@ -45,6 +63,10 @@ class Scene:
         self.ledger.tell(message)
         return message
 
+    def after(self, duration_ns: int) -> None:
+        self.now += duration_ns
+        self.ledger.advance(is_idle=True)
+
     def sync_is_over(self) -> None:
         self.ledger._synced(1)
 
@@ -54,63 +76,101 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
     return Scene(tmp_path, monkeypatch)
 
 
-def test_an_end_is_told_when_it_is_on_the_disk(scene: Scene) -> None:
+def test_an_end_is_told_when_it_is_in_the_log(scene: Scene) -> None:
     message = scene.end_of(1)
+    assert scene.said == []
     scene.ledger.advance(is_idle=True)
-    assert (scene.syncs, scene.said) == (1, [])
-    assert list(read_log(scene.path).ended) == [(1, 1)]
+    assert scene.said == [message]
+
+
+def test_an_end_that_is_recorded_above_in_time_asks_nothing_of_the_disk(scene: Scene) -> None:
+    scene.end_of(1)
+    scene.after(SYNC_NS - 1)
+    scene.ledger.forget(Forget(JobId(1), 1))
+    assert scene.ledger.next_due() is None
+    scene.after(10 * SYNC_NS)
+    assert scene.syncs == 0
+
+
+def test_an_end_that_nobody_has_recorded_in_time_is_brought_to_the_disk_with_those_after_it(scene: Scene) -> None:
+    scene.end_of(1)
+    scene.end_of(2)
     scene.ledger.advance(is_idle=True)
+    assert scene.ledger.next_due() == scene.now + SYNC_NS
+    scene.after(SYNC_NS - 1)
+    scene.end_of(3)
+    assert scene.syncs == 0
+    scene.after(1)
+    assert scene.syncs == 1
     scene.sync_is_over()
-    assert (scene.syncs, scene.said) == (1, [message])
+    scene.after(10 * SYNC_NS)
+    assert scene.syncs == 1
 
 
-def test_what_needs_no_disk_is_told_at_once_but_never_before_an_earlier_end(scene: Scene) -> None:
+def test_an_end_that_comes_during_a_sync_is_of_the_next_one(scene: Scene) -> None:
+    scene.end_of(1)
+    scene.after(SYNC_NS)
+    second = scene.end_of(2)
+    scene.after(SYNC_NS)
+    assert scene.syncs == 1
+    assert scene.said[-1] == second, "a disk that takes its time keeps nothing from being told"
+    scene.sync_is_over()
+    scene.after(0)
+    assert scene.syncs == 2
+
+
+def test_a_sync_that_failed_is_tried_again_for_what_was_not_forgotten_meanwhile(scene: Scene) -> None:
+    scene.end_of(1)
+    scene.end_of(2)
+    scene.works = False
+    scene.after(SYNC_NS)
+    scene.ledger.forget(Forget(JobId(1), 1))
+    scene.sync_is_over()
+    assert scene.ledger.next_due() == scene.now + RETRY_NS
+    scene.after(RETRY_NS - 1)
+    assert scene.syncs == 1
+    scene.after(1)
+    assert scene.syncs == 2
+    scene.ledger.forget(Forget(JobId(2), 1))
+    scene.sync_is_over()
+    assert scene.ledger.next_due() is None
+
+
+def test_what_needs_no_log_is_told_at_once_but_never_before_an_earlier_end(scene: Scene) -> None:
     first, second = Running(JobId(1), 1, 5), Running(JobId(2), 1, 5)
     scene.ledger.tell(first)
     scene.ledger.advance(is_idle=False)
     assert scene.said == [first]
     end = scene.end_of(1)
     scene.ledger.tell(second)
-    scene.ledger.advance(is_idle=True)
+    scene.ledger.advance(is_idle=False)
     assert scene.said == [first]
-    scene.sync_is_over()
+    scene.ledger.advance(is_idle=True)
     assert scene.said == [first, end, second]
 
 
-def test_ends_share_a_sync_while_there_is_other_work(scene: Scene) -> None:
+def test_ends_travel_in_company_while_there_is_other_work(scene: Scene) -> None:
     for job in range(1, GROUP_MAX):
         scene.end_of(job)
         scene.ledger.advance(is_idle=False)
-    assert scene.syncs == 0
+    assert scene.said == []
     scene.end_of(GROUP_MAX)
     scene.ledger.advance(is_idle=False)
-    assert scene.syncs == 1
-    scene.sync_is_over()
     assert len(scene.said) == GROUP_MAX
-
-
-def test_an_end_that_comes_during_a_sync_waits_for_the_next(scene: Scene) -> None:
-    first = scene.end_of(1)
-    scene.ledger.advance(is_idle=True)
-    second = scene.end_of(2)
-    scene.ledger.advance(is_idle=True)
-    scene.sync_is_over()
-    assert scene.said == [first]
-    scene.ledger.advance(is_idle=True)
-    scene.sync_is_over()
-    assert scene.said == [first, second]
+    late = scene.end_of(GROUP_MAX + 1)
+    scene.now += GROUP_NS
+    scene.ledger.advance(is_idle=False)
+    assert scene.said[-1] == late
 
 
 def test_what_a_full_disk_did_not_take_is_tried_again_and_told_then(scene: Scene) -> None:
     message = scene.end_of(1)
-    scene.works = False
+    scene.log.is_full = True
     scene.ledger.advance(is_idle=True)
-    scene.sync_is_over()
     scene.ledger.advance(is_idle=True)
-    assert (scene.syncs, scene.said) == (1, [])
-    assert scene.ledger.retry_ns == scene.now + RETRY_NS
-    scene.now += RETRY_NS
-    scene.works = True
+    assert scene.said == []
+    scene.log.is_full = False
     scene.ledger.advance(is_idle=True)
-    scene.sync_is_over()
+    assert scene.said == [], "a full disk is left alone for a moment"
+    scene.after(RETRY_NS)
     assert scene.said == [message]

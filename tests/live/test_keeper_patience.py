@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from live import keeper_frames, keepers
-from model.job import JobId
-from model.keeper import Forget, ListHeld, Order
+from live.keeper_process import RUNNING_PATIENCE_NS, KeeperProcess
+from model.job import JobId, Outcome, Report
+from model.keeper import Exited, Forget, KeeperMessage, ListHeld, Order, Running
 from tests.live.keeper_rig import rig, sh
 
 
@@ -75,3 +77,25 @@ def test_a_job_that_goes_on_is_told_to_run(tmp_path: Path) -> None:
             await agent.report(1)
 
     asyncio.run(scene())
+
+
+def test_a_job_that_is_over_by_then_is_not_told_to_run() -> None:
+    """A keeper's own bookkeeping, without processes: whether one is over in time is the machine's business."""
+    told: list[KeeperMessage] = []
+    keeper = KeeperProcess.__new__(KeeperProcess)
+    keeper._runs = {}
+    keeper._ledger = SimpleNamespace(tell=told.append)  # type: ignore[assignment]
+    brief, other = Running(JobId(1), 1, 5), Running(JobId(2), 1, 6)
+    over = Exited(JobId(1), 1, Report(Outcome.EXITED, 0, started=True))
+    keeper._tell(brief)
+    keeper._tell(other)
+    keeper._tell(over)
+    assert told == [over]
+    due_ns = keeper._runs[2, 1][0]
+    keeper._runs[3, 1] = (due_ns + RUNNING_PATIENCE_NS // 2, third := Running(JobId(3), 1, 7))
+    keeper._runs[4, 1] = (due_ns + RUNNING_PATIENCE_NS // 2 + 1, Running(JobId(4), 1, 8))
+    keeper._tell_runs(due_ns - 1)
+    assert told == [over]
+    keeper._tell_runs(due_ns)
+    assert told == [over, other, third]
+    assert list(keeper._runs) == [(4, 1)]

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from rpyc.core import brine, consts  # type: ignore[import-untyped]
 
 from live import hello, wire
+from live import link as link_module
 from live.hello import Side
 from live.link import Link, LinkState, decode_batch, encode_batch
 from live.transport import READ_BYTES
@@ -407,7 +408,7 @@ def test_one_link_that_floods_does_not_hold_up_another_one() -> None:
         await calm_owner.until(lambda: bool(calm_owner.peers))
         await flooded.until(lambda: bool(flooded.peers))
         for number in range(5000):
-            flooding.send(Batch(1, number + 1, 1, (Ping(number, 0, 0),)))
+            flooding.send(Batch(1, number + 1, 1 + number % 2, (Ping(number, 0, 0),)))  # to two lives: none merged
         calm.send(Batch(1, 1, 1, (Ping(1, 0, 0),)))
         await calmed.until(lambda: bool(calmed.batches))
         assert len(flooded.batches) < 5000
@@ -415,6 +416,44 @@ def test_one_link_that_floods_does_not_hold_up_another_one() -> None:
         assert [batch.sequence for batch in flooded.batches] == list(range(1, 5001))
         flooding.close()
         calm.close()
+
+    run(scenario())
+
+
+def test_what_one_turn_says_to_one_life_is_one_frame_where_it_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        upper, upper_owner, lower, lower_owner = linked_pair()
+        await upper_owner.until(lambda: bool(upper_owner.peers))
+        words = [Batch(1, number, 1 + number // 4, (Ping(number, 0, 0),)) for number in range(1, 6)]
+        for batch in words:
+            upper.send(batch)
+        await lower_owner.until(lambda: len(lower_owner.batches) == 2)
+        assert lower_owner.batches == [
+            Batch(1, 3, 1, (Ping(1, 0, 0), Ping(2, 0, 0), Ping(3, 0, 0))),
+            Batch(1, 5, 2, (Ping(4, 0, 0), Ping(5, 0, 0))),
+        ]
+        monkeypatch.setattr(link_module, "PAYLOAD_MAX", len(encode_batch(words[0])))
+        for batch in words:
+            upper.send(batch)
+        await lower_owner.until(lambda: len(lower_owner.batches) == 7)
+        assert lower_owner.batches[2:] == words
+        upper.close()
+        lower.close()
+
+    run(scenario())
+
+
+def test_the_last_words_of_a_turn_are_said_before_goodbye() -> None:
+    async def scenario() -> None:
+        upper, upper_owner, lower, lower_owner = linked_pair()
+        await upper_owner.until(lambda: bool(upper_owner.peers))
+        word = Batch(1, 1, 1, (Ping(1, 0, 0),))
+        upper.send(word)
+        upper.close(goodbye=True)
+        await lower_owner.until(lambda: bool(lower_owner.reasons))
+        assert lower_owner.batches == [word]
+        assert lower_owner.left
+        lower.close()
 
     run(scenario())
 
@@ -454,7 +493,7 @@ def test_hundreds_of_links_are_one_loops_work(capsys: pytest.CaptureFixture[str]
         jobs = tuple(Assign(JobId(number), 1, spec) for number in range(100))
         begin = time.perf_counter()
         for number in range(200):
-            upper.send(Batch(1, number + 2, 1, jobs))
+            upper.send(Batch(1, number + 2, 1 + number % 2, jobs))
         await lower_owner.until(lambda: len(lower_owner.batches) == 201)
         assert all(len(owner.batches) == 1 for _, _, _, owner in pairs[1:])
         rate = 200 * 100 / (time.perf_counter() - begin)
