@@ -383,4 +383,7 @@ def join(settings: JoinSettings) -> int:
     try:
         return asyncio.run(_serve(settings, Complaints(sys.stderr)))
     except OSError as error:
-        raise LaulimaError(f"{error.filename or settings.name}: {error.strerror or error}") from error
+        raise LaulimaError(
+            f"{error.filename or settings.name} cannot be used: {error.strerror or error}",
+            f"laulima cert host {settings.name} (at the server), and bring its .pem, its .key and ca.pem here",
+        ) from error

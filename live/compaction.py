@@ -27,7 +27,7 @@ from model.restored import Fold
 
 SNAPSHOT_EVERY = 50_000
 """Records from one snapshot to the next at least; a start reads about as many."""
-ENTRIES_EACH = 4
+ENTRIES_EACH = 2
 """Entries of a snapshot for each record since the last one at most: where much is unfinished, snapshots are rarer, so
 that what is written stays in proportion. An entry is read some ten times faster than a record."""
 STORIES_KEPT = 100_000

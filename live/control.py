@@ -3,11 +3,14 @@ in `live/requests.py`.
 
 Newline-delimited JSON, several requests for each connection, answers in the order in which they are ready:
 
-    -> {"id": 7, "verb": "status", "arguments": {}}
+    -> {"id": 7, "verb": "status", "arguments": {}, "by": "ann@head"}
     <- {"id": 7, "ok": true, "data": ...}
     <- {"id": 7, "ok": false, "error": "...", "hint": "...", "exit_code": 1}
 
-Only this user (and root) may speak: the socket is 0600 in a 0700 directory, and the peer's uid is checked as well.
+Only this user (and root) may speak: the socket is 0600 in a 0700 directory, and the peer's uid is checked as well. So
+`by`, who is behind a request, is taken as it is said: an account that several people share, or another process of ours
+that passes an order on, knows it better. Unsaid it is the peer's user here.
+
 Started by `live/server.py`.
 
 Rule: nothing that a client sends, or does not send or read, costs more than its own connection. One that has asked
@@ -19,8 +22,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import pwd
 import socket
 from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
+from functools import cache
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -46,8 +52,28 @@ CLOSE_SECONDS = 1.0
 """How long a connection that ends may try to bring its last answer."""
 HALF_CLOSED_SECONDS = 5.0
 """How long answers are still worked on for a client that will ask nothing more (or is gone: the two look the same)."""
+BY_MAX = 80
+"""Characters of who is behind a request."""
 ROOT = 0
 """The other user that may speak here: it may do anything anyway."""
+
+_by: ContextVar[str] = ContextVar("by", default="")
+
+
+def asked_by() -> str:
+    """Who is behind the request that is answered now, `ann@head`; empty outside of one."""
+    return _by.get()
+
+
+@cache
+def person_here(user: int) -> str:
+    """A user of this machine, as people are told. Asked for once: where users are is slow at some sites."""
+    try:
+        name = pwd.getpwuid(user).pw_name
+    except KeyError:
+        name = f"user {user}"
+    return f"{name}@{socket.gethostname()}"
+
 
 Verb = Callable[[dict[str, Any]], Awaitable[Any]]
 """Gets the arguments; returns what msgspec can write as JSON, or raises LaulimaError."""
@@ -68,6 +94,7 @@ class Request(Struct, frozen=True):
     id: int
     verb: str
     arguments: dict[str, Any] = {}
+    by: str = ""
 
 
 class Answered(Struct, frozen=True):
@@ -84,6 +111,13 @@ class Refused(Struct, frozen=True):
     ok: bool = False
 
 
+NOT_HERE = (
+    "a shared controller has some that others have not (--state DIR asks it); "
+    "or the command and the server are of different versions: laulima --version"
+)
+"""The hint for a verb that a server does not have."""
+
+
 class ControlServer:
     """Serves the verbs on a listening socket until `close`."""
 
@@ -92,7 +126,7 @@ class ControlServer:
         verbs: Mapping[str, Verb],
         report: Callable[[str], None],
         converse: Callable[[], Conversation] | None = None,
-        missing: str = "the command and the server may be of different versions",
+        missing: str = NOT_HERE,
     ) -> None:
         """`report` gets one sentence for each failure that is a bug of ours. `converse` gives each connection
         what is its own, verbs included. `missing`: the hint for a verb that there is not."""
@@ -103,6 +137,7 @@ class ControlServer:
         self._decoder = msgspec.json.Decoder(Request)
         self._encoder = msgspec.json.Encoder(enc_hook=str)
         self._acceptor: Acceptor | None = None
+        person_here(os.geteuid())
         self._connections: dict[asyncio.Task[None], None] = {}
         self._complain = Seldom(report).say
 
@@ -152,6 +187,7 @@ class ControlServer:
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         running: set[asyncio.Task[None]] = set()
         limit: float | None = FIRST_SECONDS
+        person = person_here(peer_user(writer.get_extra_info("socket")))
         conversation = self._converse_with() if self._converse_with is not None else None
         verbs = self._verbs if conversation is None else {**self._verbs, **conversation.verbs()}
         try:
@@ -159,7 +195,7 @@ class ControlServer:
                 limit = None
                 if len(running) >= IN_FLIGHT_MAX:
                     await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-                answer = asyncio.create_task(self._answer(verbs, line, writer))
+                answer = asyncio.create_task(self._answer(verbs, line, writer, person))
                 running.add(answer)
                 answer.add_done_callback(running.discard)
             if conversation is not None:
@@ -191,8 +227,8 @@ class ControlServer:
         writer.write(self._encoder.encode(Refused(0, reason, "", 1)) + b"\n")
         return b""
 
-    async def _answer(self, verbs: Mapping[str, Verb], line: bytes, writer: asyncio.StreamWriter) -> None:
-        answer = await self._perform(verbs, line)
+    async def _answer(self, verbs: Mapping[str, Verb], line: bytes, writer: asyncio.StreamWriter, person: str) -> None:
+        answer = await self._perform(verbs, line, person)
         if writer.is_closing():
             return
         if writer.transport.get_write_buffer_size() > OUT_MAX:
@@ -203,12 +239,13 @@ class ControlServer:
         with contextlib.suppress(ConnectionError):
             await writer.drain()
 
-    async def _perform(self, verbs: Mapping[str, Verb], line: bytes) -> bytes:
+    async def _perform(self, verbs: Mapping[str, Verb], line: bytes, person: str) -> bytes:
         """The answer to a request, as a line."""
         try:
             request = self._decoder.decode(line)
         except (msgspec.MsgspecError, RecursionError, ValueError) as error:
             return self._encoder.encode(Refused(0, f"this is not a request: {error}", "", 2)) + b"\n"
+        _by.set(request.by[:BY_MAX] or person)  # each request is a task, with a context of its own
         verb = verbs.get(request.verb)
         answer: Answered | Refused
         try:

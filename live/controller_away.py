@@ -19,6 +19,7 @@ import msgspec
 from live import control_client
 from live.accepting import peer_user
 from live.clock import monotonic_ns
+from live.control import asked_by
 from live.controller_side import ByHost
 from live.controller_spawned import SpawnedController
 from live.hello import Hello, Side, own_hello
@@ -189,7 +190,8 @@ class ControllerAway:
         return msgspec.convert(found, Status)
 
     async def order_host(self, given: ByHost) -> str:
-        done = await self._ask("host", msgspec.to_builtins(given), ORDER_SECONDS)
+        said = msgspec.structs.replace(given, by=given.by or asked_by())
+        done = await self._ask("host", msgspec.to_builtins(said), ORDER_SECONDS)
         return str(done["text"])
 
     def script_orders(self, order: OrderHost) -> None:

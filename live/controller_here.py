@@ -12,6 +12,7 @@ from pathlib import Path
 from random import Random
 
 from live.clock import monotonic_ns
+from live.control import asked_by
 from live.controller_side import ByHost
 from live.hello import Hello
 from live.host_names import refuse_host, refuse_offer
@@ -125,14 +126,14 @@ class ControllerHere:
 
     def _made(self, given: ByHost) -> Callable[[int], OrderHost]:
         refuse_host(given.name, given.slots)
-        resources, labels = given.resources, given.labels
+        resources, labels, by = given.resources, given.labels, given.by or asked_by()
         if given.verb is not HostVerb.ADD and (resources is not None or labels is not None):
             raise OperatorError("resources and labels are said when a host is added", "laulima host add")
         refuse_offer(resources or (), labels or (), [name for name, _ in self.machine.cluster.resources])
         if given.verb is HostVerb.ADD and given.name not in self.machine.hosts:
             self.hosts.add(given.name, given.slots)
         return lambda request: OrderHost(
-            request, given.verb, given.name, given.slots, given.reason, resources=resources, labels=labels
+            request, given.verb, given.name, given.slots, given.reason, resources=resources, labels=labels, by=by
         )
 
     def script_orders(self, order: OrderHost) -> None:

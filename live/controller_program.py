@@ -17,7 +17,7 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -46,7 +46,7 @@ from model.configuration import Configuration, OnExit
 from model.controller_job import ControllerJobState
 from model.effects import Disconnect, Notice
 from model.errors import LaulimaError
-from model.events import Delivered, LinkDown, LinkUp, PartFromHosts, WallClock
+from model.events import Delivered, LinkDown, LinkUp, PartFromHosts, SetTerms, WallClock
 from model.messages import Batch
 from model.superiors import SUPERIOR, is_superior, peer_of
 from model.view_rows import controller_status, superior_rows
@@ -147,6 +147,7 @@ class ControllerProgram:
                 running=lambda: self._configuration,
                 take=self._take_configuration,
                 controller=lambda: self._here.machine,
+                has_scheduler=False,
                 define_host=self._here.hosts.define,
                 has_scripts=False,
                 during=self.life.systemd.reloading,
@@ -166,12 +167,14 @@ class ControllerProgram:
         finally:
             os.close(ready_fd)
 
-    def _load_without_tasks(self, path: Path) -> Configuration:
+    def _load_without_tasks(self, path: Path, changes: Sequence[str] = ()) -> Configuration:
         assert self._load is not None
-        return without_tasks(self._load(path))
+        return without_tasks(self._load(path, changes))
 
     def _take_configuration(self, configuration: Configuration) -> None:
         self._configuration = configuration
+        for name in [superior.name for superior in self._here.machine.superiors.all.values()]:
+            self._turns.post(CONTROLLER, SetTerms(name, configuration.cluster.terms_of(name)))
         self._outward.say(Notice("info", "", f"{configuration.path} was loaded again"))
 
     async def run(self) -> None:

@@ -12,23 +12,35 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 from live.clock import monotonic_ns
-from live.control import Verb, typed
+from live.control import Verb, asked_by, typed
 from live.controller_here import ControllerHere
 from live.controller_side import ByHost
 from live.output_pieces import PIECE_MAX
 from live.outputs import Outputs
 from live.outward import CONTROLLER, Outward
 from live.reloading import ByFile
+from live.selection import Selection, at_controller
 from live.spool import Stream
 from model import view_rows
+from model.bounds import Count
 from model.errors import OperatorError
 from model.events import ForgetSuperior
 from model.superiors import peer_of
-from model.views import ExplanationView, Status
+from model.views import ExplanationView, JobRow, Status
+
+JOBS_MAX = 1000
+"""Jobs of one answer at most."""
 
 
 class Nothing(Struct, frozen=True, forbid_unknown_fields=True):
     """No arguments."""
+
+
+class BySelection(Struct, frozen=True):
+    """Jobs of any scheduler; at most `limit`."""
+
+    selection: Selection = Selection()
+    limit: Count | None = None
 
 
 class ByScheduler(Struct, frozen=True):
@@ -90,6 +102,7 @@ class ControllerRequests:
         return {
             "status": typed(Nothing, self._do_status),
             "hosts": typed(Nothing, self._do_hosts),
+            "jobs": typed(BySelection, self._do_jobs),
             "host": typed(ByHost, self._do_host),
             "explain": typed(ByName, self._do_explain),
             "explain_attempt": typed(ByAttempt, self._do_explain_attempt),
@@ -104,6 +117,12 @@ class ControllerRequests:
 
     async def _do_hosts(self, given: Nothing) -> Any:
         return view_rows.controller_host_rows(self._here.machine, monotonic_ns())
+
+    async def _do_jobs(self, given: BySelection) -> list[JobRow]:
+        most = JOBS_MAX if given.limit is None else min(given.limit, JOBS_MAX)
+        return view_rows.controller_job_rows(
+            self._here.machine, at_controller(self._here.machine, given.selection, most), monotonic_ns()
+        )
 
     async def _do_host(self, given: ByHost) -> dict[str, Any]:
         return {"text": await self._here.order_host(given)}
@@ -133,7 +152,8 @@ class ControllerRequests:
         return {"data": piece.data, "total": piece.total}
 
     async def _do_forget(self, given: ByScheduler) -> dict[str, Any]:
-        answer = await self._outward.order(CONTROLLER, lambda request: ForgetSuperior(request, given.name))
+        by = asked_by()
+        answer = await self._outward.order(CONTROLLER, lambda request: ForgetSuperior(request, given.name, by))
         if not answer.ok:
             raise OperatorError(answer.text)
         return {"text": answer.text}

@@ -24,6 +24,8 @@ class ByHost(Struct, frozen=True):
     resources: Amounts | None = None
     """ADD only: what it has beside slots"""
     labels: tuple[str, ...] | None = None
+    by: str = ""
+    """who orders it, when a server passes it on to its controller; else whoever asks"""
 
 
 class ControllerSide(OutputSource, Protocol):

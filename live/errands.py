@@ -85,6 +85,7 @@ class Errands:
             except Exception as failure:  # noqa: BLE001 - handed to whoever asked, nothing is swallowed
                 result, error = None, failure
             self._bring((future, result, error))
+            del future, call, result, error  # an idle thread would keep them: a source's answer may be large
 
     def _bring(self, outcome: tuple[asyncio.Future[Any], Any, BaseException | None]) -> None:
         with self._changed:

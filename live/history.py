@@ -19,10 +19,11 @@ import msgspec
 from msgspec import Struct
 
 from live.clock import wall_ns
+from live.journal import CHANGES
 from model.errors import LaulimaError, NotReachableError, OperatorError
 from model.job import JobSpec
-from model.records import JobAccepted, NoticeHeard, Record
-from model.views import HistoryRow, NoticeRow
+from model.records import ConfigurationTaken, JobAccepted, NoticeHeard, PersonOrdered, Record
+from model.views import ChangeRow, HistoryRow, NoticeRow
 
 LIMIT_MAX = 100_000
 """Rows of one answer at most."""
@@ -49,6 +50,15 @@ class HistoryQuestion(Struct, frozen=True):
     since_ns: int | None = None
     final: bool = False
     """only the last attempts of jobs"""
+
+
+class ChangeQuestion(Struct, frozen=True):
+    """Which orders of people; `about` and `name` empty: any."""
+
+    about: str = ""
+    name: str = ""
+    limit: int = 100
+    since_ns: int | None = None
 
 
 class Ended(NamedTuple):
@@ -133,6 +143,21 @@ class History:
             rows = connection.execute(query, (job, STORY_MAX)).fetchall()
             return [(wall, decode(body)) for wall, body in reversed(rows)]
 
+    def changes(self, question: ChangeQuestion) -> list[ChangeRow]:
+        """What people have ordered, oldest first: the last `limit` that fit."""
+        decode = msgspec.msgpack.Decoder(Record).decode
+        since = 0 if question.since_ns is None else wall_ns() - question.since_ns
+        query = f"SELECT wall, body FROM record WHERE {CHANGES} AND wall >= ? ORDER BY wall DESC, sequence DESC"  # noqa: S608 - fixed words
+        found: list[ChangeRow] = []
+        with self._open() as connection:
+            for wall, body in connection.execute(query, (since,)):
+                row = _change(wall, decode(body))
+                if row is not None and (question.about, question.name) in (("", ""), (row.about, row.name)):
+                    found.append(row)
+                    if len(found) >= max(1, min(question.limit, LIMIT_MAX)):
+                        break
+        return found[::-1]
+
     def notices(self, limit: int) -> list[NoticeRow]:
         """The last notices of a shared controller, oldest first."""
         decode = msgspec.msgpack.Decoder(Record).decode
@@ -143,6 +168,14 @@ class History:
         return [
             NoticeRow(wall, each.level, each.about, each.text) for wall, each in found if isinstance(each, NoticeHeard)
         ]
+
+
+def _change(wall: int, record: Record) -> ChangeRow | None:
+    if isinstance(record, ConfigurationTaken):
+        return ChangeRow(wall, record.by, record.what, "configuration", "", record.reason)
+    if isinstance(record, PersonOrdered):
+        return ChangeRow(wall, record.by, record.verb, record.about, record.name, record.reason)
+    return None
 
 
 def _row(values: tuple[object, ...]) -> HistoryRow:

@@ -28,7 +28,7 @@ from live.link_tls import TlsHost
 from live.links import DIALS_MAX, Dialer, Links
 from live.state_directory import StateDirectory
 from live.sweep import is_alive, sweep
-from model.configuration import ClusterDefinition, HostDefinition, Link, times_of
+from model.configuration import BATCH_SYSTEMS, ClusterDefinition, HostDefinition, Link, times_of
 from model.effects import Notice
 from model.errors import LaulimaError, OperatorError
 from model.host import Host
@@ -139,7 +139,7 @@ KINDS: dict[Link, Kind] = {
     Link.PROCESS: Kind(_process_host, is_here=True),
     Link.SSH: Kind(_ssh_host, is_here=False, leaves=True, dials_max=link_ssh.DIALS_MAX),
     Link.TLS: Kind(_tls_host, is_here=False, leaves=True, dials_max=link_tls.WAITS_MAX, calls=True),
-    Link.SLURM: Kind(_batch_system, is_here=True, leaves=True),
+    **{link: Kind(_batch_system, is_here=True, leaves=True) for link in Link if link in BATCH_SYSTEMS},
 }
 
 

@@ -45,7 +45,7 @@ WAL_LIMIT_BYTES = 64 << 20
 RESERVE_BYTES = 4 << 20
 """Kept free for the ends of what already runs, for when the disk is full."""
 REMEMBERED_JOBS_MAX = 200_000
-"""Unfinished jobs whose particulars are kept in memory for their history rows; beyond it they are read back."""
+"""Unfinished jobs whose particulars are kept in memory for their history rows; those of more are read back."""
 STEP_ROWS = 250
 """Records that one step of forgetting looks at: some 2 ms."""
 
@@ -65,7 +65,10 @@ CREATE TABLE attempt (
 CREATE INDEX attempt_ended ON attempt (ended_at);
 INSERT INTO meta VALUES ('epoch', 0);
 """
+CHANGES = "kind IN ('person ordered', 'configuration taken')"
+"""Records of what people have ordered: kept as long as the history is, and found without looking at the others."""
 _LATER_INDEXES = (
+    f"CREATE INDEX IF NOT EXISTS record_change ON record (wall) WHERE {CHANGES}",
     "CREATE INDEX IF NOT EXISTS attempt_failed ON attempt (ended_at) WHERE NOT (outcome = 'EXITED' AND exit_code = 0)",
     "CREATE INDEX IF NOT EXISTS attempt_task ON attempt (task, ended_at)",
 )
@@ -84,7 +87,7 @@ SELECT max(sequence), count(*), group_concat(iif(kind IN ('job accepted', 'attem
     (SELECT sequence, kind, job FROM record WHERE sequence > ? AND sequence < ? ORDER BY sequence LIMIT ?)
 """
 _FORGET_RECORDS = """
-DELETE FROM record WHERE sequence > ? AND sequence <= ?
+DELETE FROM record WHERE sequence > ? AND sequence <= ? AND kind NOT IN ('person ordered', 'configuration taken')
     AND NOT (kind IN ('job accepted', 'attempt started') AND job IN ({}))
     AND NOT (kind = 'job accepted' AND EXISTS (SELECT 1 FROM attempt WHERE attempt.job = record.job))
 """
@@ -129,12 +132,12 @@ class Header(Struct, frozen=True):
 
 
 class _Accepted(Struct, frozen=True, gc=False):
-    """What a history row takes from the job's acceptance."""
+    """What a history row takes from the job's acceptance. The specification is the one that the machines have."""
 
-    task: str
-    item: str | None
-    command: str
+    spec: JobSpec
     accepted_at: int
+    in_this_life: bool = True
+    """then every start of it is known here, too"""
 
 
 class Journal:
@@ -307,9 +310,8 @@ class Journal:
             self._started[record.job, record.attempt] = wall
         elif kind is JobAccepted:
             assert isinstance(record, JobAccepted)
-            if len(self._accepted) >= REMEMBERED_JOBS_MAX:
-                self._accepted.pop(next(iter(self._accepted)))
-            self._accepted[record.job] = _accepted(record.spec, wall)
+            if len(self._accepted) < REMEMBERED_JOBS_MAX:  # those that came first are needed first
+                self._accepted[record.job] = _Accepted(record.spec, wall)
 
     def _row(self, ended: AttemptEnded, wall: int) -> tuple[object, ...]:
         job, attempt, report = ended.job, ended.attempt, ended.report
@@ -318,9 +320,11 @@ class Journal:
             self._accepted.pop(job, None)
         started = self._started.pop((job, attempt), None)
         if started is None and report.started:
-            started = self._read_started(job, attempt) or wall - report.ran_for_ns
+            noted = None if accepted.in_this_life else self._read_started(job, attempt)
+            started = noted or wall - report.ran_for_ns  # that a brief job runs is not told, only that it ended
+        spec = accepted.spec
         return (
-            job, attempt, accepted.task, accepted.item, accepted.command, report.host, report.outcome.value,
+            job, attempt, spec.task, spec.item, command_text(spec), report.host, report.outcome.value,
             report.exit_code, report.signal, report.reason, accepted.accepted_at, started, wall,
             report.waited_ns, report.ran_for_ns, ended.final, report.stdout_bytes, report.stderr_bytes,
         )  # fmt: skip
@@ -331,9 +335,9 @@ class Journal:
             if kind == "job accepted":
                 record = self._decoder.decode(body)
                 assert isinstance(record, JobAccepted)
-                found = self._accepted[job] = _accepted(record.spec, at)
+                found = self._accepted[job] = _Accepted(record.spec, at, in_this_life=False)
                 return found
-        return _Accepted("", None, "", wall)
+        return _Accepted(JobSpec(""), wall, in_this_life=False)
 
     def _read_started(self, job: int, attempt: int) -> int | None:
         for kind, at, body in self._of_job(job):
@@ -435,15 +439,15 @@ class Journal:
                 "DELETE FROM attempt WHERE job = ? AND attempt = ?", [(job, attempt) for job, attempt, _ in rows]
             )
             forgotten = self._meta(_FORGOTTEN)
+            self._connection.execute(
+                f"DELETE FROM record WHERE {CHANGES} AND wall < ? AND sequence <= ?",  # noqa: S608 - fixed words
+                (before_ns, forgotten),
+            )
             self._connection.executemany(
                 "DELETE FROM record WHERE job = ? AND job > 0 AND sequence <= ?",
                 [(job, forgotten) for job, _, final in rows if final and forgotten],
             )
         return len(rows)
-
-
-def _accepted(spec: JobSpec, wall: int) -> _Accepted:
-    return _Accepted(spec.task, spec.item, command_text(spec), wall)
 
 
 def _refuse_network(directory: Path) -> None:

@@ -26,7 +26,7 @@ RUNS_SAMPLED = 5_000
 """The last attempts of which run times are told."""
 KINDS = (
     "job accepted", "attempt started", "attempt ended", "job held", "task changed", "host changed", "intake changed",
-    "notice heard",
+    "notice heard", "person ordered", "configuration taken",
 )  # fmt: skip
 """Kinds of records that are news to people."""
 
@@ -34,6 +34,8 @@ _CLASS = """CASE WHEN outcome = 'EXITED' THEN iif(exit_code = 0, 'well', 'exit')
     WHEN outcome = 'TIMED_OUT' THEN 'timeout' WHEN outcome IN ('LOST', 'HOST_DOWN') THEN 'lost' ELSE 'other' END"""
 _MINUTES = f"""SELECT ended_at / {MINUTE_NS}, task, {_CLASS}, count(*) FROM attempt
     WHERE ended_at >= ? GROUP BY 1, 2, 3"""  # noqa: S608 - fixed words; every value is bound
+_AFTER = f"""SELECT ended_at / {MINUTE_NS}, task, {_CLASS}, count(*), max(ended_at) FROM attempt
+    WHERE ended_at > ? GROUP BY 1, 2, 3"""  # noqa: S608 - fixed words; every value is bound
 _RUN_TIMES = """SELECT task, ran_for_ns FROM attempt
     WHERE ended_at >= ? AND outcome = 'EXITED' ORDER BY ended_at DESC LIMIT ?"""
 _EVENTS = f"""SELECT sequence, wall, body FROM record
@@ -80,6 +82,12 @@ class Lately(History):
         with self._open() as connection:
             rows = connection.execute(_MINUTES, (since_minute * MINUTE_NS,)).fetchall()
             return [Minute(*row) for row in rows]
+
+    def ends_after(self, moment_ns: int) -> tuple[list[Minute], int]:
+        """How attempts ended after that moment (wall time), by minute and task; and when the last of them did."""
+        with self._open() as connection:
+            rows = connection.execute(_AFTER, (moment_ns,)).fetchall()
+        return [Minute(*row[:4]) for row in rows], max((row[4] for row in rows), default=moment_ns)
 
     def run_times(self, since_ns: int) -> dict[str, RunTime]:
         """By task, of the last attempts that ended after `since_ns` (wall time)."""

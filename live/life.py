@@ -15,6 +15,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Protocol
 
+from live.control import asked_by
 from live.display import clean_lines
 from live.journal import Journal
 from live.loop import Turns
@@ -45,6 +46,8 @@ class Life:
         self._kills = kills
         self.leaving: bool | None = None
         """whether with kill, once it is decided to leave"""
+        self.by = ""
+        """the person who has asked for it"""
         self.exit_status = 0
         """of one that leaves in order"""
         self.wanted: asyncio.Future[None] = loop.create_future()
@@ -66,6 +69,7 @@ class Life:
 
     async def leave_by_request(self, kill: bool) -> str:
         """The same for somebody who waits until it has left; what was left."""
+        self.by = self.by or asked_by()
         self.want_leave(kill or None)
         return await asyncio.shield(self.left)
 

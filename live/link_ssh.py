@@ -62,6 +62,25 @@ _UNLESS_SAID: Final = (
 )
 
 
+_WAYS_OUT: Final = (
+    ("Host key verification failed", "look at its key, and accept it, once by hand: ssh {}"),
+    ("Permission denied", "it wants a key that asks for nothing: ssh-copy-id {}; or ssh: {{user: …, options: […]}}"),
+    ("Too many authentication failures", "offer one key only: ssh: {{options: [IdentitiesOnly=yes, IdentityFile=…]}}"),
+    ("Could not resolve hostname", "name an address, or an alias of ssh's configuration: ssh: {{host: NAME}}"),
+    ("Connection refused", "no sshd listens there: another port: ssh: {{port: N}}; try it by hand: ssh -v {}"),
+    ("No route to host", "is it switched on, and this the way to it? by hand: ssh -v {}"),
+    ("timed out", "is it switched on, and does a firewall let ssh through? by hand: ssh -v {}"),
+    ("Bad configuration option", "an option that this ssh does not know: man ssh_config"),
+)
+"""What ssh says -> what to do about it. Its sentences are in English whatever the locale."""
+
+
+def way_out(words: str, address: str) -> str:
+    """What to do about the last words of an ssh that failed."""
+    found = next((hint for said, hint in _WAYS_OUT if said in words), "try it by hand: ssh -v {}")
+    return found.format(address)
+
+
 class SshError(NotReachableError):
     """The agent there is not reached. `step`: how far it came: `ssh`, `python`, or `version` (of our code there)."""
 
@@ -248,7 +267,8 @@ class SshHost:
         status, words = await process.last_words()
         said = f": {words}" if words else ""
         if status == SSH_FAILED:
-            return SshError("ssh", f"ssh to {self.address} failed{said or f' ({stage})'}", "try it by hand: ssh -v")
+            text = f"ssh to {self.address} failed{said or f' ({stage})'}"
+            return SshError("ssh", text, way_out(words, self.address))
         if status == NOT_FOUND and stage == "no word came":
             return SshError("python", f"{self._definition.python} was not found there{said}", "name one with `python:`")
         ended = "the connection ended" if status is None else f"it ended with status {status}"

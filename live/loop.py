@@ -134,6 +134,11 @@ class Turns:
         """A batch from outside the process."""
         self.post(machine, Delivered(peer, batch))
 
+    def note(self, machine: str, record: Record) -> None:
+        """A record of what a machine has told people, which it need not know itself: it goes with the next commit."""
+        self._records.append((machine, record))
+        self.schedule()
+
     def schedule(self) -> None:
         """Have a turn as soon as the loop has read what is ready."""
         if not self._scheduled and self._begun and not self.closed and not self.stuck:
@@ -244,13 +249,17 @@ class Turns:
         return (start.job, start.attempt) not in self._unassigned and start.after not in self._late_starts
 
     def _arm(self) -> None:
-        """Set the one timer to the earliest due time of all machines."""
+        """Set the one timer to the earliest due time of all machines. One that fires before that stays: it costs a turn
+        now and then, and not a timer for each turn."""
         waits = [due - clock() for machine, clock in self._machines.values() if (due := machine.next_due()) is not None]
+        if not waits or self.closed:
+            return
+        when = self._loop.time() + max(min(waits), SPIN_NS) / SECOND
         if self._timer is not None:
+            if self._timer.when() <= when:
+                return
             self._timer.cancel()
-            self._timer = None
-        if waits and not self.closed:
-            self._timer = self._loop.call_later(max(min(waits), SPIN_NS) / SECOND, self._timer_fired)
+        self._timer = self._loop.call_at(when, self._timer_fired)
 
     def _timer_fired(self) -> None:
         self._timer = None

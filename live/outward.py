@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from live.clock import wall_ns
@@ -18,11 +18,14 @@ from model.channel import ProtocolError
 from model.effects import Answer, Effect, Notice, Transmit
 from model.errors import LaulimaError
 from model.messages import Batch
+from model.records import NoticeHeard
 
 SCHEDULER, CONTROLLER, LOCAL = "scheduler", "controller", "local"
 """The machines of a process, by the names under which their loop and their journal know them."""
 NOTICES_KEPT = 200
 """The last notices, for whoever asks."""
+ABOUT_HOST = "host "
+"""Notices about hosts begin so. What becomes of hosts is in the journal, for the history of them."""
 
 Handler = Callable[[str, Any], None]
 """Carries out one kind of effect of the named machine."""
@@ -45,8 +48,6 @@ class Outward:
         """by machine: sends what it says to a peer outside of this process"""
         self.blame: dict[str, Callable[[str, str], None]] = {}
         """by machine: ends the link to a peer, for a reason"""
-        self.notify: Callable[[Notice], Awaitable[str]] | None = None
-        """tells a notifier; returns what went wrong"""
 
     def join(self, turns: Turns) -> None:
         """Where answers go."""
@@ -88,8 +89,8 @@ class Outward:
 
     def _notice(self, machine: str, effect: Notice) -> None:
         self.say(effect)
-        if effect.to and self.notify is not None:
-            self.start(self._notify(effect, self.notify))
+        if machine == CONTROLLER and effect.about.startswith(ABOUT_HOST):
+            self._turns.note(machine, NoticeHeard(effect.level, effect.about, effect.text))
 
     def say(self, notice: Notice) -> None:
         """Show a notice, and keep it for whoever asks."""
@@ -100,11 +101,6 @@ class Outward:
     def say_link_closed(self, about: str, reason: str) -> None:
         """A peer said what no correct one says."""
         self.say(Notice("warning", about, f"its link was closed: {reason}"))
-
-    async def _notify(self, notice: Notice, notify: Callable[[Notice], Awaitable[str]]) -> None:
-        trouble = await notify(notice)
-        if trouble:
-            self.say(Notice("warning", notice.about, trouble))
 
     # work beside the loop
 

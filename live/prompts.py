@@ -23,7 +23,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from live.control import Verb, typed
+from live.control import Verb, asked_by, typed
 from model.errors import OperatorError
 from model.scripting import CloseSession, Interrupt, OpenSession, SessionRan, SessionText, Stream
 
@@ -143,7 +143,7 @@ class Prompts:
             raise OperatorError(f"{PROMPTS_MAX} prompts are open already", "leave one that is not needed")
         self._last += 1
         prompt = self._prompts[self._last] = Prompt(self._last)
-        self._post(OpenSession(prompt.session, prompt.name, self._directory))
+        self._post(OpenSession(prompt.session, prompt.name, self._directory, asked_by()))
         return prompt
 
     def close(self, prompt: Prompt) -> None:

@@ -9,13 +9,16 @@ import asyncio
 from typing import Any
 
 from live.agent_host import AgentHost
-from live.clock import wall_ns
+from live.controller_side import ControllerSide
+from live.disk_room import DiskRoom
 from live.loop import Turns
+from live.notifying import Notifying
 from live.outward import Outward
-from live.sources import Notifiers, Sources
+from live.sources import Sources
+from model.alarm_kinds import AlarmKind, Trouble, host_troubles, row_troubles
 from model.behaviour import Reaction, Skip
-from model.effects import AskSource, Idle, Look, Notice, Prepare, React, ToKeeper
-from model.events import Prepared, Reacted
+from model.effects import AskSource, Idle, Look, LookAround, Notify, Prepare, React, ToKeeper
+from model.events import LookedAround, Prepared, Reacted
 
 NO_SCRIPTS = "this server runs no scripts"
 
@@ -24,29 +27,57 @@ class SchedulerEffects:
     """Everything is called in the loop."""
 
     def __init__(
-        self, outward: Outward, turns: Turns, local: AgentHost, sources: Sources, notifiers: Notifiers
+        self,
+        outward: Outward,
+        turns: Turns,
+        local: AgentHost,
+        sources: Sources,
+        notifying: Notifying,
+        side: ControllerSide,
+        room: DiskRoom,
     ) -> None:
         self._outward = outward
         self._turns = turns
         self._local = local
         self._sources = sources
-        self._notifiers = notifiers
+        self._notifying = notifying
+        self._side = side
+        self._room = room
         self.idle = asyncio.Event()
         """the scheduler has said all that it had to say before it ends"""
-        outward.notify = self._notify
         outward.add(
             {
                 AskSource: self._ask_source,
                 Idle: self._idle,
                 Look: self._to_keeper,
+                LookAround: self._look_around,
+                Notify: self._notify,
                 Prepare: self._prepare,
                 React: self._react,
                 ToKeeper: self._to_keeper,
             }
         )
 
-    async def _notify(self, notice: Notice) -> str:
-        return await self._notifiers.tell(notice, wall_ns())
+    def _notify(self, machine: str, effect: Notify) -> None:
+        self._outward.start(self._notifying.notify(effect))
+
+    def _look_around(self, machine: str, effect: LookAround) -> None:
+        self._outward.start(self._looked_around(machine, effect))
+
+    async def _looked_around(self, machine: str, effect: LookAround) -> None:
+        """What is wrong with hosts and the disk, wherever the controller is."""
+        told = await self._side.told()
+        unsure: list[str] | None
+        if told is None:
+            troubles, unsure = host_troubles(self._side.machine.hosts.values())
+        elif told.pid:
+            troubles, unsure = row_troubles(told.hosts)
+        else:
+            troubles, unsure = [], None  # it does not answer
+        if self._room.text:
+            troubles.append(Trouble(AlarmKind.DISK_FULL, "disk", self._room.text))
+        found = LookedAround(effect.number, tuple(troubles), None if unsure is None else tuple(unsure))
+        self._turns.post(machine, found)
 
     def _ask_source(self, machine: str, effect: AskSource) -> None:
         self._outward.start(self._asked(machine, effect))

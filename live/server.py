@@ -40,14 +40,15 @@ from live.idle import endless, is_idle
 from live.journal import Journal
 from live.life import Life, live_on, live_out, tell
 from live.loop import Turns
+from live.notifying import Notifying
 from live.outputs import Outputs
 from live.outward import CONTROLLER, LOCAL, SCHEDULER, Outward
 from live.recovery import recover, uncollected
-from live.reloading import Load, Reloading
+from live.reloading import Load, Reloading, laid_over
 from live.requests import Requests
 from live.scheduler_effects import SchedulerEffects
 from live.scripts import SCRIPTS, ScriptDriver, inward
-from live.sources import Notifiers, Sources
+from live.sources import Sources
 from live.state_directory import Service, StateDirectory, listen
 from live.systemd import Systemd, hosts_in_short
 from model.behaviour import Behaviour
@@ -124,6 +125,13 @@ class Server:
         turns.on_protocol_error, turns.on_disk = outward.protocol_error, self._room.full
         with uncollected():
             restored = recover(journal)
+            configuration, self._laid_over = laid_over(
+                configuration,
+                () if how.kill_now else restored.scheduler.settings,
+                how.load,
+                lambda text: outward.say(Notice("info", "", text)),
+            )
+            self._configuration = configuration
             if how.decisions is not None:
                 turns.recorder = Recorder(how.decisions, loop, outward.say, configuration, restored)
             self._side: ControllerSide = choose_controller(
@@ -146,8 +154,15 @@ class Server:
         )
         self._outputs = Outputs(state.local_spool, self._side, self._errands)
         sources = Sources(directory, self._errands)
-        notifiers = Notifiers(configuration.notifiers, directory, self._errands)
-        self._effects = SchedulerEffects(outward, turns, self._local, sources, notifiers)
+        self._notifying = Notifying(
+            configuration.notifiers,
+            directory,
+            configuration.path,
+            self._errands,
+            answer=lambda event: turns.post(SCHEDULER, event),
+        )
+        parts = (sources, self._notifying, self._side, self._room)
+        self._effects = SchedulerEffects(outward, turns, self._local, *parts)
         self._control: ControlServer | None = None
         self._scripts = ScriptSide(loop, self, configuration, how.scripting)
         if self.script_machine is not None:
@@ -192,7 +207,7 @@ class Server:
         cluster = self._configuration.cluster
         if self._configuration.controller.kind is ControllerKind.SOCKET:
             cluster = replace(cluster, directory=self._configuration.directory)
-        made = SchedulerMade(epoch, now, cluster, tasks)
+        made = SchedulerMade(epoch, now, cluster, tasks, self._configuration.alarms)
         recorder = self._turns.recorder
         if recorder is not None:
             recorder.made(SCHEDULER, made)
@@ -232,18 +247,20 @@ class Server:
             self._outputs,
             self._side,
             status=self.full_status,
+            test_notifiers=self._notifying.test,
             leave=self.life.leave_by_request,
-            reload=Reloading(
+            reloading=Reloading(
                 self._errands,
                 turns,
                 self._how.load,
+                settings=self._laid_over,
                 running=lambda: self._configuration,
                 take=self._take_configuration,
                 controller=lambda: self.controller,
                 define_host=self._side.define_host,
                 has_scripts=self.script_machine is not None,
                 during=self.life.systemd.reloading,
-            ).do,
+            ),
         )
         self._control = ControlServer(requests.verbs(), self._tell, self._scripts.converse)
         await self._control.start(listen(self._state.control))
@@ -269,6 +286,7 @@ class Server:
 
     def _take_configuration(self, configuration: Configuration) -> None:
         self._configuration = configuration
+        self._notifying.take(configuration.notifiers)
         self.say(Notice("info", "", f"{configuration.path} was loaded again"))
 
     def _kills(self) -> bool:
@@ -304,7 +322,7 @@ class Server:
         kill = bool(self.life.leaving)
         verb = IntakeVerb.SHUTDOWN_KILL if kill else IntakeVerb.SHUTDOWN
         keep_ns = 0 if kill else self._configuration.keep_for_ns
-        self._order_intake(verb, LEAVING, keep_ns)
+        self._order_intake(verb, LEAVING, keep_ns, by=self.life.by)
         try:
             async with asyncio.timeout(LEAVE_SECONDS if kill else SETTLE_SECONDS):
                 await self._effects.idle.wait()
@@ -322,8 +340,10 @@ class Server:
         text = "\n".join(troubles) or "everything has ended" if kill else self._name_what_stays()
         self.life.left.set_result(text)
 
-    def _order_intake(self, verb: IntakeVerb, reason: str, keep_ns: int = 0, *, lasting: bool = True) -> None:
-        order = self._outward.order(SCHEDULER, lambda request: OrderIntake(request, verb, reason, keep_ns, lasting))
+    def _order_intake(
+        self, verb: IntakeVerb, reason: str, keep_ns: int = 0, *, lasting: bool = True, by: str = ""
+    ) -> None:
+        order = self._outward.order(SCHEDULER, lambda request: OrderIntake(request, verb, reason, keep_ns, lasting, by))
         order.add_done_callback(lambda answered: answered.cancelled() or answered.exception())
 
     def _name_what_stays(self) -> str:

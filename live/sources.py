@@ -1,7 +1,8 @@
-"""Where items come from, and where notices go: a glob over files, the lines that a command prints, a notifier command.
+"""Where items come from: a glob over files, the lines that a command prints; and how commands of the server are run.
 
 All of it runs in errands (threads with deadlines), never in the loop. Called by `live/server.py`; answers are events
-for the scheduler. What becomes of items is the scheduler's business.
+for the scheduler. What becomes of items is the scheduler's business. `live/notifying.py` runs its commands with
+`run_bounded`, too.
 
 The end of a stream of files: a feeder that is still at work keeps a file named `.feeding` in the folder that the
 pattern begins with; while it is there, `run --until-idle` waits for more. (Hidden files are never items.)
@@ -11,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import glob
-import json
 import os
 import selectors
 import signal
@@ -21,8 +21,7 @@ from pathlib import Path
 
 from live.clock import monotonic_ns, wall_ns
 from live.errands import Errands
-from model.configuration import Notifier
-from model.effects import AskSource, Notice
+from model.effects import AskSource
 from model.errors import LaulimaError
 from model.events import SourceAnswered
 from model.job import SECOND
@@ -32,9 +31,6 @@ ITEMS_MAX = 1_000_000
 """Items of one answer at most; a source with more is an error, not a flood."""
 OUTPUT_MAX = 64 << 20
 """Bytes that a lines command may print."""
-NOTIFIER_LIMIT_SECONDS = 30.0
-NOTIFIERS_MAX = 4
-"""Notifier commands at work at one time."""
 FEEDING = ".feeding"
 """Name of the file that says: more files will come."""
 _KEPT_VARIABLES = ("PATH", "HOME", "LANG", "TZ", "USER", "TMPDIR")
@@ -140,7 +136,8 @@ def lines_of(command: tuple[str, ...], directory: Path, limit_seconds: float) ->
     longer than `limit_seconds` (its process group is killed) or prints more than OUTPUT_MAX bytes."""
     code, output = run_bounded(command, directory, b"", limit_seconds)
     if code != 0:
-        raise SourceError(f"`{command[0]}` ended with {_ending(code)}", "run it by hand in the configuration's folder")
+        how = ending_text(code)
+        raise SourceError(f"`{command[0]}` ended with {how}", "run it by hand in the configuration's folder")
     try:
         text = output.decode()
     except UnicodeDecodeError:
@@ -151,7 +148,8 @@ def lines_of(command: tuple[str, ...], directory: Path, limit_seconds: float) ->
     return items
 
 
-def _ending(code: int) -> str:
+def ending_text(code: int) -> str:
+    """How a command ended, for people."""
     return f"signal {-code}" if code < 0 else f"exit code {code}"
 
 
@@ -160,8 +158,11 @@ def environment() -> Mapping[str, str]:
     return {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
 
 
-def run_bounded(command: tuple[str, ...], directory: Path, stdin: bytes, limit_seconds: float) -> tuple[int, bytes]:
-    """Run a command of the server to its end, in its own process group; its exit status (negative: signal) and output.
+def run_bounded(
+    command: tuple[str, ...], directory: Path, stdin: bytes, limit_seconds: float, *, errors: bool = False
+) -> tuple[int, bytes]:
+    """Run a command of the server to its end, in its own process group; its exit status (negative: signal) and output,
+    with `errors` also what it printed as such.
 
     Blocks. Raises SourceError when it cannot start, takes too long or prints too much; then its group is killed.
     """
@@ -170,7 +171,7 @@ def run_bounded(command: tuple[str, ...], directory: Path, stdin: bytes, limit_s
     try:
         process = subprocess.Popen(  # noqa: S603 - an argument vector of the configuration, no shell
             command, cwd=directory, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, start_new_session=True,
+            stderr=subprocess.STDOUT if errors else subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
     except OSError as error:
         raise SourceError(f"`{command[0]}` cannot be started: {error.strerror}", "check the command") from error
@@ -209,32 +210,3 @@ def _read_all(descriptor: int, name: str, limit_seconds: float) -> bytes:
             if size > OUTPUT_MAX:
                 raise SourceError(f"`{name}` printed more than {OUTPUT_MAX >> 20} MiB and was killed")
             parts.append(part)
-
-
-class Notifiers:
-    """Tells notices to the commands of the configuration: one JSON object on standard input for each."""
-
-    def __init__(self, notifiers: tuple[Notifier, ...], directory: Path, errands: Errands) -> None:
-        self._commands = {notifier.name: notifier.command for notifier in notifiers}
-        self._directory = directory
-        self._errands = errands
-        self._at_work = 0
-
-    async def tell(self, notice: Notice, wall_at: int) -> str:
-        """Run the notifier that the notice names; empty, or why it was not told."""
-        command = self._commands.get(notice.to)
-        if command is None:
-            return f"notifier {notice.to} is not defined"
-        if self._at_work >= NOTIFIERS_MAX:
-            return f"notifier {notice.to} was not told: {NOTIFIERS_MAX} notifiers are at work already"
-        word = {"level": notice.level, "about": notice.about, "text": notice.text, "at": wall_at, "schema": 1}
-        body = json.dumps(word).encode()[:65536]
-        self._at_work += 1
-        limit = NOTIFIER_LIMIT_SECONDS
-        try:
-            code, _ = await self._errands.run(lambda: run_bounded(command, self._directory, body, limit), limit + 5.0)
-        except LaulimaError as error:
-            return f"notifier {notice.to} failed: {error}"
-        finally:
-            self._at_work -= 1
-        return "" if code == 0 else f"notifier {notice.to} failed: {_ending(code)}"

@@ -22,7 +22,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import secrets
 import socket
 import stat
 from collections.abc import Iterator, Mapping
@@ -174,7 +173,7 @@ class StateDirectory:
         file = self.path / "identity"
         if not file.exists():
             fresh = file.with_suffix(".new")
-            fresh.write_text(secrets.token_hex(6) + "\n", encoding="ascii")
+            fresh.write_text(os.urandom(6).hex() + "\n", encoding="ascii")
             fresh.replace(file)
         return file.read_text(encoding="ascii").strip()
 
@@ -262,7 +261,9 @@ def connect(state: Path, timeout_seconds: float | None = None) -> socket.socket:
     except OSError as error:
         client.close()
         if error.errno in (errno.ENOENT, errno.ECONNREFUSED, errno.ENOTDIR):
-            raise NotReachableError(f"no server runs on {state}", "start one with `laulima run FILE`") from None
+            raise NotReachableError(
+                f"no server runs on {state}", f"start one: laulima run FILE --state {state}"
+            ) from None
         raise NotReachableError(
             f"the server on {state} does not answer: {error.strerror or error}", "look at its log, or end it by its pid"
         ) from error

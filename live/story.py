@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from model.events import HostVerb, IntakeVerb
+from model.explain import held_text
 from model.job import Report
 from model.records import (
     AttemptAssigned,
@@ -12,15 +14,20 @@ from model.records import (
     AttemptGiven,
     AttemptReturned,
     AttemptStarted,
+    ConfigurationTaken,
     HostChanged,
     IntakeChanged,
     JobAccepted,
     JobHeld,
     NoticeHeard,
+    PersonOrdered,
     Record,
     TaskChanged,
 )
 from model.scheduler import describe
+
+TOLD_BY_ANOTHER = frozenset({"hold", "release", "delete", *(verb.value for verb in (*HostVerb, *IntakeVerb))})
+"""Orders about no job of which another record of the same turn tells what came of them, and who gave them."""
 
 
 def story_lines(story: list[tuple[int, Record]]) -> tuple[str, ...]:
@@ -40,12 +47,25 @@ def _news(record: Record) -> str:
             return f"task {record.task}: deleted"
         if record.faulted:
             return f"task {record.task}: faulted: {record.faulted}"
-        return f"task {record.task}: held: {record.held}" if record.held else f"task {record.task}: released"
+        return f"task {record.task}: {held_text(record.held)}" if record.held else f"task {record.task}: released"
     if isinstance(record, HostChanged):
         return f"host {record.host}: {record.verb}{f': {record.reason}' if record.reason else ''}"
     if isinstance(record, IntakeChanged):
         return f"intake: {record.state}{f': {record.reason}' if record.reason else ''}"
+    if isinstance(record, ConfigurationTaken):
+        return f"configuration: {record.what}, by {record.by}{f': {record.reason}' if record.reason else ''}"
+    if isinstance(record, PersonOrdered) and record.verb not in TOLD_BY_ANOTHER:
+        return f"{record.about} {record.name}: {_ordered(record)}"
     return f"{record.about}: {record.text}" if isinstance(record, NoticeHeard) else ""
+
+
+def _ordered(record: PersonOrdered) -> str:
+    return ordered_words(record.verb, record.by, record.reason)
+
+
+def ordered_words(verb: str, by: str, reason: str) -> str:
+    """Who has ordered what: `drain by ann@head: new disk`."""
+    return f"{verb} by {by}{f': {reason}' if reason else ''}"
 
 
 def _time(wall_ns: int) -> str:
@@ -67,7 +87,9 @@ def _text(record: Record) -> str:
     if isinstance(record, AttemptEnded):
         return f"attempt {record.attempt}: {_end(record.report)}{_what_follows(record)}"
     if isinstance(record, JobHeld):
-        return f"held: {record.reason}" if record.reason else "released"
+        return held_text(record.reason) if record.reason else "released"
+    if isinstance(record, PersonOrdered):
+        return "" if record.verb == "hold" else _ordered(record)
     return "" if isinstance(record, AttemptReturned) else type(record).__name__
 
 

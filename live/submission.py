@@ -9,6 +9,7 @@ from model.behaviour import DECLARED
 from model.bounds import Count
 from model.errors import OperatorError
 from model.job import LOCAL, HostWish, JobSpec
+from model.near_miss import nearest
 from model.view_rows import Machines
 
 NO_TASK = "(submit)"
@@ -57,7 +58,8 @@ def specification(given: Submission, machines: Machines) -> JobSpec:
 def _like(name: str, machines: Machines) -> JobSpec:
     task = machines.scheduler.spawning.tasks.get(name)
     if task is None:
-        raise OperatorError(f"there is no task {name}", "see laulima tasks")
+        meant = nearest(name, machines.scheduler.spawning.tasks)
+        raise OperatorError(f"there is no task {name}{meant}", "what there is: laulima tasks")
     spec = DECLARED.prepare(task.definition, 0, None)
     assert isinstance(spec, JobSpec)
     return spec

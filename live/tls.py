@@ -97,7 +97,8 @@ class Credentials:
             context.load_cert_chain(self._certificate, self._key, password="")
         except ssl.SSLError as error:
             raise CertificateError(
-                f"{self._certificate}, its key and {self._ca.name} do not go together: {reason_of(error)}"
+                f"{self._certificate}, its key and {self._ca.name} do not go together: {reason_of(error)}",
+                "take all three from one authority: laulima cert list",
             ) from error
         return context, read_certificate(self._certificate).not_after_ns, denied
 
@@ -116,7 +117,7 @@ def _check_key(key: Path) -> None:
     if found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise CertificateError(f"{key} can be read or changed by others than its owner", f"chmod 600 {key}")
     if found.st_uid not in (os.getuid(), 0):
-        raise CertificateError(f"{key} belongs to another user (id {found.st_uid})")
+        raise CertificateError(f"{key} belongs to another user (id {found.st_uid})", f"chown {os.getuid()} {key}")
 
 
 def read_denied(file: Path) -> frozenset[str]:

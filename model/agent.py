@@ -44,6 +44,7 @@ from model.lanes import PATIENCE_NS, Lanes
 from model.messages import Entry, Held, Pong
 from model.states import check_move, quick
 from model.subordinate import SUPERIOR, Subordinate
+from model.timers import NEVER_NS
 
 FOREVER_NS = 1 << 62
 
@@ -108,18 +109,18 @@ class Agent(Subordinate[HostedAttempt]):
     def next_due(self) -> int | None:
         """When `advance` wants to be called (ns)."""
         uplink = self.uplink
-        earliest = uplink.lease_end_ns if self.attempts and not uplink.vouched else None
-        for due in (self._timers.next_due(), uplink.next_due(), self._lanes_due_ns):
-            if due is not None and (earliest is None or due < earliest):
-                earliest = due
-        return earliest
+        earliest = min(self._timers.first, uplink.resend_at)
+        if self._lanes_due_ns is not None and self._lanes_due_ns < earliest:
+            earliest = self._lanes_due_ns
+        if uplink.lease_end_ns is not None and not uplink.vouched and self.attempts:
+            earliest = min(earliest, uplink.lease_end_ns)
+        return None if earliest == NEVER_NS else earliest
 
     def drain(self) -> list[Effect]:
         """What the driver is to do, in order."""
         effects, self._effects = self._effects, []
-        batch = self.uplink.take()
-        if batch is not None:
-            effects.append(Transmit(SUPERIOR, batch))
+        if self.uplink.outbox:
+            effects.append(Transmit(SUPERIOR, self.uplink.seal()))
         return effects
 
     # the superior

@@ -34,19 +34,16 @@ class Asides:
         self._hosts = hosts
         self._effects = effects
         self._changed = changed
-        self._pauses: Timers[str] = Timers()
+        self.pauses: Timers[str] = Timers()
+        """when hosts are tried again"""
         self._names: dict[str, None] = {}
         """hosts that are set aside or on trial"""
         self._complained = False
         """said that more hosts fail than may be set aside"""
 
-    def next_due(self) -> int | None:
-        """When `advance` wants to be called (ns)."""
-        return self._pauses.next_due()
-
     def advance(self, now: int) -> None:
         """Hosts whose pause is over are tried again."""
-        for name in self._pauses.take(now):
+        for name in self.pauses.take(now):
             host = self._hosts[name]
             host.health.try_with(None)
             self._changed(host, now)
@@ -85,7 +82,7 @@ class Asides:
     def _set_aside(self, host: Host, why: str, now: int) -> None:
         host.health.set_aside(why, self._policy.pause_ns, now)
         self._names[host.name] = None
-        self._pauses.set(host.name, host.health.until_ns)
+        self.pauses.set(host.name, host.health.until_ns)
         self._effects.append(Notice("warning", f"host {host.name}", f"set aside: {why}"))
         self._changed(host, now)
 
@@ -101,7 +98,7 @@ class Asides:
 
     def forget(self, name: str) -> None:
         """The host is gone, or is as any other."""
-        self._pauses.cancel(name)
+        self.pauses.cancel(name)
         self._names.pop(name, None)
         self._complained = False
 
@@ -109,4 +106,4 @@ class Asides:
         """It was set aside in an earlier life."""
         host.health.set_aside(why, self._policy.pause_ns, now)
         self._names[host.name] = None
-        self._pauses.set(host.name, host.health.until_ns)
+        self.pauses.set(host.name, host.health.until_ns)

@@ -46,6 +46,7 @@ from model.job import AttemptKey, JobSpec, Outcome, Report
 from model.messages import Pong
 from model.states import check_move
 from model.subordinate import SUPERIOR, Subordinate
+from model.timers import NEVER_NS
 
 LEASE_STEPS = 20
 """A lease is passed on to the runners when it has grown by this part: each time is a write on a network file system."""
@@ -100,9 +101,12 @@ class BatchAgent(Subordinate[BatchAttempt]):
 
     def next_due(self) -> int | None:
         """When `advance` wants to be called (ns)."""
-        lease = self.uplink.lease_end_ns if self.attempts else None
-        dues = (lease, self._timers.next_due(), self.uplink.next_due(), self.submissions.next_due())
-        return min((due for due in dues if due is not None), default=None)
+        uplink = self.uplink
+        lease = uplink.lease_end_ns if self.attempts else None
+        dues = (lease, self._timers.next_due(), self.submissions.next_due())
+        earliest = min((due for due in dues if due is not None), default=NEVER_NS)
+        earliest = min(earliest, uplink.resend_at)
+        return None if earliest == NEVER_NS else earliest
 
     def drain(self) -> list[Effect | BatchEffect]:
         """What the driver is to do, in order: what is to be kept first."""

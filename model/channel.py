@@ -69,23 +69,31 @@ class End:
         self.peer_epoch = 0
         self.heard_sequence = 0
         self.outbox: list[Message] = []
+        """what is to be sent when the owner is drained"""
         self.stale: Counter[str] = Counter()
         """batches that were dropped, by reason"""
 
-    def seal(self, receiver_epoch: int) -> Batch | None:
-        if not self.outbox:
-            return None
-        self.sequence += 1
-        batch = Batch(self.epoch, self.sequence, receiver_epoch, tuple(self.outbox))
+    def seal(self) -> Batch:
+        """All that is to be sent now, as one batch for the life of the peer that is known. Only when there is something
+        in `outbox`."""
+        return self._seal(self.peer_epoch)
+
+    def _seal(self, receiver_epoch: int) -> Batch:
+        self.sequence = sequence = self.sequence + 1
+        batch = Batch(self.epoch, sequence, receiver_epoch, tuple(self.outbox))
         self.outbox.clear()
         return batch
 
+    def take(self) -> Batch | None:
+        """The same, if there is something."""
+        return self.seal() if self.outbox else None
+
     def fresh(self, batch: Batch) -> bool:
         """Whether the batch may be obeyed; notes a new life of the peer."""
-        if batch.epoch < self.peer_epoch:
-            self.stale["earlier life of the sender"] += 1
-            return False
-        if batch.epoch > self.peer_epoch:
+        if batch.epoch != self.peer_epoch:
+            if batch.epoch < self.peer_epoch:
+                self.stale["earlier life of the sender"] += 1
+                return False
             self.peer_epoch = batch.epoch
             self.heard_sequence = 0
         if batch.sequence <= self.heard_sequence:

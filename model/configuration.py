@@ -10,6 +10,7 @@ from enum import Enum
 from msgspec import Struct, structs
 from msgspec.structs import replace
 
+from model.alarm_kinds import AlarmSettings, ChannelRules, NotifyRules
 from model.channel import ChannelTimes
 from model.health import HealthPolicy
 from model.job import SECOND
@@ -195,11 +196,33 @@ class ClusterDefinition(Struct, frozen=True):
         return dict(self.schedulers).get(scheduler, Terms(pending_max=self.pending_max))
 
 
+class Secret(Struct, frozen=True):
+    """A text that may stand elsewhere than in the configuration: in a variable of the server's environment, or in a
+    file. `prefix` goes before it."""
+
+    text: str = ""
+    env: str = ""
+    file: str = ""
+    prefix: str = ""
+
+
+class Webhook(Struct, frozen=True):
+    """Where a message is sent by HTTP POST, with which headers."""
+
+    url: Secret
+    headers: tuple[tuple[str, Secret], ...] = ()
+    plain_http: bool = False
+    """not encrypted, to other machines as well"""
+
+
 class Notifier(Struct, frozen=True):
-    """A command that gets one JSON object on its standard input for each notice."""
+    """Who is told something: a command that gets one JSON object on its standard input, or a webhook that gets it as
+    the body of a request; and of what, how often."""
 
     name: str
-    command: tuple[str, ...]
+    command: tuple[str, ...] = ()
+    webhook: Webhook | None = None
+    rules: NotifyRules = NotifyRules()
 
 
 class LanguageSettings(Struct, frozen=True):
@@ -227,6 +250,10 @@ class Configuration(Struct, frozen=True):
     tasks: tuple[TaskDefinition, ...] = ()
     cluster: ClusterDefinition = ClusterDefinition()
     notifiers: tuple[Notifier, ...] = ()
+    backlog: int = 0
+    """`alarm_kinds.AlarmSettings`"""
+    clear_ns: int = AlarmSettings().clear_ns
+    look_ns: int = AlarmSettings().look_ns
     on_exit: OnExit = OnExit.KEEP
     keep_for_ns: int = 24 * 3600 * SECOND
     """the parting lease (`shutdown: {keep_for: 24h}`)"""
@@ -234,3 +261,9 @@ class Configuration(Struct, frozen=True):
     digest: str = ""
     """BLAKE2 of the file's bytes"""
     controller: ControllerPlace = ControllerPlace()
+
+    @property
+    def alarms(self) -> AlarmSettings:
+        """What the scheduler is told of it."""
+        channels = tuple(ChannelRules(notifier.name, notifier.rules) for notifier in self.notifiers)
+        return AlarmSettings(channels, self.backlog, self.clear_ns, self.look_ns)

@@ -19,7 +19,17 @@ from model.channel import ProtocolError
 from model.configuration import ClusterDefinition, times_of
 from model.controller_job import ControllerJob, ControllerJobState
 from model.effects import Commit, Effect, Transmit, records_first
-from model.events import Delivered, ForgetSuperior, LinkDown, LinkUp, OrderHost, PartFromHosts, Vouched, WallClock
+from model.events import (
+    Delivered,
+    ForgetSuperior,
+    LinkDown,
+    LinkUp,
+    OrderHost,
+    PartFromHosts,
+    SetTerms,
+    Vouched,
+    WallClock,
+)
 from model.explain import Explanation
 from model.explain_controller import explain_attempt, explain_host
 from model.host import Host, HostOrder
@@ -50,9 +60,11 @@ from model.resources import environment
 from model.restored import RestoredController
 from model.states import quick
 from model.superiors import Superior, Superiors, is_superior, peer_of
-from model.timers import Deadlines
+from model.timers import NEVER_NS, Deadlines
 
-ControllerEvent = Delivered | LinkUp | LinkDown | Vouched | WallClock | OrderHost | PartFromHosts | ForgetSuperior
+ControllerEvent = (
+    Delivered | LinkUp | LinkDown | Vouched | WallClock | OrderHost | PartFromHosts | SetTerms | ForgetSuperior
+)
 
 
 HELD_MAX = 100_000
@@ -89,6 +101,7 @@ class Controller:
             Vouched: self._vouched,
             OrderHost: self.table.order,
             PartFromHosts: lambda event, _: self._part_from_hosts(event.keep_ns),
+            SetTerms: self._set_terms,
             ForgetSuperior: self._forget_superior,
         }
         self._now = now
@@ -103,7 +116,8 @@ class Controller:
     def receive(self, event: ControllerEvent, now: int) -> None:
         """Take one event."""
         self._now = now
-        self.table.notice_stall(now)
+        if self.table.links.first <= now - self.cluster.times.ping_ns:  # a link waits to be looked at for that long
+            self.table.notice_stall(now)
         handler = self._handlers.get(type(event))
         if handler is not None:
             handler(event, now)
@@ -128,34 +142,33 @@ class Controller:
 
     def next_due(self) -> int | None:
         """When `advance` wants to be called (ns)."""
-        earliest = self.superiors.next_due()
-        for due in (self.table.next_due(), self._overtime.next_due(), self.placing.next_due()):
-            if due is not None and (earliest is None or due < earliest):
-                earliest = due
-        return earliest
+        due = min(self.superiors.next_due(), self.table.next_due(), self._overtime.first, self.placing.next_due())
+        return None if due == NEVER_NS else due
 
     def drain(self) -> list[Effect]:
         """What the driver is to do, in order: records first."""
-        effects = self.effects[:]
-        self.effects.clear()
+        effects: list[Effect] = []
         superiors = self.superiors.all
+        if self.effects:
+            effects += self.effects
+            self.effects.clear()
         if len(superiors) > 1:
             self.superiors.tell(effects, self._now)
         if len(effects) > 1:
             effects = records_first(effects)
-        for name in self.table.talking:
-            host = self.hosts.get(name)
-            if host is None:
-                continue
-            batch = host.link.take()
-            if batch is not None:
-                effects.append(Transmit(name, batch))
-            self.table.watch(host)
-        self.table.talking.clear()
+        talking = self.table.talking
+        if talking:
+            for name in talking:
+                host = self.hosts.get(name)
+                if host is None:
+                    continue
+                if host.link.outbox:
+                    effects.append(Transmit(name, host.link.seal()))
+                self.table.watch(host)
+            talking.clear()
         for superior in superiors.values():
-            batch = superior.uplink.take()
-            if batch is not None:
-                effects.append(Transmit(superior.peer, batch))
+            if superior.uplink.outbox:
+                effects.append(Transmit(superior.peer, superior.uplink.seal()))
         return effects
 
     @property
@@ -211,6 +224,11 @@ class Controller:
                 superior.inventory(message, self.jobs.values(), now)  # type: ignore[arg-type]
             elif kind is Heard:
                 superior.telling.heard(message.number)  # type: ignore[union-attr]
+
+    def _set_terms(self, event: SetTerms, now: int) -> None:
+        superior = self.superiors.set_terms(event)
+        if superior is not None:
+            self.placing.look_again(superior)
 
     def _forget_superior(self, event: ForgetSuperior, now: int) -> None:
         """Nobody will ever fetch the ends of its jobs: when only ends are left, they go with it."""
@@ -443,7 +461,7 @@ class Controller:
         report = message.report
         if report.host not in ("", host.name):
             report = structs.replace(report, host=host.name)  # the name of a folder, too: no host speaks for another
-        if job.state is _S.RUNNING:
+        if job.state is _S.RUNNING and job.spec.timeout_ns:
             self._overtime.cancel(job)
         if report.again:
             self.table.press(host, now)

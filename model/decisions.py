@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from model import events
 from model.agent import Agent
+from model.alarm_kinds import AlarmSettings
 from model.behaviour import DECLARED, Behaviour, Later, Reaction, Skip
 from model.channel import ChannelTimes, ProtocolError
 from model.configuration import ClusterDefinition
@@ -57,9 +58,10 @@ class SchedulerMade(Struct, frozen=True, array_like=True, tag="scheduler"):
     now: int
     cluster: ClusterDefinition
     tasks: tuple[TaskDefinition, ...]
+    alarms: AlarmSettings = AlarmSettings()
 
     def make(self, restored: Fold, behaviours: Mapping[str, Behaviour]) -> Scheduler:
-        return Scheduler(self.epoch, self.now, self.cluster, self.tasks, restored.scheduler, behaviours)
+        return Scheduler(self.epoch, self.now, self.cluster, self.tasks, restored.scheduler, behaviours, self.alarms)
 
 
 class ControllerMade(Struct, frozen=True, array_like=True, tag="controller"):
@@ -233,13 +235,18 @@ EVENTS: tuple[type[Struct], ...] = (
     events.SourceAnswered,
     events.Reacted,
     events.ScriptsRan,
+    events.LookedAround,
+    events.Notified,
+    events.SetAlarms,
     events.Submit,
     events.OrderJob,
     events.OrderTask,
     events.DefineTask,
     events.OrderIntake,
+    events.TakeSettings,
     events.OrderHost,
     events.PartFromHosts,
+    events.SetTerms,
     events.ForgetSuperior,
     events.KeeperUp,
     events.KeeperDown,

@@ -31,6 +31,7 @@ from model.messages import (
     Up,
 )
 from model.states import quick
+from model.timers import NEVER_NS
 
 _L = quick(LinkState)
 
@@ -103,7 +104,8 @@ class Downlink(End):
         """number of the Inquire whose answer is awaited"""
         self._ping_at: int | None = None
         self._inquire_at: int | None = None
-        self._resend_at: int | None = None
+        self._resend_at = NEVER_NS
+        """when what was not answered is said again; `NEVER_NS`: everything was"""
         self._unanswered_since: int | None = None
         self._judge_after = 0
         self._lost_judged = False
@@ -139,7 +141,8 @@ class Downlink(End):
             self.vouch(False, now)
         self.state = _L.CLOSED
         self.outbox.clear()
-        self._ping_at = self._inquire_at = self._resend_at = self._unanswered_since = None
+        self._ping_at = self._inquire_at = self._unanswered_since = None
+        self._resend_at = NEVER_NS
 
     def vouch(self, vouched: bool, now: int) -> int:
         """The driver knows (or no longer knows) that both ends and the wire between them work.
@@ -188,7 +191,7 @@ class Downlink(End):
         given = Given(spec, waited_ns, now, self.peer_epoch)
         self.given[key] = self.unconfirmed[key] = given
         self.outbox.append(Assign(key[0], key[1], spec, waited_ns))
-        if self._resend_at is None:
+        if self._resend_at == NEVER_NS:
             self._resend_at = now + self.times.resend_ns
 
     def cancel(self, key: AttemptKey, why: CancelReason, now: int) -> None:
@@ -199,7 +202,7 @@ class Downlink(End):
         self.unconfirmed[key] = given
         if self.state is _L.OPEN or self.state is _L.SILENT:
             self.outbox.append(Cancel(key[0], key[1], why))
-            if self._resend_at is None:
+            if self._resend_at == NEVER_NS:
                 self._resend_at = now + self.times.resend_ns
 
     def refuse(self, key: AttemptKey, why: CancelReason) -> None:
@@ -216,7 +219,8 @@ class Downlink(End):
     def acknowledge(self, key: AttemptKey) -> None:
         """Its end is recorded where it must be: both ends may forget it."""
         self.given.pop(key, None)
-        self.unconfirmed.pop(key, None)
+        if key in self.unconfirmed:
+            self._answered(key)
         if self.state is _L.OPEN or self.state is _L.SILENT:
             self.outbox.append(Acknowledge(key[0], key[1]))
 
@@ -272,7 +276,8 @@ class Downlink(End):
         return fresh
 
     def _note_end(self, key: AttemptKey) -> None:
-        self.unconfirmed.pop(key, None)
+        if key in self.unconfirmed:
+            self._answered(key)
         given = self.given.get(key)
         if given is not None:
             given.confirmed = given.ended = True
@@ -289,9 +294,18 @@ class Downlink(End):
         given.why = why
         given.confirmed = True
         given.running = running
-        if given.cancel is None:
-            self.unconfirmed.pop(key, None)
+        if given.cancel is None and key in self.unconfirmed:
+            self._answered(key)
         return True
+
+    def _answered(self, key: AttemptKey) -> None:
+        """This need not be said again. When nothing need be, no time for it is left: else each job of a host that has
+        few would make its link wake up once more for nothing."""
+        unconfirmed = self.unconfirmed
+        del unconfirmed[key]
+        if not unconfirmed:
+            unconfirmed.clear()  # a dictionary that is emptied entry by entry stays as large as it was
+            self._resend_at = NEVER_NS
 
     def _heard_pong(self, number: int, now: int) -> None:
         """An answer, and nothing less, shows that the subordinate hears us as well as we hear it."""
@@ -384,22 +398,21 @@ class Downlink(End):
             return None
         return self._unanswered_since + self.times.silent_ns
 
-    def next_due(self) -> int | None:
-        """When `advance` wants to be called (ns)."""
-        if self.vouched and self._inquire_at is None and self._unanswered_since is None:
-            return self._resend_at  # the usual case: nothing else is awaited on a healthy link
+    def next_due(self) -> int:
+        """When `advance` wants to be called (ns); `NEVER_NS`: not of itself."""
         earliest = self._resend_at
-        inquire_at = self._inquire_at
-        silent_at = None if self._unanswered_since is None else self.silent_at
-        if inquire_at is not None and (earliest is None or inquire_at < earliest):
+        if self.vouched and self._inquire_at is None and self._unanswered_since is None:
+            return earliest  # the usual case: nothing else is awaited on a healthy link
+        inquire_at, silent_at = self._inquire_at, self.silent_at
+        if inquire_at is not None and inquire_at < earliest:
             earliest = inquire_at
-        if silent_at is not None and (earliest is None or silent_at < earliest):
+        if silent_at is not None and silent_at < earliest:
             earliest = silent_at
         if self.vouched:
             return earliest
-        if self._ping_at is not None and (earliest is None or self._ping_at < earliest):
+        if self._ping_at is not None and self._ping_at < earliest:
             earliest = self._ping_at
-        if self.given and not self._lost_judged and (earliest is None or self.lost_at < earliest):
+        if self.given and not self._lost_judged and self.lost_at < earliest:
             earliest = self.lost_at
         return earliest
 
@@ -408,7 +421,7 @@ class Downlink(End):
         if self.state is not _L.CLOSED:
             self._advance_connected(now)
         lost = self._judge_loss(now)
-        if self._resend_at is not None and now >= self._resend_at:
+        if now >= self._resend_at:
             self._resend(now)
         return lost
 
@@ -466,11 +479,8 @@ class Downlink(End):
             self._unanswered_since = now
 
     def _resend(self, now: int) -> None:
-        self._resend_at = None
-        if not self.unconfirmed:
-            self.unconfirmed.clear()  # a dictionary that is emptied entry by entry stays as large as it was
-            return
-        if self.state is not _L.OPEN:
+        self._resend_at = NEVER_NS
+        if not self.unconfirmed or self.state is not _L.OPEN:
             return
         resend_ns = self.times.resend_ns
         for key, given in self.unconfirmed.items():
@@ -484,6 +494,6 @@ class Downlink(End):
         oldest = min(given.sent_ns for given in self.unconfirmed.values())
         self._resend_at = oldest + resend_ns
 
-    def take(self) -> Batch | None:
-        """What is to be sent now, as one batch."""
-        return self.seal(0 if self.state is _L.INQUIRING else self.peer_epoch) if self.outbox else None
+    def seal(self) -> Batch:
+        """As of `End`; while it inquires it does not know whether that life is still there."""
+        return self._seal(0 if self.state is _L.INQUIRING else self.peer_epoch)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from model.alarm_kinds import Message
 from model.job import JobSpec, Report
 from model.keeper import Order
 from model.messages import Batch
@@ -27,13 +28,11 @@ class Transmit(Struct, frozen=True, gc=False):
 
 
 class Notice(Struct, frozen=True):
-    """A sentence for people. `level`: info, warning, alarm. `about`: `task NAME`, `job N`, `host NAME` or empty.
-    `to` names a notifier of the configuration, or is empty."""
+    """A sentence for people. `level`: info, warning, alarm. `about`: `task NAME`, `job N`, `host NAME` or empty."""
 
     level: str
     about: str
     text: str
-    to: str = ""
 
 
 class Answer(Struct, frozen=True):
@@ -79,6 +78,21 @@ class React(Struct, frozen=True):
     limit_ns: int
 
 
+class LookAround(Struct, frozen=True):
+    """See what is wrong with hosts and disks; answer with `LookedAround`."""
+
+    number: int
+
+
+class Notify(Struct, frozen=True):
+    """Give the message to the notifier of this name, once; answer with `Notified` within `limit_ns`."""
+
+    notifier: str
+    number: int
+    message: Message
+    limit_ns: int
+
+
 class Idle(Struct, frozen=True):
     """After SHUTDOWN or SHUTDOWN_KILL: everything that was to be said is said, the driver may leave."""
 
@@ -117,7 +131,20 @@ class Look(Struct, frozen=True):
 
 
 Effect = (
-    Commit | Transmit | Notice | Answer | AskSource | Prepare | React | Idle | Connect | Disconnect | ToKeeper | Look
+    Commit
+    | Transmit
+    | Notice
+    | Answer
+    | AskSource
+    | Prepare
+    | React
+    | LookAround
+    | Notify
+    | Idle
+    | Connect
+    | Disconnect
+    | ToKeeper
+    | Look
 )
 
 

@@ -35,16 +35,12 @@ class Ending:
 
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
-        self._reactions: Timers[JobId] = Timers()
+        self.reactions: Timers[JobId] = Timers()
         """jobs to whose ends slow behaviours are reacting"""
-
-    def next_due(self) -> int | None:
-        """When `advance` wants to be called (ns)."""
-        return self._reactions.next_due()
 
     def advance(self, now: int) -> None:
         """Give up on slow behaviours that did not answer."""
-        for number in self._reactions.take(now):
+        for number in self.reactions.take(now):
             job = self._scheduler.jobs[number]
             self._settle(job, Reaction(matched="its reaction did not answer in time"), now)
 
@@ -52,31 +48,32 @@ class Ending:
         """Let the policies, then the task's behaviour, say what follows from the report."""
         report = job.report
         assert report is not None
-        if report.again and job.cancel is None and job.rooms < self._scheduler.cluster.rooms_max:
-            job.rooms += 1
-            wait = min(self._scheduler.cluster.backoff_cap_ns, self._scheduler.cluster.backoff_ns << (job.rooms - 1))
+        if report.again and job.special.cancel is None and job.special.rooms < self._scheduler.cluster.rooms_max:
+            cluster = self._scheduler.cluster
+            wait = min(cluster.backoff_cap_ns, cluster.backoff_ns << job.special.rooms)
+            job.note(rooms=job.special.rooms + 1)
             self._try_again(job, report, wait, now)
             return
         task = job.task
-        shut_down = job.cancel is _SHUTDOWN
+        shut_down = job.special.cancel is _SHUTDOWN
         if shut_down and not report.started:
             self._try_again(job, report, 0, now)
             return
         lost = report.outcome is _LOST or shut_down
-        if lost and task is not None and job.reruns < task.definition.lost_reruns:
-            job.reruns += 1
+        if lost and task is not None and job.special.reruns < task.definition.lost_reruns:
+            job.note(reruns=job.special.reruns + 1)
             self._try_again(job, report, 0, now)
             return
-        if task is None or job.plain or job.silently:
+        if task is None or job.plain or job.special.silently:
             self._settle(job, NO_REACTION, now)
             return
-        reaction = task.behaviour.react(task.definition, job.spec, report, job.retries)
+        reaction = task.behaviour.react(task.definition, job.spec, report, job.special.retries)
         if isinstance(reaction, Later):
             name = task.definition.name
             self._scheduler.effects.append(
-                React(name, job.id, job.attempt, job.spec, report, job.retries, ASK_LIMIT_NS)
+                React(name, job.id, job.attempt, job.spec, report, job.special.retries, ASK_LIMIT_NS)
             )
-            self._reactions.set(job.id, now + ASK_LIMIT_NS)
+            self.reactions.set(job.id, now + ASK_LIMIT_NS)
         else:
             self._settle(job, reaction, now)
 
@@ -84,9 +81,9 @@ class Ending:
         """A slow behaviour has reacted."""
         self._scheduler.effects.extend([Commit(change) for change in event.changes])
         job = self._scheduler.jobs.get(JobId(event.job))
-        if job is None or self._reactions.at(job.id) is None or job.attempt != event.attempt:
+        if job is None or self.reactions.at(job.id) is None or job.attempt != event.attempt:
             return
-        self._reactions.cancel(job.id)
+        self.reactions.cancel(job.id)
         if event.error and job.task is not None:
             self._scheduler.spawning.change(job.task, now, faulted=f"its reaction failed: {event.error}")
         self._settle(job, event.reaction, now)
@@ -95,8 +92,7 @@ class Ending:
         report = job.report
         assert report is not None
         if reaction.retry is not None:
-            job.retries += 1
-            job.rooms = 0
+            job.note(retries=job.special.retries + 1, rooms=0)
             self._try_again(job, report, _retry_wait(reaction.retry, job), now)
             return
         good = is_good(report) if reaction.good is None else reaction.good
@@ -104,9 +100,9 @@ class Ending:
         self._acknowledge(job)
         self._scheduler.move(job, _S.FINAL, now)
         del self._scheduler.jobs[job.id]
-        if job.wake_ns is not None:
+        if job.special.wake_ns is not None:
             self._scheduler.wakes.cancel(job.id)
-        if job.requests:
+        if job.special.requests:
             self._scheduler.orders.done(job, f"job {job.id} ended: {report.outcome.name}")
         if job.task is not None:
             self._count_final(job, job.task, good, now)
@@ -120,6 +116,8 @@ class Ending:
             task.done += 1
         else:
             task.failed += 1
+            assert job.report is not None
+            self._scheduler.alarms.failed(job, job.report, now)
         if item is not None and item in task.known:
             task.known[item] = True
         if good:
@@ -134,7 +132,8 @@ class Ending:
         about = f"{job.spec.task} job {job.id}" + (f" ({job.spec.item})" if job.spec.item else "")
         if reaction.notify:
             text = f"{about}: {describe(report)}"
-            self._scheduler.effects.append(Notice("alarm", f"job {job.id}", text, reaction.notify))
+            self._scheduler.effects.append(Notice("alarm", f"job {job.id}", text))
+            self._scheduler.alarms.say(reaction.notify, f"job {job.id}", text, now)
         if reaction.disable and job.task is not None:
             self._scheduler.spawning.change(job.task, now, faulted=f"disabled by on: {reaction.matched} ({about})")
         if reaction.run:
@@ -145,15 +144,15 @@ class Ending:
         self._scheduler.effects.append(self._end_record(job, report, final=False, wait_ns=wait_ns))
         self._acknowledge(job)
         job.host = ""
-        job.cancel = None
         self._scheduler.move(job, _S.RETRYING, now)
-        job.wake_ns = now + wait_ns
-        self._scheduler.wakes.set(job.id, job.wake_ns)
+        job.note(cancel=None, wake_ns=now + wait_ns)
+        self._scheduler.wakes.set(job.id, now + wait_ns)
         self._scheduler.orders.done(job, f"job {job.id} is tried again by its task's rules")
 
     def _end_record(
         self, job: ScheduledJob, report: Report, *, final: bool, good: bool = False, wait_ns: int = 0, held: str = ""
     ) -> Commit:
+        special = job.special
         before = job.before if job.state is _S.REACTING else job.state
         attempt = job.attempt if before in AT_EXECUTOR else 0  # 0: none was under way, an earlier one's end stands
         return Commit(
@@ -163,32 +162,33 @@ class Ending:
                 report,
                 final,
                 good,
-                job.retries,
-                job.reruns,
-                job.rooms,
+                special.retries,
+                special.reruns,
+                special.rooms,
                 wait_ns,
                 held,
-                job.silently,
+                special.silently,
             )
         )
 
     def _acknowledge(self, job: ScheduledJob) -> None:
-        if job.acknowledge and job.executor:
+        if not job.special.acknowledge:
+            job.note(acknowledge=True)
+        elif job.executor:
             self._scheduler.executors[job.executor].link.acknowledge((job.id, job.attempt))
-        job.acknowledge = True
 
     def back_to_hold(self, job: ScheduledJob, report: Report, now: int) -> None:
         """The executor gave the job back because a person holds it."""
-        self._scheduler.effects.append(self._end_record(job, report, final=False, held=job.held))
+        self._scheduler.effects.append(self._end_record(job, report, final=False, held=job.special.held))
         self._acknowledge(job)
-        job.cancel = None
+        job.note(cancel=None)
         self._scheduler.move(job, _S.HELD, now)
         self._scheduler.orders.done(job, f"job {job.id} is held")
 
 
 def _retry_wait(retry: Retry, job: ScheduledJob) -> int:
     """The back-off before the next retry, ns. The jitter is drawn from the names, so it is the same in every run."""
-    wait = min(float(retry.cap_ns), retry.backoff_ns * retry.factor ** (job.retries - 1))
+    wait = min(float(retry.cap_ns), retry.backoff_ns * retry.factor ** (job.special.retries - 1))
     chance = (job.id * 2654435761 + job.attempt * 40503 & 0xFFFF) / 0x10000
     return int(wait * (1 + retry.jitter * chance))
 

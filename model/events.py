@@ -10,11 +10,13 @@ from enum import Enum
 
 from msgspec import Struct
 
+from model.alarm_kinds import AlarmSettings, Trouble
 from model.behaviour import Reaction, Skip
 from model.job import JobSpec
 from model.keeper import KeeperMessage
 from model.messages import Batch
 from model.records import ScriptRecord
+from model.remembered import Setting
 from model.resources import Amounts
 from model.sharing import Terms
 from model.task import TaskDefinition
@@ -107,6 +109,29 @@ class ScriptsRan(Struct, frozen=True):
     changes: tuple[ScriptRecord, ...]
 
 
+class LookedAround(Struct, frozen=True):
+    """What is wrong outside of the scheduler. `unsure`: subjects of which nobody can say now that they are well; None:
+    nothing is known at all."""
+
+    number: int
+    troubles: tuple[Trouble, ...] = ()
+    unsure: tuple[str, ...] | None = ()
+
+
+class Notified(Struct, frozen=True):
+    """A notifier has taken a message; or why not."""
+
+    notifier: str
+    number: int
+    error: str = ""
+
+
+class SetAlarms(Struct, frozen=True):
+    """Other notifiers, and other things to be told of."""
+
+    settings: AlarmSettings
+
+
 class Submit(Struct, frozen=True):
     """An ad-hoc job. Its `spec.task` names the task whose handlers it gets, or is no task at all (no handlers)."""
 
@@ -114,6 +139,8 @@ class Submit(Struct, frozen=True):
     spec: JobSpec
     parent: int = 0
     """the final job of which this is a person's retry"""
+    by: str = ""
+    """of this and every other order: the person, `ann@head`; then it is recorded who ordered what. Empty: a script"""
 
 
 class JobVerb(Enum):
@@ -132,6 +159,7 @@ class OrderJob(Struct, frozen=True):
     reason: str = ""
     until_ns: int | None = None
     """HOLD: released by itself after so long (a duration)"""
+    by: str = ""
 
 
 class TaskVerb(Enum):
@@ -148,6 +176,7 @@ class OrderTask(Struct, frozen=True):
     task: str
     reason: str = ""
     until_ns: int | None = None
+    by: str = ""
 
 
 class DefineTask(Struct, frozen=True):
@@ -177,6 +206,18 @@ class OrderIntake(Struct, frozen=True):
     """SHUTDOWN: the parting lease"""
     lasting: bool = True
     """STOP and HALT: also for later lives, until somebody resumes"""
+    by: str = ""
+
+
+class TakeSettings(Struct, frozen=True):
+    """The driver has taken a configuration, and gives the orders that make it so in the same turn: to be recorded.
+    `settings`: all that is laid over the file from now on; `what`: what the person asked for."""
+
+    request: int
+    what: str
+    settings: tuple[Setting, ...]
+    by: str = ""
+    reason: str = ""
 
 
 # to the controller
@@ -212,6 +253,7 @@ class OrderHost(Struct, frozen=True):
     resources: Amounts | None = None
     """ADD and SLOTS only: what it has beside slots; None: none, or what was said before"""
     labels: tuple[str, ...] | None = None
+    by: str = ""
 
 
 class PartFromHosts(Struct, frozen=True):
@@ -221,11 +263,20 @@ class PartFromHosts(Struct, frozen=True):
     keep_ns: int
 
 
+class SetTerms(Struct, frozen=True):
+    """From now on the scheduler of this name is here on these terms. Of one that is not known nothing is kept: its
+    `LinkUp` says them."""
+
+    name: str
+    terms: Terms
+
+
 class ForgetSuperior(Struct, frozen=True):
     """The scheduler of this name does not come back: forget it, if nothing of it is left."""
 
     request: int
     name: str
+    by: str = ""
 
 
 # to the agent

@@ -62,3 +62,15 @@ class Explanation(Struct, frozen=True):
     since_ns: int
     until_ns: int | None = None
     changes: tuple[str, ...] = ()
+
+
+def attributed(reason: str, by: str) -> str:
+    """The reason with the person who gives it, as it is shown from now on: `by ann@head: new disk`."""
+    if not by:
+        return reason
+    return f"by {by}: {reason}" if reason else f"by {by}"
+
+
+def held_text(reason: str) -> str:
+    """Of a hold, with its reason: `held by ann@head: mail loop`."""
+    return f"held {reason}" if reason.startswith("by ") else f"held: {reason}"

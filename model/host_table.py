@@ -12,14 +12,22 @@ from model.channel import ChannelTimes, LinkState
 from model.configuration import ClusterDefinition
 from model.effects import Answer, Commit, Connect, Disconnect, Effect, Notice, Transmit
 from model.events import HostVerb, LinkDown, LinkUp, OrderHost
+from model.explain import attributed
 from model.host import HOST_MOVES, Host, HostOrder, HostState
+from model.near_miss import nearest
 from model.placing import Placing
-from model.records import SET_ASIDE, HostChanged
+from model.records import SET_ASIDE, HostChanged, PersonOrdered
 from model.resources import Amounts
 from model.states import check_move
-from model.timers import Timers
+from model.timers import NEVER_NS, Timers
 
 _CLOSED, _OFF = LinkState.CLOSED, HostState.OFF
+_DONE = {
+    HostVerb.ADD: "is added",
+    HostVerb.ON: "is on",
+    HostVerb.OFF: "is off",
+    HostVerb.RETRY: "is tried again now",
+}
 
 
 class HostTable:
@@ -41,13 +49,9 @@ class HostTable:
         self._tries: Timers[str] = Timers()
         self._pressure: Timers[str] = Timers()
 
-    def next_due(self) -> int | None:
-        """When `advance` wants to be called (ns)."""
-        earliest = self.links.next_due()
-        for due in (self._tries.next_due(), self._pressure.next_due(), self.health.next_due()):
-            if due is not None and (earliest is None or due < earliest):
-                earliest = due
-        return earliest
+    def next_due(self) -> int:
+        """When something of `links` or `advance` is due (ns); `NEVER_NS`: nothing is."""
+        return min(self.links.first, self._tries.first, self._pressure.first, self.health.pauses.first)
 
     def advance(self, now: int) -> None:
         """Connect again what is due, and offer work again where there was no room."""
@@ -59,8 +63,6 @@ class HostTable:
 
     def notice_stall(self, now: int) -> None:
         """When the controller itself stood still, its hosts are asked what they hold before they get anything."""
-        if not self.links.has_due(now - self._cluster.times.ping_ns):
-            return
         for host in self.hosts.values():
             if host.link.notice_stall(now):
                 self.talking[host.name] = None
@@ -69,10 +71,11 @@ class HostTable:
     def watch(self, host: Host) -> None:
         """Note when the host's link wants to be advanced."""
         due = host.link.next_due()
-        at = self.links.at(host.name)
-        if due is None:
+        if due == NEVER_NS:
             self.links.cancel(host.name)
-        elif at is None or due < at:
+            return
+        at = self.links.at(host.name)
+        if at is None or due < at:
             self.links.set(host.name, due)
 
     def press(self, host: Host, now: int) -> None:
@@ -200,16 +203,32 @@ class HostTable:
         if order.verb is HostVerb.ADD:
             problem = self._order_add(order, now)
         elif order.host not in self.hosts:
-            problem = f"there is no host {order.host}"
+            problem = f"there is no host {order.host}{nearest(order.host, self.hosts)}"
         else:
             problem = self._order_change(self.hosts[order.host], order, now)
         if problem:
             self._effects.append(Answer(order.request, False, problem))
             return
         if order.lasting and not order.more:
-            record = HostChanged(order.host, order.verb.value, order.slots, order.reason, order.resources, order.labels)
+            reason = attributed(order.reason, order.by)
+            record = HostChanged(order.host, order.verb.value, order.slots, reason, order.resources, order.labels)
             self._effects.append(Commit(record))
-        self._effects.append(Answer(order.request, True, f"host {order.host}: {order.verb.value}"))
+        if order.by:
+            self._effects.append(Commit(PersonOrdered(order.by, order.verb.value, "host", order.host, order.reason)))
+        self._effects.append(Answer(order.request, True, f"host {order.host}: {self._done(order)}"))
+
+    def _done(self, order: OrderHost) -> str:
+        """What has changed, for the person who ordered it."""
+        host = self.hosts.get(order.host)
+        if host is None:
+            return "is deleted"
+        if order.verb is HostVerb.DRAIN:
+            return f"takes nothing more, jobs that it has: {host.holding}"
+        if order.verb is HostVerb.OFF and host.state is not HostState.OFF:
+            return f"takes nothing more, and is off when its jobs have ended: {host.holding}"
+        if order.verb is HostVerb.SLOTS:
+            return f"has {host.slots} slots"
+        return _DONE[order.verb]
 
     def _order_add(self, order: OrderHost, now: int) -> str:
         host = self.hosts.get(order.host)
@@ -218,11 +237,11 @@ class HostTable:
         elif host.provisional:
             host.provisional = False
             host.resize(order.slots, now)
-            self._switch(host, HostOrder.ON, order.reason, now)
+            self._switch(host, HostOrder.ON, attributed(order.reason, order.by), now)
         elif order.more:
             self._resize(host, host.slots + order.slots, now)
         else:
-            return f"host {order.host} is there already"
+            return f"host {order.host} is there already (other slots: laulima host slots {order.host} --slots N)"
         if order.resources is not None or order.labels is not None:
             self._declare(host, order, now)
         host.threads = order.threads or host.threads
@@ -253,7 +272,7 @@ class HostTable:
                 return f"host {host.name} is {host.state.value}, only a host that is down can be tried again"
             self._connect(host, now)
             return ""
-        self._switch(host, HostOrder(verb.value), order.reason, now)
+        self._switch(host, HostOrder(verb.value), attributed(order.reason, order.by), now)
         return ""
 
     def _switch(self, host: Host, wanted: HostOrder, reason: str, now: int) -> None:
@@ -273,7 +292,7 @@ class HostTable:
 
     def _order_delete(self, host: Host, now: int) -> str:
         if host.state not in (HostState.OFF, HostState.DOWN):
-            return f"host {host.name} is {host.state.value}: switch it off first (host off {host.name})"
+            return f"host {host.name} is {host.state.value}: switch it off first (laulima host off {host.name})"
         if host.holding:
             return f"jobs of host {host.name} are not ended yet"
         del self.hosts[host.name]

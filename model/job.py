@@ -35,7 +35,7 @@ LOCAL = "local"
 """Name of the scheduler's own machine, which is not on the controller."""
 
 
-class Outcome(Enum):
+class Outcome(State):
     """The one way in which an attempt ended (closed list)."""
 
     EXITED = "EXITED"
@@ -142,9 +142,8 @@ def in_directory(spec: JobSpec, base: str) -> JobSpec:
 def within_bounds(spec: JobSpec) -> JobSpec:
     """The same with every number as large as others take it (`bounds.py`): beyond that a time is for ever anyway, and a
     host that cannot read one job could not be told of any other."""
-    least = min(spec.slots, spec.nice, spec.timeout_ns, spec.pending_ns, spec.grace_ns, spec.poll_ns)
-    most = max(spec.slots, spec.nice, spec.timeout_ns, spec.pending_ns, spec.grace_ns, spec.poll_ns)
-    if least >= -NUMBER_MAX and most <= NUMBER_MAX and spec.slots >= 0:
+    numbers = (spec.slots, spec.nice, spec.timeout_ns, spec.pending_ns, spec.grace_ns, spec.poll_ns)
+    if min(numbers) >= -NUMBER_MAX and max(numbers) <= NUMBER_MAX and spec.slots >= 0:
         fit = spec
     else:
         fit = structs.replace(spec, **{name: _bounded(getattr(spec, name)) for name in _NUMBERS})
@@ -153,7 +152,7 @@ def within_bounds(spec: JobSpec) -> JobSpec:
     if needs is not None and not all(0 <= amount <= NUMBER_MAX for _, amount in needs.resources):
         resources = tuple((name, max(0, _bounded(amount))) for name, amount in needs.resources)
         fit = structs.replace(fit, needs=structs.replace(needs, resources=resources))
-    if abs(spec.host.wait_ns) > NUMBER_MAX:
+    if spec.host.wait_ns and abs(spec.host.wait_ns) > NUMBER_MAX:
         fit = structs.replace(fit, host=structs.replace(fit.host, wait_ns=_bounded(fit.host.wait_ns)))
     if spec.block is not None and abs(spec.block.limit_ns) > NUMBER_MAX:
         fit = structs.replace(fit, block=structs.replace(spec.block, limit_ns=_bounded(spec.block.limit_ns)))
@@ -223,7 +222,7 @@ JOB_MOVES: dict[JobState, frozenset[JobState]] = {
     _S.RETRYING: frozenset({_S.READY, _S.HELD, _S.REACTING}),
     _S.FINAL: frozenset(),
 }
-"""The scheduler's table of a job's moves. The diagram in docs/states.md is generated from it."""
+"""The scheduler's table of a job's moves. The diagram in docs/reference/states.md is generated from it."""
 
 ABNORMAL = frozenset(Outcome) - {Outcome.EXITED, Outcome.KILLED}
 """Outcomes that the handler name `crash` stands for: any abnormal end that nobody asked for."""

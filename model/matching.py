@@ -217,7 +217,9 @@ class FreeHosts:
 
     def __init__(self) -> None:
         self._buckets: dict[int, dict[str, None]] = {}
+        """by free slots; an empty one is thrown out when it is come across"""
         self._counts: list[int] = []
+        """of the buckets, in order"""
         self._free: dict[str, int] = {}
 
     def set(self, host: str, free: int) -> None:
@@ -225,33 +227,42 @@ class FreeHosts:
         old = self._free.get(host, 0)
         if old == free:
             return
+        buckets = self._buckets
         if old > 0:
-            bucket = self._buckets[old]
+            bucket = buckets[old]
             del bucket[host]
             if not bucket:
-                del self._buckets[old]
-                del self._counts[bisect_left(self._counts, old)]
+                bucket.clear()  # else the places of those that have left stand before the first one for ever
         if free <= 0:
             self._free.pop(host, None)
             return
         self._free[host] = free
-        same = self._buckets.get(free)
+        same = buckets.get(free)
         if same is None:
-            same = self._buckets[free] = {}
+            same = buckets[free] = {}
             insort(self._counts, free)
         same[host] = None
 
     def most(self) -> int:
         """The largest number of free slots on one host."""
-        return self._counts[-1] if self._counts else 0
+        counts = self._counts
+        while counts:
+            if self._buckets[counts[-1]]:
+                return counts[-1]
+            del self._buckets[counts.pop()]
+        return 0
 
     def freest(self) -> str:
         """A host with `most()` free slots: of those the one that has been so for longest. Only if there is one."""
-        return next(iter(self._buckets[self._counts[-1]]))
+        return next(iter(self._buckets[self.most()]))
 
     def fullest(self, slots: int) -> str:
         """A host with the fewest free slots that are enough. Only if there is one (`most() >= slots`)."""
-        return next(iter(self._buckets[self._counts[bisect_left(self._counts, slots)]]))
+        counts, buckets = self._counts, self._buckets
+        at = bisect_left(counts, slots)
+        while not buckets[counts[at]]:
+            del buckets[counts.pop(at)]
+        return next(iter(buckets[counts[at]]))
 
     def free(self, host: str) -> int:
         """Free slots of a host that takes work, else 0."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from model.effects import Notice
 from model.messages import NOTICES_MAX, Notices, Told
+from model.timers import NEVER_NS
 
 
 class Telling:
@@ -22,8 +23,8 @@ class Telling:
         """by number, in order"""
         self._number = 0
         self._dropped = 0
-        self.say_at: int | None = None
-        """when the window that is under way is said again (ns); None: none is"""
+        self.say_at = NEVER_NS
+        """when the window that is under way is said again (ns); `NEVER_NS`: none is"""
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -39,15 +40,15 @@ class Telling:
     def heard(self, number: int) -> None:
         """The superior has everything up to this number."""
         self._waiting = {each: told for each, told in self._waiting.items() if each > number}
-        self.say_at = None
+        self.say_at = NEVER_NS
 
     def closed(self) -> None:
         """What was under way may be lost."""
-        self.say_at = None
+        self.say_at = NEVER_NS
 
     def take(self, now: int, resend_ns: int) -> Notices | None:
         """The window, if there is one to be said now."""
-        if not self._waiting or (self.say_at is not None and now < self.say_at):
+        if not self._waiting or now < self.say_at != NEVER_NS:
             return None
         self.say_at = now + resend_ns
         return Notices(next(reversed(self._waiting)), tuple(self._waiting.values()), self._dropped)

@@ -1,7 +1,8 @@
 """What a person may order of the scheduler, about jobs, tasks and the intake. Owned by the scheduler.
 
-Every order is answered once: with what happened, or with why it cannot be done. The answer to an order that ends a
-job comes when the job has ended; if its executor is silent, at once, with that said.
+Every order is answered once: with what happened, or with why it cannot be done. The answer to an order that ends
+jobs comes when they have ended; if their executor is silent, at once, with that said. One that says who gives it is
+recorded (`PersonOrdered`) with what follows from it.
 """
 
 from __future__ import annotations
@@ -9,17 +10,32 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from model.effects import Answer, Commit, Idle
-from model.events import DefineTask, IntakeVerb, JobVerb, OrderIntake, OrderJob, OrderTask, Submit, TaskVerb
-from model.job import LOCAL, HostWish, JobId, JobSpec, JobState, Report
+from model.events import (
+    DefineTask,
+    IntakeVerb,
+    JobVerb,
+    OrderIntake,
+    OrderJob,
+    OrderTask,
+    Submit,
+    TakeSettings,
+    TaskVerb,
+)
+from model.explain import attributed
+from model.job import LOCAL, NO_JOB, HostWish, JobId, JobSpec, JobState, Report
 from model.messages import CancelReason
-from model.records import IntakeChanged, JobHeld
+from model.near_miss import nearest
+from model.records import ConfigurationTaken, IntakeChanged, JobHeld, PersonOrdered
+from model.scheduled_job import AT_EXECUTOR
 
 if TYPE_CHECKING:
     from model.scheduled_job import ScheduledJob
     from model.scheduler import Scheduler
+    from model.task_state import TaskState
 
 _S = JobState
-_NOT_STARTED = frozenset({_S.READY, _S.HELD, _S.ASSIGNED, _S.PENDING, _S.RETRYING})
+NOT_STARTED = frozenset({_S.READY, _S.HELD, _S.ASSIGNED, _S.PENDING, _S.RETRYING})
+"""States of jobs that do not run: they can be held, and a flush ends them."""
 
 
 class Orders:
@@ -30,6 +46,12 @@ class Orders:
         self.verb = IntakeVerb.RESUME
         self.reason = ""
         self._kill_all = False
+        self._flushing: dict[int, tuple[int, str]] = {}
+        """by request: how many of its jobs have not ended yet, and what is answered when they have"""
+
+    def _record(self, by: str, verb: str, about: str, name: str, reason: str = "", job: JobId = NO_JOB) -> None:
+        if by:
+            self._scheduler.effects.append(Commit(PersonOrdered(by, verb, about, name, reason, job)))
 
     @property
     def stopped(self) -> str:
@@ -62,7 +84,9 @@ class Orders:
             job.task = task
             task.made += 1
             task.in_flight += 1
-        scheduler.effects.append(Answer(order.request, True, f"job {job.id} accepted", job.id))
+        again = f", again for job {order.parent}" if order.parent else ""
+        self._record(order.by, "retry" if order.parent else "submit", "job", str(job.id), "", job.id)
+        scheduler.effects.append(Answer(order.request, True, f"job {job.id} accepted{again}", job.id))
         scheduler.make_ready(job, now)
 
     def job(self, order: OrderJob, now: int) -> None:
@@ -81,11 +105,13 @@ class Orders:
         problem = handler(job, order, now)
         if problem:
             self._refuse(order.request, problem, now)
+        else:
+            self._record(order.by, order.verb.value, "job", str(job.id), order.reason, job.id)
 
     def _kill(self, job: ScheduledJob, order: OrderJob, now: int) -> str:
         scheduler = self._scheduler
         delete = order.verb is JobVerb.DELETE
-        job.silently = job.silently or delete
+        job.note(silently=job.special.silently or delete)
         if job.state is _S.REACTING:
             return f"job {job.id} has ended already, its task's reaction is awaited"
         executor = scheduler.executor_of(job.spec)
@@ -93,26 +119,26 @@ class Orders:
             text = f"job {job.id}: asked for, {executor.name} does not answer; it ends when that is back"
             scheduler.effects.append(Answer(order.request, True, text, job.id))
         else:
-            job.requests += (order.request,)
+            job.note(requests=(*job.special.requests, order.request))
         scheduler.cancel(job, CancelReason.DELETED if delete else CancelReason.KILLED, now)
         return ""
 
     def _hold(self, job: ScheduledJob, order: OrderJob, now: int) -> str:
-        if job.state not in _NOT_STARTED:
+        if job.state not in NOT_STARTED:
             return f"job {job.id} is {job.state.value}: only a job that does not run can be held"
         scheduler = self._scheduler
-        job.held = order.reason or "by a person"
+        job.note(held=attributed(order.reason, order.by) or "by a person")
         if order.until_ns is not None:
             scheduler.hold_until(job, now + order.until_ns)
         if job.state in (_S.ASSIGNED, _S.PENDING):
-            job.requests += (order.request,)
+            job.note(requests=(*job.special.requests, order.request))
             scheduler.cancel(job, CancelReason.HELD, now)
             return ""
         scheduler.executor_of(job.spec).waiting.pop(job.id, None)
         if job.state is not _S.HELD:
             scheduler.move(job, _S.HELD, now)
             scheduler.hold_until(job, None if order.until_ns is None else now + order.until_ns)
-        scheduler.effects.append(Commit(JobHeld(job.id, job.held, order.until_ns or 0)))
+        scheduler.effects.append(Commit(JobHeld(job.id, job.special.held, order.until_ns or 0)))
         scheduler.effects.append(Answer(order.request, True, f"job {job.id} is held", job.id))
         return ""
 
@@ -135,9 +161,14 @@ class Orders:
 
     def done(self, job: ScheduledJob, text: str) -> None:
         """Answer the orders that waited for this."""
-        for request in job.requests:
-            self._scheduler.effects.append(Answer(request, True, text, job.id))
-        job.requests = ()
+        for request in job.special.requests:
+            left, flushed = self._flushing.pop(request, (1, text))
+            if left > 1:
+                self._flushing[request] = left - 1, flushed
+            else:
+                self._scheduler.effects.append(Answer(request, True, flushed, job.id))
+        if job.special.requests:
+            job.note(requests=())
 
     def look_for_idle(self) -> None:
         """After a shutdown that kills: say so once no executor holds anything."""
@@ -170,16 +201,15 @@ class Orders:
         scheduler = self._scheduler
         task = scheduler.spawning.tasks.get(order.task)
         if task is None:
-            self._refuse(order.request, f"there is no task {order.task}", now)
+            meant = nearest(order.task, scheduler.spawning.tasks)
+            self._refuse(order.request, f"there is no task {order.task}{meant}", now)
             return
         if order.verb is TaskVerb.FLUSH:
-            jobs = [job for job in scheduler.jobs.values() if job.task is task and job.state in _NOT_STARTED]
-            for job in jobs:
-                job.silently = True
-                scheduler.cancel(job, CancelReason.DELETED, now)
-            text = f"task {order.task}: {len(jobs)} jobs flushed"
-        elif order.verb is TaskVerb.HOLD:
-            scheduler.spawning.change(task, now, held=order.reason or "by a person", for_ns=order.until_ns)
+            self._flush(task, order, now)
+            return
+        if order.verb is TaskVerb.HOLD:
+            reason = attributed(order.reason, order.by) or "by a person"
+            scheduler.spawning.change(task, now, held=reason, for_ns=order.until_ns)
             text = f"task {order.task} is held"
         elif order.verb is TaskVerb.RELEASE:
             scheduler.spawning.change(task, now, held="", faulted="")
@@ -189,25 +219,51 @@ class Orders:
             text = f"task {order.task} is deleted" + (f", {task.in_flight} jobs end" if task.in_flight else "")
             if not task.in_flight:
                 scheduler.spawning.forget(order.task)
+        self._record(order.by, order.verb.value, "task", order.task, order.reason)
         scheduler.effects.append(Answer(order.request, True, text))
+
+    def _flush(self, task: TaskState, order: OrderTask, now: int) -> None:
+        """End the jobs that do not run; those that an executor has end when it says so."""
+        scheduler = self._scheduler
+        self._record(order.by, order.verb.value, "task", order.task, order.reason)
+        jobs = [job for job in scheduler.jobs.values() if job.task is task and job.state in NOT_STARTED]
+        waits = 0
+        for job in jobs:
+            job.note(silently=True)
+            if job.executor and scheduler.executors[job.executor].away_since_ns is None and job.state in AT_EXECUTOR:
+                job.note(requests=(*job.special.requests, order.request))
+                waits += 1
+            scheduler.cancel(job, CancelReason.DELETED, now)
+        text = f"task {order.task}: {len(jobs)} jobs flushed"
+        if waits:
+            self._flushing[order.request] = waits, text
+        else:
+            scheduler.effects.append(Answer(order.request, True, text))
 
     def define(self, order: DefineTask, now: int) -> None:
         """A new task, or a new definition of one."""
         self._scheduler.define(order.definition, now)
         self._scheduler.effects.append(Answer(order.request, True, f"task {order.definition.name} is defined"))
 
+    def settings(self, order: TakeSettings, _: int) -> None:
+        """Another configuration was taken."""
+        record = ConfigurationTaken(order.by, order.what, order.settings, order.reason)
+        self._scheduler.effects.append(Commit(record))
+        self._scheduler.effects.append(Answer(order.request, True, order.what))
+
     # intake
 
     def intake(self, order: OrderIntake, now: int) -> None:
         """Stop, resume, halt, shut down."""
         scheduler = self._scheduler
-        self.verb, self.reason = order.verb, order.reason
+        self.verb, self.reason = order.verb, attributed(order.reason, order.by)
+        self._record(order.by, order.verb.value, "server", "", order.reason)
         scheduler.spawning.intake_stopped = self.stopped
         keep_ns = order.keep_ns if order.verb is IntakeVerb.SHUTDOWN else 0
         if order.verb is not IntakeVerb.RESUME:
             stays = order.lasting and order.verb in (IntakeVerb.STOP, IntakeVerb.HALT)
             scheduler.effects.append(
-                Commit(IntakeChanged(order.verb.value if stays else "running", order.reason, keep_ns))
+                Commit(IntakeChanged(order.verb.value if stays else "running", self.reason, keep_ns))
             )
         else:
             scheduler.effects.append(Commit(IntakeChanged("running")))

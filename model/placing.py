@@ -78,12 +78,9 @@ class Placing:
 
     # time
 
-    def next_due(self) -> int | None:
-        """When `advance` wants to be called (ns)."""
-        first, second = self._pending.next_due(), self._waits.next_due()
-        if first is None or second is None:
-            return first if second is None else second
-        return min(first, second)
+    def next_due(self) -> int:
+        """When `advance` wants to be called (ns); `NEVER_NS`: not of itself."""
+        return min(self._pending.first, self._waits.first)
 
     def advance(self, now: int) -> None:
         """Waits for a preferred host that are over, and pending timeouts."""

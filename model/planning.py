@@ -66,7 +66,7 @@ class Plan:
         last."""
         until, ahead = self._now + min(for_ns, AHEAD_MAX_NS), self._ahead
         full: dict[str, None] = {}
-        while (due := ahead.next_due()) is not None and due <= until:
+        while (due := ahead.next_due()) <= until:
             now = max(due, self._now)
             ahead.advance(now)
             for effect in self._effects:

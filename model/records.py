@@ -12,11 +12,13 @@ from msgspec import Struct
 from model.job import JobId, JobSpec, Report
 from model.remembered import (
     GivenAttempt,
+    RestoredAlarm,
     RestoredBook,
     RestoredJob,
     RestoredQueue,
     RestoredTask,
     RestoredVariable,
+    Setting,
     Stored,
 )
 from model.resources import Amounts
@@ -188,6 +190,69 @@ class IntakeChanged(Struct, frozen=True, array_like=True, tag="intake changed", 
     keep_ns: int = 0
 
 
+class PersonOrdered(Struct, frozen=True, array_like=True, tag="person ordered", gc=False):
+    """Who has ordered what: recorded with whatever follows from it. It decides nothing. `about`: job, task, host or
+    server; `name`: which one."""
+
+    by: str
+    verb: str
+    about: str
+    name: str = ""
+    reason: str = ""
+    job: JobId = JobId(0)
+
+
+class ConfigurationTaken(Struct, frozen=True, array_like=True, tag="configuration taken", gc=False):
+    """A person has set or unset values, or had a file loaded (`what`). `settings` is all that is laid over the file
+    from now on, in order."""
+
+    by: str
+    what: str
+    settings: tuple[Setting, ...] = ()
+    reason: str = ""
+
+
+class AlarmChanged(Struct, frozen=True, array_like=True, tag="alarm changed", gc=False):
+    """An alarm has begun, or is `over`. `kind`: the value of an `AlarmKind`. `at`: wall time (ns)."""
+
+    kind: str
+    subject: str
+    text: str
+    at: int
+    over: bool = False
+
+
+class AlarmTold(Struct, frozen=True, array_like=True, tag="alarm told", gc=False):
+    """A notifier has confirmed a message. `event`: what it is about; `items`: (event, kind, subject) of what it tells.
+    `at`: wall time (ns)."""
+
+    notifier: str
+    event: str
+    items: tuple[tuple[str, str, str], ...]
+    at: int
+
+
+class DeadlineCycle(Struct, frozen=True, array_like=True, tag="deadline cycle", gc=False):
+    """A deadline by a time of day: since the last such moment the task had made and done so many jobs; `next_at` (wall
+    time, ns) is the next one. `missed_*`: the same of a cycle whose deadline was missed, and still is; 0: none was."""
+
+    task: str
+    which: str
+    next_at: int
+    made: int
+    done: int
+    missed_at: int = 0
+    missed_made: int = 0
+    missed_done: int = 0
+
+
+class JobDue(Struct, frozen=True, array_like=True, tag="job due", gc=False):
+    """When a job of a task with a deadline was due (wall time, ns)."""
+
+    job: JobId
+    at: int
+
+
 class QueueChange(Struct, frozen=True, array_like=True, gc=False):
     """Part of `ScriptsChanged`. `floor`: entries with a smaller serial are gone; -1: none for that reason. `removed`:
     the queue is, with all its entries; but when there is a floor and entries above it, others have made it again."""
@@ -264,6 +329,8 @@ class SnapshotBegun(Struct, frozen=True, array_like=True, tag="snapshot begun", 
     hosts: tuple[HostChanged, ...]
     controller: str = ""
     """see `ControllerKnown`"""
+    settings: tuple[Setting, ...] = ()
+    """see `ConfigurationTaken`"""
 
 
 class SnapshotTasks(Struct, frozen=True, array_like=True, tag="snapshot of tasks", gc=False):
@@ -296,6 +363,14 @@ class SnapshotSuperiors(Struct, frozen=True, array_like=True, tag="snapshot of s
 
     superiors: tuple[SuperiorKnown, ...]
     following: int
+
+
+class SnapshotAlarms(Struct, frozen=True, array_like=True, tag="snapshot of alarms", gc=False):
+    """Alarms that stand, as (kind, subject, what is remembered), the cycles of deadlines, and when jobs were due."""
+
+    alarms: tuple[tuple[str, str, RestoredAlarm], ...]
+    cycles: tuple[DeadlineCycle, ...] = ()
+    dues: tuple[JobDue, ...] = ()
 
 
 class SnapshotVariables(Struct, frozen=True, array_like=True, tag="snapshot of variables", gc=False):
@@ -343,6 +418,12 @@ Record = (
     | ControllerKnown
     | NoticeHeard
     | IntakeChanged
+    | PersonOrdered
+    | ConfigurationTaken
+    | AlarmChanged
+    | AlarmTold
+    | DeadlineCycle
+    | JobDue
     | ScriptsChanged
     | ScriptsBegun
     | ScriptsForgotten
@@ -352,6 +433,7 @@ Record = (
     | SnapshotJobs
     | SnapshotGiven
     | SnapshotSuperiors
+    | SnapshotAlarms
     | SnapshotVariables
     | SnapshotQueue
     | SnapshotBook

@@ -11,14 +11,30 @@ from typing import Any
 
 from msgspec import Struct, structs
 
+from model.alarm_kinds import AlarmSettings
 from model.configuration import Configuration, HostDefinition
-from model.events import DefineTask, HostVerb, OrderHost, OrderTask, TaskVerb
+from model.events import DefineTask, HostVerb, OrderHost, OrderTask, SetAlarms, TaskVerb
 from model.resources import amounts_text
 from model.task import TaskDefinition
 
 GONE = "not in the configuration any more"
-AT_ONCE = frozenset({"path", "directory", "tasks", "cluster", "on_exit", "keep_for_ns", "digest"})
-"""Settings of a configuration of which a running server takes the new ones (of `cluster`: the hosts)."""
+AT_ONCE = frozenset(
+    {
+        "path",
+        "directory",
+        "tasks",
+        "cluster",
+        "notifiers",
+        "backlog",
+        "clear_ns",
+        "look_ns",
+        "on_exit",
+        "keep_for_ns",
+        "digest",
+    }
+)
+"""Settings of a configuration of which a running server takes the new ones (of `cluster`: the hosts, and the terms of
+schedulers)."""
 
 
 class Changed(Struct, frozen=True):
@@ -44,6 +60,8 @@ class Difference(Struct, frozen=True):
     hosts: tuple[HostDefinition, ...]
     """new hosts, and such with another number of slots, other resources or labels"""
     hosts_gone: tuple[str, ...]
+    alarms: AlarmSettings | None = None
+    """the new ones, if they are others"""
 
 
 def difference(old: Configuration, new: Configuration) -> Difference:
@@ -67,13 +85,16 @@ def difference(old: Configuration, new: Configuration) -> Difference:
         tuple(name for name in tasks if name not in wanted),
         tuple(host for name, host in wanted_hosts.items() if hosts.get(name) != host),
         tuple(name for name in hosts if name not in wanted_hosts),
+        new.alarms if new.alarms != old.alarms else None,
     )
 
 
-def task_orders(found: Difference) -> list[DefineTask | OrderTask]:
+def task_orders(found: Difference) -> list[DefineTask | OrderTask | SetAlarms]:
     """For the scheduler; request 0, since nobody waits for each single answer. A task that is gone makes nothing more,
     and its last jobs end under its old definition."""
-    orders: list[DefineTask | OrderTask] = [DefineTask(0, task) for task in found.defined]
+    orders: list[DefineTask | OrderTask | SetAlarms] = [DefineTask(0, task) for task in found.defined]
+    if found.alarms is not None:
+        orders.append(SetAlarms(found.alarms))
     return [*orders, *(OrderTask(0, TaskVerb.DELETE, name, GONE) for name in found.gone)]
 
 
@@ -110,7 +131,7 @@ def _settings(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, str, st
 def _others(old: Configuration, new: Configuration) -> Iterator[Changed]:
     cluster = structs.replace(old.cluster, hosts=new.cluster.hosts)
     for setting, before, after in _settings(cluster, new.cluster, "cluster."):
-        yield Changed("configuration", setting, before, after, at_once=False)
+        yield Changed("configuration", setting, before, after, at_once=setting == "cluster.schedulers")
     for setting, before, after in _settings(old, new):
         name = setting.partition(".")[0]
         if name not in ("tasks", "cluster", "digest", "path"):

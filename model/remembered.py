@@ -26,8 +26,8 @@ class GivenAttempt(Struct, array_like=True):
     """its scheduler writes to this journal too, and has recorded no end of it"""
 
 
-class RestoredJob(Struct, array_like=True):
-    """An unfinished job of the scheduler."""
+class RestoredJob(Struct, array_like=True, gc=False):
+    """An unfinished job of the scheduler. Texts and numbers only, so the collector need not look at it."""
 
     spec: JobSpec
     parent: JobId
@@ -62,6 +62,26 @@ class RestoredTask(Struct, array_like=True):
     held: str = ""
     faulted: str = ""
     deleted: bool = False
+
+
+class Setting(Struct, frozen=True, array_like=True):
+    """A value that a person has laid over the configuration's file: `tasks.warp.limits.in_flight`, `4`."""
+
+    key: str
+    value: str
+    by: str
+    at_ns: int
+    """wall time"""
+    file: str
+    """over which it is laid: it means nothing for another one"""
+
+
+class RestoredAlarm(Struct, array_like=True):
+    """An alarm that stands. `at`: since when; `told`: by notifier, when it was told last (wall time, ns)."""
+
+    text: str
+    at: int
+    told: dict[str, int] = {}
 
 
 class RestoredVariable(Struct, array_like=True):

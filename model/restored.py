@@ -12,27 +12,34 @@ from collections.abc import Iterable
 from msgspec import structs
 
 from model import script_data
+from model.alarm_kinds import RECOVERED
 from model.events import HostVerb
 from model.job import Outcome, Report
 from model.records import (
     SET_ASIDE,
     WELL,
+    AlarmChanged,
+    AlarmTold,
     AttemptAssigned,
     AttemptEnded,
     AttemptGiven,
     AttemptReturned,
     AttemptStarted,
+    ConfigurationTaken,
     ControllerKnown,
+    DeadlineCycle,
     HostChanged,
     IntakeChanged,
     ItemsFound,
     ItemsGone,
     JobAccepted,
+    JobDue,
     JobHeld,
     Record,
     ScriptsBegun,
     ScriptsChanged,
     ScriptsForgotten,
+    SnapshotAlarms,
     SnapshotBegun,
     SnapshotBook,
     SnapshotEnded,
@@ -48,7 +55,7 @@ from model.records import (
     TaskChanged,
     WindowCounted,
 )
-from model.remembered import GivenAttempt, RestoredJob, RestoredTask
+from model.remembered import GivenAttempt, RestoredAlarm, RestoredJob, RestoredTask
 from model.snapshot import RestoredController, RestoredScheduler, Taking
 
 
@@ -151,6 +158,7 @@ class Fold:
             job.wait_ns, job.held = record.wait_ns, record.held
             return
         del self.scheduler.jobs[record.job]
+        self.scheduler.alarms.dues.pop(record.job, None)
         if job.plain:
             return
         task = self.task(job.spec.task)
@@ -162,15 +170,8 @@ class Fold:
             task.finished[job.spec.item] = None
 
     def _other(self, record: Record) -> None:
-        if isinstance(record, ItemsFound):
-            items = self.task(record.task).items
-            for item in record.items:
-                items.setdefault(item, False)
-        elif isinstance(record, ItemsGone):
-            task = self.task(record.task)
-            for item in record.items:
-                task.items.pop(item, None)
-                task.finished.pop(item, None)
+        if isinstance(record, ItemsFound | ItemsGone):
+            self._items(record)
         elif isinstance(record, TaskChanged):
             task = self.task(record.task)
             task.held, task.faulted, task.deleted = record.held, record.faulted, record.deleted
@@ -185,6 +186,38 @@ class Fold:
         elif isinstance(record, IntakeChanged):
             self.scheduler.intake, self.scheduler.intake_reason = record.state, record.reason
             self.scheduler.keep_ns = record.keep_ns
+        elif isinstance(record, ConfigurationTaken):
+            self.scheduler.settings = record.settings
+        elif isinstance(record, AlarmChanged | AlarmTold | DeadlineCycle | JobDue):
+            self._alarm(record)
+
+    def _items(self, record: ItemsFound | ItemsGone) -> None:
+        task = self.task(record.task)
+        for item in record.items:
+            if isinstance(record, ItemsFound):
+                task.items.setdefault(item, False)
+            else:
+                task.items.pop(item, None)
+                task.finished.pop(item, None)
+
+    def _alarm(self, record: AlarmChanged | AlarmTold | DeadlineCycle | JobDue) -> None:
+        """What stands, and who knows it."""
+        alarms = self.scheduler.alarms
+        if isinstance(record, DeadlineCycle):
+            alarms.cycles[record.task, record.which] = record
+        elif isinstance(record, JobDue):
+            alarms.dues[record.job] = record.at
+        elif isinstance(record, AlarmTold):
+            for event, kind, subject in record.items:
+                alarm = alarms.standing.get((kind, subject))
+                if alarm is not None and event == RECOVERED:
+                    alarm.told.pop(record.notifier, None)
+                elif alarm is not None:
+                    alarm.told[record.notifier] = record.at
+        elif record.over:
+            alarms.standing.pop((record.kind, record.subject), None)
+        else:
+            alarms.standing[record.kind, record.subject] = RestoredAlarm(record.text, record.at)
 
     def _processes(self, record: SuperiorKnown | SuperiorForgotten | ControllerKnown) -> None:
         """Schedulers and controllers in other processes."""
@@ -231,6 +264,7 @@ _SNAPSHOT_RECORDS = frozenset(
         SnapshotJobs,
         SnapshotGiven,
         SnapshotSuperiors,
+        SnapshotAlarms,
         SnapshotVariables,
         SnapshotQueue,
         SnapshotBook,

@@ -14,6 +14,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from model.alarm_kinds import AlarmSettings
+from model.alarms import Alarms
 from model.behaviour import Behaviour
 from model.channel import LinkState
 from model.configuration import ClusterDefinition, two_hops
@@ -25,14 +27,18 @@ from model.events import (
     Delivered,
     LinkDown,
     LinkUp,
+    LookedAround,
+    Notified,
     OrderIntake,
     OrderJob,
     OrderTask,
     Prepared,
     Reacted,
     ScriptsRan,
+    SetAlarms,
     SourceAnswered,
     Submit,
+    TakeSettings,
     Vouched,
     WallClock,
 )
@@ -55,12 +61,13 @@ from model.notices import Hearing
 from model.orders import Orders
 from model.records import AttemptAssigned, AttemptStarted, ControllerKnown, JobAccepted, NoticeHeard
 from model.restored import RestoredScheduler, RestoredTask
-from model.scheduled_job import AT_EXECUTOR, ScheduledJob, explain_job
+from model.scheduled_job import AT_EXECUTOR, NOTHING_SPECIAL, ScheduledJob, explain_job
 from model.spawning import Spawning
 from model.states import check_move, quick
+from model.taking_up import take_up
 from model.task import TaskDefinition
 from model.task_state import TaskState
-from model.timers import Timers
+from model.timers import NEVER_NS, Timers
 
 CONTROLLER = "controller"
 NEVER_STARTED = frozenset({JobState.READY, JobState.ASSIGNED, JobState.PENDING})
@@ -75,11 +82,15 @@ SchedulerEvent = (
     | Prepared
     | Reacted
     | ScriptsRan
+    | LookedAround
+    | Notified
+    | SetAlarms
     | Submit
     | OrderJob
     | OrderTask
     | OrderIntake
     | DefineTask
+    | TakeSettings
 )
 
 _S = quick(JobState)
@@ -112,6 +123,7 @@ class Scheduler:
         tasks: Sequence[TaskDefinition],
         restored: RestoredScheduler | None = None,
         behaviours: Mapping[str, Behaviour] | None = None,
+        alarms: AlarmSettings = AlarmSettings(),  # noqa: B008 - frozen
     ) -> None:
         self.cluster = cluster
         self.jobs: dict[JobId, ScheduledJob] = {}
@@ -129,6 +141,7 @@ class Scheduler:
         self.spawning = Spawning(self.effects, self._made, lambda: self.next_job)
         self.orders = Orders(self)
         self.ending = Ending(self)
+        self.alarms = Alarms(self, alarms, now)
         self.wakes: Timers[JobId] = Timers()
         """ends of back-offs and of holds"""
         self._silent: Timers[JobId] = Timers()
@@ -139,6 +152,9 @@ class Scheduler:
             Prepared: self.spawning.prepared,
             Reacted: self.ending.reacted,
             ScriptsRan: self._scripts_ran,
+            LookedAround: self.alarms.looked_around,
+            Notified: self.alarms.notified,
+            SetAlarms: self.alarms.set,
             LinkUp: self._link_up,
             LinkDown: self._link_down,
             Vouched: self._vouched,
@@ -148,6 +164,7 @@ class Scheduler:
             OrderTask: self.orders.task,
             OrderIntake: self.orders.intake,
             DefineTask: self.orders.define,
+            TakeSettings: self.orders.settings,
         }
         self._controller = "" if restored is None else restored.controller
         """which journal the controller writes; empty: it is in this process, or none is known yet"""
@@ -156,23 +173,23 @@ class Scheduler:
         """what is known of tasks of an earlier life that nobody has defined in this one"""
         for definition in tasks:
             self.spawning.define(definition, now, self._behaviours)
+        self.alarms.rearm(now)
         if restored is not None:
-            self._restore(restored, now)
+            self._undefined = take_up(self, restored, now)
 
     # the four methods
 
     def receive(self, event: SchedulerEvent, now: int) -> None:
         """Take one event."""
         for executor in self.executors.values():
-            if executor.link.notice_stall(now):
+            if not executor.link.vouched and executor.link.notice_stall(now):
                 self._sync(executor, now)
         self._handlers[type(event)](event, now)
 
     def advance(self, now: int) -> None:
         """Do what is due: links, patience with silence, back-offs, then polls."""
         for executor in self.executors.values():
-            due = executor.link.next_due()
-            if due is not None and due <= now:
+            if executor.link.next_due() <= now:
                 self._take_reports(executor, executor.link.advance(now), now)
                 self._sync(executor, now)
         for job_id in self._silent.take(now):
@@ -183,29 +200,33 @@ class Scheduler:
             if job.state is _S.RETRYING or job.state is _S.HELD:
                 self.make_ready(job, now)
         self.spawning.advance(now)
+        due = self.alarms.due_ns
+        if due is not None and due <= now:
+            self.alarms.advance(now)
 
     def next_due(self) -> int | None:
         """When `advance` wants to be called (ns)."""
-        earliest = self.spawning.next_due()
-        for due in (self._silent.next_due(), self.ending.next_due(), self.wakes.next_due()):
-            if due is not None and (earliest is None or due < earliest):
-                earliest = due
-        for executor in self.executors.values():
-            due = executor.link.next_due()
-            if due is not None and (earliest is None or due < earliest):
-                earliest = due
-        return earliest
+        earliest = min(
+            self.spawning.next_due(),
+            self._silent.first,
+            self.ending.reactions.first,
+            self.wakes.first,
+            NEVER_NS if self.alarms.due_ns is None else self.alarms.due_ns,
+            *[executor.link.next_due() for executor in self.executors.values()],
+        )
+        return None if earliest == NEVER_NS else earliest
 
     def drain(self) -> list[Effect]:
         """What the driver is to do, in order: records first."""
-        effects = self.effects[:]
-        self.effects.clear()
-        if len(effects) > 1:
-            effects = records_first(effects)
+        effects: list[Effect] = []
+        if self.effects:
+            effects += self.effects
+            self.effects.clear()
+            if len(effects) > 1:
+                effects = records_first(effects)
         for name, executor in self.executors.items():
-            batch = executor.link.take()
-            if batch is not None:
-                effects.append(Transmit(name, batch))
+            if executor.link.outbox:
+                effects.append(Transmit(name, executor.link.seal()))
         return effects
 
     def _scripts_ran(self, event: ScriptsRan, _: int) -> None:
@@ -227,6 +248,8 @@ class Scheduler:
     def define(self, definition: TaskDefinition, now: int) -> None:
         """Add a task, or change one. A task of an earlier life takes up its counts and its jobs again."""
         self.spawning.define(definition, now, self._behaviours)
+        if definition.deadline is not None:
+            self.alarms.rearm(now)
         name = definition.name
         old = self._undefined.pop(name, None)
         if old is None:
@@ -246,6 +269,8 @@ class Scheduler:
         job.task = task
         task.made += 1
         task.in_flight += 1
+        if task.definition.deadline is not None:
+            self.alarms.made(job, due_ns, now)
         self.make_ready(job, now)
 
     def accept(
@@ -273,10 +298,10 @@ class Scheduler:
         """The job may be assigned; it is, if its executor can take it."""
         if job.state is not _S.READY:
             self.move(job, _S.READY, now)
-        if job.wake_ns is not None:
-            job.wake_ns = None
-            self.wakes.cancel(job.id)
-        job.held = ""
+        if job.special is not NOTHING_SPECIAL:
+            if job.special.wake_ns is not None:
+                self.wakes.cancel(job.id)
+            job.note(wake_ns=None, held="")
         job.ready_ns = now
         self._assign(job, now)
 
@@ -325,9 +350,14 @@ class Scheduler:
                     self.effects += (Commit(NoticeHeard(notice.level, notice.about, notice.text)), notice)
                 executor.link.heard(message.number)  # type: ignore[union-attr]
                 continue
-            key = (message.job, message.attempt)  # type: ignore[union-attr]
-            job = self.jobs.get(key[0])
-            if job is None or job.attempt != key[1] or job.executor != executor.name or job.state not in AT_EXECUTOR:
+            job = self.jobs.get(message.job)  # type: ignore[union-attr]
+            if (
+                job is None
+                or job.attempt != message.attempt  # type: ignore[union-attr]
+                or job.executor != executor.name
+                or job.state not in AT_EXECUTOR
+            ):
+                key = (message.job, message.attempt)  # type: ignore[union-attr]
                 self._stale(executor, key, job, kind is Ended, now)
             elif kind is Ended:
                 self._ended(job, message.report, now)  # type: ignore[union-attr]
@@ -440,13 +470,16 @@ class Scheduler:
                 job.task.running -= 1
         else:
             self._silent.cancel(job.id)
+            if report.outcome is Outcome.PENDING_TIMEOUT and job.task is not None:
+                self.alarms.timed_out(job, now)
         if job.host and not report.started:  # a host that lost its memory says that it was never there
             report = replace(report, started=True)
-        if job.state is _S.CANCELLING and job.cancel is CancelReason.HELD and not report.started:
+        if job.state is _S.CANCELLING and job.special.cancel is CancelReason.HELD and not report.started:
             self.ending.back_to_hold(job, report, now)
             return
         job.report = report
-        job.acknowledge = by_executor
+        if job.special.acknowledge is not by_executor:
+            job.note(acknowledge=by_executor)
         self.move(job, _S.REACTING, now)
         if self.orders.halted:
             self.halted[job.id] = report
@@ -464,7 +497,7 @@ class Scheduler:
         """End a job wherever it is; one that an executor has ends when that confirms it."""
         if job.state is _S.CANCELLING:
             return
-        job.cancel = why
+        job.note(cancel=why)
         if job.state in AT_EXECUTOR:
             self.move(job, _S.CANCELLING, now)
             self._silent.cancel(job.id)
@@ -474,7 +507,7 @@ class Scheduler:
 
     def hold_until(self, job: ScheduledJob, when_ns: int | None) -> None:
         """Let the hold of a job end by itself."""
-        job.wake_ns = when_ns
+        job.note(wake_ns=when_ns)
         if when_ns is None:
             self.wakes.cancel(job.id)
         else:
@@ -485,38 +518,6 @@ class Scheduler:
     def _wall_clock(self, event: WallClock, now: int) -> None:
         self.spawning.wall_offset_ns = event.offset_ns
         self.spawning.wake_all(now)
-
-    def _restore(self, restored: RestoredScheduler, now: int) -> None:
-        self.next_job = restored.next_job
-        self.spawning.restore(restored.tasks, now)
-        self._undefined = {name: old for name, old in restored.tasks.items() if name not in self.spawning.tasks}
-        self.orders.restore(restored.intake, restored.intake_reason)
-        for number, old in restored.jobs.items():
-            job = ScheduledJob(number, old.spec, now, now, now, old.plain)
-            job.attempt, job.executor = old.attempt, old.executor
-            job.host = old.host if old.running else ""  # an earlier attempt's host is not where this one runs
-            job.retries, job.reruns, job.rooms, job.held = old.retries, old.reruns, old.rooms, old.held
-            self.jobs[number] = job
-            job.task = None if old.plain else self.spawning.tasks.get(old.spec.task)
-            if job.task is not None:
-                job.task.in_flight += 1
-            if old.assigned:
-                job.state = _S.RUNNING if old.running else _S.PENDING
-                if old.running and job.task is not None:
-                    job.task.running += 1
-                link = self.executors[old.executor].link
-                link.restore((number, old.attempt), old.spec, running=old.running, sent_to=1 << 62)
-            elif old.held:
-                job.state = _S.HELD
-            elif old.wait_ns:
-                job.state = _S.RETRYING
-                job.wake_ns = now + old.wait_ns
-                self.wakes.set(number, job.wake_ns)
-            else:
-                self._assign(job, now)
-        for executor in self.executors.values():
-            if restored.keep_ns:
-                executor.link.judge_after(now + restored.keep_ns)
 
     def move(self, job: ScheduledJob, state: JobState, now: int) -> None:
         """Change a job's state, by the table."""

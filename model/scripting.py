@@ -67,6 +67,8 @@ class OpenSession(Struct, frozen=True):
     session: int
     name: str
     directory: str
+    by: str = ""
+    """who that is, for what is recorded of orders: `ann@head`; empty: a file"""
 
 
 class SessionText(Struct, frozen=True):

@@ -6,7 +6,8 @@ small (`PART_ENTRIES`): whoever writes them may do something else after each one
 
 A snapshot grows with what is unfinished, and with the items that tasks know: one entry for each unfinished job, each
 attempt at a host, each item that a source still shows or whose job is not final (`ItemsGone` takes the others), and
-each variable, line of a queue and page of a book that scripts have. Finished jobs are not in it. Of a task or window
+each variable, line of a queue and page of a book that scripts have, each alarm that stands. Finished jobs are not in
+it. Of a task or window
 that is in no configuration any more its counts stay: about 100 bytes.
 
 Called by `model/restored.py` (taking up) and by drivers that compact their journal (saying).
@@ -23,8 +24,11 @@ from msgspec import Struct, field, structs
 from model import script_data
 from model.job import AttemptKey, JobId
 from model.records import (
+    DeadlineCycle,
     HostChanged,
+    JobDue,
     Record,
+    SnapshotAlarms,
     SnapshotBegun,
     SnapshotBook,
     SnapshotEnded,
@@ -37,7 +41,7 @@ from model.records import (
     SnapshotVariables,
     SuperiorKnown,
 )
-from model.remembered import GivenAttempt, RestoredData, RestoredJob, RestoredTask
+from model.remembered import GivenAttempt, RestoredAlarm, RestoredData, RestoredJob, RestoredTask, Setting
 
 Entry = TypeVar("Entry")
 
@@ -60,6 +64,15 @@ class RestoredController(Struct):
     """the number of the next superior"""
 
 
+class RestoredAlarms(Struct):
+    """Alarms that stand, by (kind, subject), cycles of deadlines, by (task, which), and when unfinished jobs of tasks
+    with a deadline were due (wall time)."""
+
+    standing: dict[tuple[str, str], RestoredAlarm] = field(default_factory=dict)
+    cycles: dict[tuple[str, str], DeadlineCycle] = field(default_factory=dict)
+    dues: dict[JobId, int] = field(default_factory=dict)
+
+
 class RestoredScheduler(Struct):
     """What the scheduler was about to do."""
 
@@ -72,6 +85,9 @@ class RestoredScheduler(Struct):
     """the parting lease of the last clean stop; 0 after a crash"""
     controller: str = ""
     """which journal the controller writes that was last used; empty: the one in the same process"""
+    settings: tuple[Setting, ...] = ()
+    """what people have laid over the configuration's file: for the driver"""
+    alarms: RestoredAlarms = field(default_factory=RestoredAlarms)
     scripts: RestoredData = field(default_factory=RestoredData)
     """the data of scripts: for their machine, not for the scheduler, which only records what changes in it"""
 
@@ -92,6 +108,7 @@ def say(scheduler: RestoredScheduler, controller: RestoredController) -> Iterato
         scheduler.keep_ns,
         tuple(controller.hosts),
         scheduler.controller,
+        scheduler.settings,
     )
     parts = 0
     for part in _parts(scheduler, controller):
@@ -112,7 +129,17 @@ def _parts(scheduler: RestoredScheduler, controller: RestoredController) -> Iter
         yield SnapshotGiven(tuple((job, attempt, structs.replace(one)) for (job, attempt), one in given))
     if controller.following > 1:
         yield SnapshotSuperiors(tuple(controller.superiors.values()), controller.following)
+    for standing in _batches(scheduler.alarms.standing.items()):
+        yield SnapshotAlarms(tuple((*key, _with_own_told(alarm)) for key, alarm in standing))
+    for cycles in _batches(scheduler.alarms.cycles.values()):
+        yield SnapshotAlarms((), tuple(cycles))
+    for dues in _batches(scheduler.alarms.dues.items()):
+        yield SnapshotAlarms((), (), tuple(JobDue(job, at) for job, at in dues))
     yield from script_data.parts(scheduler.scripts, PART_ENTRIES)
+
+
+def _with_own_told(alarm: RestoredAlarm) -> RestoredAlarm:
+    return structs.replace(alarm, told=dict(alarm.told))
 
 
 def _without_items(task: RestoredTask) -> RestoredTask:
@@ -140,7 +167,7 @@ class Taking:
 
     def __init__(self, begun: SnapshotBegun) -> None:
         self.scheduler = RestoredScheduler({}, {}, begun.next_job, begun.intake, begun.intake_reason, begun.keep_ns)
-        self.scheduler.controller = begun.controller
+        self.scheduler.controller, self.scheduler.settings = begun.controller, begun.settings
         self.controller = RestoredController({}, list(begun.hosts))
         self.rest: list[Record] = []
         self._parts = 0
@@ -160,6 +187,11 @@ class Taking:
             self.scheduler.tasks.update((name, _without_items(task)) for name, task in part.tasks.items())
         elif isinstance(part, SnapshotItems):
             self._take_items(self.scheduler.tasks.setdefault(part.task, RestoredTask()), part.items)
+        elif isinstance(part, SnapshotAlarms):
+            alarms = self.scheduler.alarms
+            alarms.standing.update(((kind, subject), _with_own_told(alarm)) for kind, subject, alarm in part.alarms)
+            alarms.cycles.update(((cycle.task, cycle.which), cycle) for cycle in part.cycles)
+            alarms.dues.update((due.job, due.at) for due in part.dues)
         elif isinstance(part, SnapshotVariables | SnapshotQueue | SnapshotBook):
             script_data.take(self.scheduler.scripts, part)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from model.behaviour import DECLARED, Behaviour, Later, Skip
 from model.effects import AskSource, Commit, Effect, Notice, Prepare
 from model.events import Prepared, SourceAnswered
-from model.explain import Explanation, Reason
+from model.explain import Explanation, Reason, held_text
 from model.job import SECOND, JobSpec
 from model.records import ItemsFound, ItemsGone, TaskChanged, WindowCounted
 from model.restored import RestoredTask
@@ -26,6 +26,17 @@ CATCH_UP_NS = SECOND // 4
 """How late an elastic task may be and still make up for each start."""
 ASK_LIMIT_NS = 60 * SECOND
 """How long a source or a slow behaviour may take to answer."""
+GIVEN_MAX = 500
+"""Items of one task that become jobs in one turn. The others do in the next ones: a million items must not hold back
+the first start, the answers to people and the leases of hosts until the last of them is accepted."""
+TOGETHER_MAX = 100
+"""So many tasks may have their sources looked at in the same moment; those of more are spread over their periods, so
+that no turn is held by ten thousand looks and every other start is on time."""
+SPREAD_STEP_NS = SECOND // 50
+"""Looks are spread over moments that are so far apart: a turn of the driver for each one would cost five times as much
+as the look itself."""
+SPREAD = 0x9E3779B97F4A7C15
+"""The golden ratio in 64 bits: its multiples fill an interval evenly, however many they are."""
 
 MakeJob = Callable[[TaskState, JobSpec, int, int], None]
 """(task, specification, due time, now)"""
@@ -45,6 +56,8 @@ class Spawning:
         self._timers: Timers[str] = Timers()
         self._answers: Timers[str] = Timers()
         self._number = 0
+        self._looked_at = 0
+        """tasks so far whose sources are looked at in a grid of their own"""
         self._downstream: dict[str, list[str]] = {}
 
     # definitions
@@ -55,14 +68,27 @@ class Spawning:
         task = self.tasks.get(definition.name)
         if task is None:
             task = self.tasks[definition.name] = TaskState(definition, behaviour, now)
+            if isinstance(definition.source, DoneSource):
+                self._downstream.setdefault(definition.source.task, []).append(definition.name)
+            elif task.sourced:
+                self._spread(task)
         else:
             if task.definition.periods.exec_ns != definition.periods.exec_ns:
                 task.due_ns = now + definition.periods.exec_ns
+            relink = task.definition.source != definition.source
             task.definition, task.behaviour, task.deleted = definition, behaviour, False
-        self._link_sources()
+            if relink:
+                self._link_sources()
         self._unblock(task, now)
         if task.polls:
             self._timers.set(definition.name, task.due_ns)
+
+    def _spread(self, task: TaskState) -> None:
+        """Beyond `TOGETHER_MAX`: the first look at its source is at once, the others are in a grid of their own."""
+        self._looked_at += 1
+        if self._looked_at > TOGETHER_MAX:
+            share = self._looked_at * SPREAD % (1 << 64)
+            task.spread_ns = (share * task.definition.periods.exec_ns >> 64) // SPREAD_STEP_NS * SPREAD_STEP_NS
 
     def _link_sources(self) -> None:
         self._downstream = {}
@@ -99,12 +125,9 @@ class Spawning:
 
     # time
 
-    def next_due(self) -> int | None:
-        """When `advance` wants to be called (ns)."""
-        first, second = self._timers.next_due(), self._answers.next_due()
-        if first is None or second is None:
-            return first if second is None else second
-        return min(first, second)
+    def next_due(self) -> int:
+        """When `advance` wants to be called (ns); `NEVER_NS`: not of itself."""
+        return min(self._timers.first, self._answers.first)
 
     def advance(self, now: int) -> None:
         """Ask the tasks that are due; give up on answers that did not come."""
@@ -134,7 +157,9 @@ class Spawning:
             return
         name = task.definition.name
         if task.blocked is None:
-            if task.polls:
+            if task.goes_on_ns is not None:
+                self._timers.set(name, task.goes_on_ns)
+            elif task.polls:
                 self._timers.set(name, task.due_ns)
             return
         dues = [due for due in (task.blocked_until_ns, task.held_until_ns) if due is not None]
@@ -152,6 +177,8 @@ class Spawning:
         task.due_ns = due + passed * task.definition.periods.exec_ns
         if task.sourced:
             self._ask(task)
+            if task.spread_ns:
+                task.due_ns, task.spread_ns = now + task.spread_ns, 0
             self._give_items(task, now)
             return
         if passed > 1 and task.definition.missed is Missed.ELASTIC:
@@ -199,7 +226,7 @@ class Spawning:
         if task.faulted:
             return Reason.FAULTED, task.faulted, None
         if task.held:
-            return Reason.HELD, f"held: {task.held}", task.held_until_ns
+            return Reason.HELD, held_text(task.held), task.held_until_ns
         if not definition.active:
             return Reason.INACTIVE, "active: false", None
         if definition.windows:
@@ -350,11 +377,18 @@ class Spawning:
                 self.add_items(follower, (item,), now)
 
     def _give_items(self, task: TaskState, now: int) -> None:
+        task.goes_on_ns = None
+        given = 0
         while task.items:
             if self._block(task, now, now):
                 self._rearm(task)
                 return
             task.blocked = task.blocked_until_ns = None
+            if given == GIVEN_MAX:
+                task.goes_on_ns = now + 1
+                self._rearm(task)
+                return
+            given += 1
             if not self._prepare(task, task.items.popleft(), task.due_ns, now):
                 return
 
@@ -465,11 +499,14 @@ class Spawning:
     def explain(self, task: TaskState, now: int) -> Explanation:
         """Why the task spawns nothing now, and when it can change."""
         obstacle = self._obstacle(task, now)
+        name = task.definition.name
         if obstacle is not None:
             reason, text, until = obstacle
             since = task.blocked_since_ns if task.blocked and task.blocked[0] is reason else now
-            return Explanation(reason, text, since, until, _CHANGES.get(reason, ()))
-        name = task.definition.name
+            changes = [change.replace("TASK", name) for change in _CHANGES.get(reason, ())]
+            if task.behaviour is not DECLARED:  # written in a script: no file has a value of it
+                changes = [change for change in changes if not change.startswith("laulima set")]
+            return Explanation(reason, text, since, until, tuple(changes))
         if task.asked and task.sourced:
             return Explanation(Reason.NO_ITEM, "its source is being asked", task.since_ns, self._answers.at(name))
         source = task.definition.source
@@ -488,7 +525,7 @@ _CHANGES: dict[Reason, tuple[str, ...]] = {
     Reason.HELD: ("laulima release TASK",),
     Reason.FAULTED: ("laulima release TASK",),
     Reason.INTAKE_STOPPED: ("laulima resume",),
-    Reason.LIMIT_IN_FLIGHT: ("one of its jobs ends",),
-    Reason.LIMIT_TOTAL: ("a larger limits.total in the configuration",),
-    Reason.INACTIVE: ("active: true in the configuration",),
+    Reason.LIMIT_IN_FLIGHT: ("one of its jobs ends", "laulima set tasks.TASK.limits.in_flight=MORE"),
+    Reason.LIMIT_TOTAL: ("a larger limits.total in the configuration", "laulima set tasks.TASK.limits.total=MORE"),
+    Reason.INACTIVE: ("active: true in the configuration", "laulima set tasks.TASK.active=true"),
 }

@@ -1,7 +1,7 @@
 """Moves between states, by a literal table.
 
 A machine's states are an enum and its moves are one dict: state -> states that may follow, terminal states with an
-empty row. `docs/states.md` shows diagrams that are generated from these tables by `diagram`.
+empty row. `docs/reference/states.md` shows diagrams that are generated from these tables by `diagram`.
 """
 
 from __future__ import annotations

@@ -89,7 +89,7 @@ class Subordinate(ABC, Generic[A]):
 
     def receive(self, event: object, now: int) -> None:
         """Take one event. The lease is judged first: a word that comes after its end revives nothing."""
-        if self.uplink.lease_ended(now):
+        if self.uplink.lease_end_ns is not None and self.uplink.lease_ended(now):
             self._lease_ended(now)
         handler = self._handlers.get(type(event))
         if handler is not None:

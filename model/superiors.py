@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 
 from model.channel import ChannelTimes, ProtocolError
 from model.effects import Answer, Commit, Disconnect, Effect, Notice
-from model.events import ForgetSuperior, LinkUp
+from model.events import ForgetSuperior, LinkUp, SetTerms
 from model.job import AttemptKey, JobId, Report
 from model.job_numbers import EMBEDDED, JOBS_BITS, JOBS_MAX, superior_of
 from model.messages import Inquire, Ping
 from model.notices import Telling
-from model.records import SuperiorForgotten, SuperiorKnown
+from model.records import PersonOrdered, SuperiorForgotten, SuperiorKnown
 from model.sharing import Terms
 from model.uplink import Uplink
 
@@ -144,13 +144,13 @@ class Superior:
             if window is not None:
                 self.uplink.outbox.append(window)
 
-    def next_due(self) -> int | None:
-        """When something of its own is due (ns)."""
+    def next_due(self) -> int:
+        """When something of its own is due (ns); `NEVER_NS`: nothing is."""
         uplink = self.uplink
-        earliest = uplink.lease_end_ns if self.held and not uplink.vouched else None
-        for due in (uplink.next_due(), self.telling.say_at):
-            if due is not None and (earliest is None or due < earliest):
-                earliest = due
+        earliest, say_at = uplink.resend_at, self.telling.say_at
+        earliest = min(earliest, say_at)
+        if self.held and not uplink.vouched and uplink.lease_end_ns is not None and uplink.lease_end_ns < earliest:
+            earliest = uplink.lease_end_ns
         return earliest
 
 
@@ -179,14 +179,11 @@ class Superiors:
                     superior.telling.add(notice)
                 superior.say_notices(now)
 
-    def next_due(self) -> int | None:
-        """When the first of them wants something (ns)."""
-        earliest: int | None = None
-        for superior in self.all.values():
-            due = superior.next_due()
-            if due is not None and (earliest is None or due < earliest):
-                earliest = due
-        return earliest
+    def next_due(self) -> int:
+        """When the first of them wants something (ns); `NEVER_NS`: nobody does."""
+        if len(self.all) == 1:
+            return self.embedded.next_due()
+        return min([superior.next_due() for superior in self.all.values()])
 
     # coming and going
 
@@ -223,8 +220,21 @@ class Superiors:
             return superior
         superior.agree(event.terms or superior.terms)
         superior.identity = event.identity or superior.identity
-        self._effects.append(Commit(SuperiorKnown(superior.number, name, superior.terms, superior.identity)))
+        self._record(superior)
         return superior
+
+    def set_terms(self, event: SetTerms) -> Superior | None:
+        """Other terms for one that is known, connected or not. None: nothing has changed."""
+        superior = self.by_peer.get(peer_of(event.name)) if event.name else None
+        if superior is None or superior.terms == event.terms:
+            return None
+        superior.agree(event.terms)
+        self._record(superior)
+        return superior
+
+    def _record(self, superior: Superior) -> None:
+        one = SuperiorKnown(superior.number, superior.name, superior.terms, superior.identity)
+        self._effects.append(Commit(one))
 
     def _add(self, number: int, name: str, terms: Terms) -> Superior:
         superior = Superior(number, name, terms, self._epoch, self._times)
@@ -244,6 +254,8 @@ class Superiors:
             del self.all[superior.number], self.by_peer[superior.peer]
             answer = Answer(order.request, True, f"scheduler {order.name}: forgotten")
             self._effects += (Commit(SuperiorForgotten(superior.number)), Disconnect(superior.peer), answer)
+            if order.by:
+                self._effects.append(Commit(PersonOrdered(order.by, "forget", "scheduler", order.name)))
             return
         self._effects.append(Answer(order.request, False, problem))
 

@@ -5,6 +5,7 @@ The state of a task while it lives (counts, next due time) belongs to `scheduler
 
 from __future__ import annotations
 
+from datetime import UTC, tzinfo
 from enum import Enum
 
 from msgspec import Struct
@@ -96,6 +97,25 @@ class Handler(Struct, frozen=True):
     """where they begin in the configuration's file"""
 
 
+class TimeLimit(Struct, frozen=True):
+    """So long after something was due (`after_ns`), or else the time of day `by_s` (seconds after midnight). `text`: as
+    written, for people."""
+
+    text: str
+    after_ns: int = 0
+    by_s: int = 0
+
+
+class Deadline(Struct, frozen=True):
+    """When the jobs of a task must have started, and ended; what is later is an alarm (`model/deadline_watch.py`).
+    `zone` and `weekdays` (0 Monday; None: all): of times of day."""
+
+    start: TimeLimit | None = None
+    end: TimeLimit | None = None
+    zone: tzinfo = UTC
+    weekdays: frozenset[int] | None = None
+
+
 class TaskDefinition(Struct, frozen=True):
     """One task as configured."""
 
@@ -132,3 +152,4 @@ class TaskDefinition(Struct, frozen=True):
     prepare_line: int = 1
     needs: Needs | None = None
     """what its jobs need of their host beside slots"""
+    deadline: Deadline | None = None

@@ -28,6 +28,7 @@ class TaskState:
         "due_ns",
         "failed",
         "faulted",
+        "goes_on_ns",
         "held",
         "held_until_ns",
         "in_flight",
@@ -43,6 +44,7 @@ class TaskState:
         "settled",
         "since_ns",
         "skipped",
+        "spread_ns",
     )
 
     def __init__(self, definition: TaskDefinition, behaviour: Behaviour, now: int) -> None:
@@ -68,6 +70,10 @@ class TaskState:
         """item (or empty) for which a slow behaviour prepares a job"""
         self.preparing_due_ns = 0
         """the due time for which it does"""
+        self.goes_on_ns: int | None = None
+        """when it goes on with making jobs of its items: there were more than one turn makes"""
+        self.spread_ns = 0
+        """from its first look at its source to the second, where that differs from the period"""
         self.settled = 0
         """answers of the source in a row that brought nothing new"""
         self.last_made_ns: int | None = None
@@ -94,7 +100,7 @@ class TaskState:
                 setattr(other, name, getattr(self, name))
         other.items, other.known, other.skipped, other.openings = deque(), {}, Counter(), dict(self.openings)
         other.in_flight = other.running = other.asked = 0
-        other.preparing = None
+        other.preparing = other.goes_on_ns = None
         return other
 
     @property

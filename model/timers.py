@@ -11,6 +11,8 @@ from typing import Generic, TypeVar
 Key = TypeVar("Key")
 Item = TypeVar("Item")
 
+NEVER_NS = 1 << 62
+"""The deadline of nothing: later than any time."""
 QUEUES_MAX = 1000
 """Different durations that have a queue of their own in `Deadlines`."""
 DEAD_KEPT = 128
@@ -23,13 +25,18 @@ class Timers(Generic[Key]):
     A cancelled or moved entry stays in the heap until it surfaces or until more than half of the heap is dead.
     """
 
-    __slots__ = ("_due", "_heap", "_order")
+    __slots__ = ("_due", "_heap", "_order", "first")
 
     def __init__(self) -> None:
         self._heap: list[tuple[int, int, Key]] = []
         self._due: dict[Key, tuple[int, int, Key]] = {}
         """the entry of the heap that counts, for each key"""
         self._order = 0
+        self.first = NEVER_NS
+        """nothing is due before (ns); `NEVER_NS`: nothing is set. It may be that of a deadline that was cancelled or
+        moved since: then `take` is called once for nothing, and finds the next one. (So a machine, which looks at all
+        its timers in each turn, looks at an attribute of each, and cancelling searches nothing: 15 % of a simulation.)
+        """
 
     def __len__(self) -> int:
         return len(self._due)
@@ -40,13 +47,17 @@ class Timers(Generic[Key]):
         heap = self._heap
         self._due[key] = entry = (due_ns, order, key)
         heappush(heap, entry)
+        self.first = min(self.first, due_ns)
         if len(heap) > 64 and len(heap) > 2 * len(self._due):
             heap[:] = self._due.values()
             heapify(heap)
 
     def cancel(self, key: Key) -> None:
         """Forget the deadline of `key`; nothing happens if there is none."""
-        self._due.pop(key, None)
+        due = self._due
+        if due.pop(key, None) is not None and not due:
+            self._heap.clear()
+            self.first = NEVER_NS
 
     def at(self, key: Key) -> int | None:
         """The deadline of `key` in ns, if it has one."""
@@ -54,36 +65,33 @@ class Timers(Generic[Key]):
         return None if entry is None else entry[0]
 
     def next_due(self) -> int | None:
-        """The earliest deadline in ns."""
-        heap, due = self._heap, self._due
-        if not due:
-            heap.clear()
-            return None
-        while heap:
-            first = heap[0]
-            if due.get(first[2]) is first:
-                return first[0]
-            heappop(heap)
-        return None
+        """The earliest deadline in ns, exactly."""
+        self._look()
+        return None if self.first == NEVER_NS else self.first
 
-    def has_due(self, now: int) -> bool:
-        """Whether some deadline is not after `now`: costs next to nothing when none is."""
-        heap = self._heap
-        if not heap or heap[0][0] > now:
-            return False
-        due = self.next_due()
-        return due is not None and due <= now
+    def _look(self) -> None:
+        heap, due = self._heap, self._due
+        while heap:
+            entry = heap[0]
+            if due.get(entry[2]) is entry:
+                self.first = entry[0]
+                return
+            heappop(heap)
+        self.first = NEVER_NS
 
     def take(self, now: int) -> list[Key]:
         """Remove and return the keys whose deadline is not after `now`, earliest first."""
-        heap, due = self._heap, self._due
         taken: list[Key] = []
+        if self.first > now:
+            return taken
+        heap, due = self._heap, self._due
         while heap and heap[0][0] <= now:
             entry = heappop(heap)
             key = entry[2]
             if due.get(key) is entry:
                 del due[key]
                 taken.append(key)
+        self._look()
         return taken
 
 
@@ -95,7 +103,7 @@ class Deadlines(Generic[Item]):
     stands in `Timers` all the same.
     """
 
-    __slots__ = ("_dead", "_due_of", "_fronts", "_last", "_others", "_queues", "_size")
+    __slots__ = ("_dead", "_due_of", "_fronts", "_last", "_others", "_queues", "_size", "first")
 
     def __init__(self, due_of: Callable[[Item], int | None]) -> None:
         """`due_of`: when an item that was set is due (ns), always the same; None: it does not wait any more."""
@@ -109,9 +117,12 @@ class Deadlines(Generic[Item]):
         self._others: Timers[Item] = Timers()
         self._size = 0
         self._dead = 0
+        self.first = NEVER_NS
+        """nothing is due before (ns), as of `Timers`"""
 
     def set(self, item: Item, duration_ns: int, due_ns: int) -> None:
         """The item waits until `due_ns` at most; `duration_ns` is what such items are given."""
+        self.first = min(self.first, due_ns)
         queue = self._queues.get(duration_ns)
         if queue is None:
             if len(self._queues) >= QUEUES_MAX:
@@ -128,7 +139,8 @@ class Deadlines(Generic[Item]):
 
     def cancel(self, item: Item) -> None:
         """An item that was set does not wait any more, and says so itself by now."""
-        self._others.cancel(item)
+        if self._others.first != NEVER_NS:
+            self._others.cancel(item)
         self._dead += 1
         if self._dead > DEAD_KEPT and 2 * self._dead > self._size:
             self._bury()
@@ -149,10 +161,14 @@ class Deadlines(Generic[Item]):
         del self._queues[duration], self._last[duration]
 
     def next_due(self) -> int | None:
-        """The earliest deadline in ns."""
-        first = self._first()
-        other = self._others.next_due()
-        return other if first is None or (other is not None and other < first) else first
+        """The earliest deadline in ns, exactly."""
+        self._look()
+        return None if self.first == NEVER_NS else self.first
+
+    def _look(self) -> None:
+        first, other = self._first(), self._others.next_due()
+        known = [due for due in (first, other) if due is not None]
+        self.first = min(known, default=NEVER_NS)
 
     def _first(self) -> int | None:
         """The earliest deadline in the queues."""
@@ -180,6 +196,8 @@ class Deadlines(Generic[Item]):
     def take(self, now: int) -> list[Item]:
         """Remove and return the items whose deadline is not after `now`, earliest first; of equal ones that of the
         shorter duration first, and those of one duration in the order in which they were set."""
+        if self.first > now:
+            return []
         found = [(self._due_of(item), item) for item in self._others.take(now)]
         while (due := self._first()) is not None and due <= now:
             duration = self._fronts[0][1]
@@ -192,6 +210,7 @@ class Deadlines(Generic[Item]):
             else:
                 heappop(self._fronts)
                 self._forget(duration)
+        self._look()
         found.sort(key=_due)
         return [item for _, item in found]
 

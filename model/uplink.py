@@ -24,6 +24,7 @@ from model.messages import (
     Pong,
     Started,
 )
+from model.timers import NEVER_NS
 
 PONGS_REMEMBERED = 16
 """How many of its own last Pongs a subordinate can tie a lease to."""
@@ -33,7 +34,7 @@ class Uplink(End):
     """The subordinate's end. `receive` returns Assign, Cancel, Acknowledge, Inquire, Ping and Heard, each fresh; the
     owner answers Inquire by `inventory` and Ping by `pong`."""
 
-    __slots__ = ("_pongs", "_resend_at", "lease_end_ns", "open", "results", "times", "vouched")
+    __slots__ = ("_pongs", "lease_end_ns", "open", "resend_at", "results", "times", "vouched")
 
     def __init__(self, epoch: int, times: ChannelTimes) -> None:
         super().__init__(epoch)
@@ -46,13 +47,14 @@ class Uplink(End):
         self.results: dict[AttemptKey, tuple[Ended, int]] = {}
         """ends that are not acknowledged, and when each was last said"""
         self._pongs: dict[int, int] = {}
-        self._resend_at: int | None = None
+        self.resend_at = NEVER_NS
+        """when ends that are not acknowledged are said again; `NEVER_NS`: there are none, or nobody listens"""
 
     def closed(self) -> None:
         """The transport is gone; the lease goes on."""
         self.open = False
         self.outbox.clear()
-        self._resend_at = None
+        self.resend_at = NEVER_NS
 
     def vouch(self, vouched: bool, age_ns: int, now: int) -> None:
         """See `Downlink.vouch`; `age_ns` is what that returned."""
@@ -68,7 +70,16 @@ class Uplink(End):
         fresh: list[Down] = []
         for message in batch.messages:
             kind = type(message)
-            if kind is Inquire:
+            if kind is Assign or kind is Acknowledge or kind is Cancel or kind is Heard:
+                if unknown or not self.open:
+                    self.stale["meant for an earlier life"] += 1
+                    continue
+                if kind is Acknowledge:
+                    self.results.pop((message.job, message.attempt), None)  # type: ignore[union-attr]
+                    if not self.results:
+                        self.resend_at = NEVER_NS
+                fresh.append(message)  # type: ignore[arg-type]
+            elif kind is Inquire:
                 self.open = True
                 fresh.append(message)  # type: ignore[arg-type]
             elif kind is Ping:
@@ -76,13 +87,6 @@ class Uplink(End):
                 fresh.append(message)  # type: ignore[arg-type]
             elif kind is Parting:
                 self.lease_end_ns = now + message.lease_ns  # type: ignore[union-attr]
-                fresh.append(message)  # type: ignore[arg-type]
-            elif kind is Assign or kind is Cancel or kind is Acknowledge or kind is Heard:
-                if unknown or not self.open:
-                    self.stale["meant for an earlier life"] += 1
-                    continue
-                if kind is Acknowledge:
-                    self.results.pop((message.job, message.attempt), None)  # type: ignore[union-attr]
                 fresh.append(message)  # type: ignore[arg-type]
             else:
                 raise ProtocolError(f"a superior sent {kind.__name__}, which only a subordinate may say")
@@ -105,7 +109,7 @@ class Uplink(End):
             self.lease_end_ns = now + self.times.lease_ns
         for key, (ended, _) in self.results.items():
             self.results[key] = (ended, now)
-        self._resend_at = now + self.times.resend_ns if self.results else None
+        self.resend_at = now + self.times.resend_ns if self.results else NEVER_NS
         self.outbox.append(Inventory(entries, number, remembers, slots))
 
     def pong(self, number: int, running: int, waiting: int, dirty: str, now: int) -> None:
@@ -134,8 +138,8 @@ class Uplink(End):
         self.results[key] = (ended, now)
         if self.open:
             self.outbox.append(ended)
-            if self._resend_at is None:
-                self._resend_at = now + self.times.resend_ns
+            if self.resend_at == NEVER_NS:
+                self.resend_at = now + self.times.resend_ns
 
     def deny(self, key: AttemptKey, now: int) -> None:
         """Answer a Cancel or a message about an attempt that is not here: certainly nothing runs."""
@@ -144,10 +148,6 @@ class Uplink(End):
             self.outbox.append(known[0])
         else:
             self.ended(key, Report(Outcome.KILLED, reason="it was not here"), now)
-
-    def next_due(self) -> int | None:
-        """When `advance` wants to be called (ns)."""
-        return self._resend_at
 
     @property
     def leased(self) -> bool:
@@ -160,9 +160,9 @@ class Uplink(End):
 
     def advance(self, now: int) -> None:
         """Say unacknowledged ends again."""
-        if self._resend_at is None or now < self._resend_at:
+        if now < self.resend_at:
             return
-        self._resend_at = None
+        self.resend_at = NEVER_NS
         if not self.open or not self.results:
             return
         resend_ns = self.times.resend_ns
@@ -170,8 +170,4 @@ class Uplink(End):
             if now - said_ns >= resend_ns:
                 self.results[key] = (ended, now)
                 self.outbox.append(ended)
-        self._resend_at = min(said for _, said in self.results.values()) + resend_ns
-
-    def take(self) -> Batch | None:
-        """What is to be sent now, as one batch."""
-        return self.seal(self.peer_epoch) if self.outbox else None
+        self.resend_at = min(said for _, said in self.results.values()) + resend_ns

@@ -12,10 +12,11 @@ from collections.abc import Iterable
 from msgspec import Struct, structs
 
 from model.agent import Agent
+from model.alarm_kinds import HOST_KINDS, AlarmKind, fault_text, host_text
 from model.channel import LinkState
 from model.controller import Controller
+from model.controller_job import ControllerJob
 from model.explain import Explanation, Reason
-from model.host import HostState
 from model.job import LOCAL, JobId, JobSpec, JobState
 from model.job_numbers import EMBEDDED
 from model.resources import Stock
@@ -223,7 +224,23 @@ def controller_host_rows(controller: Controller, now_ns: int) -> list[HostRow]:
         since = now_ns - host.since_ns
         state, resources = host.state.value, resource_rows(host.stock)
         counts = (host.slots, busy, queued, host.done, host.failed)
-        rows.append(HostRow(name, state, *counts, since, why, resources, host.labels))
+        rows.append(HostRow(name, state, *counts, since, why, resources, host.labels, host.tries))
+    return rows
+
+
+def controller_job_rows(controller: Controller, jobs: Iterable[ControllerJob], now_ns: int) -> list[JobRow]:
+    """Attempts that a controller of several schedulers has, each with its scheduler's own number and name."""
+    rows: list[JobRow] = []
+    for job in jobs:
+        number, attempt = job.superior.outside(job.key)
+        found = controller.explain_attempt(job.key, now_ns)
+        why = "" if found is None or found.reason in (Reason.RUNS, Reason.ENDED) else found.text
+        name = job.superior.name
+        task = f"{name}/{job.spec.task}" if name else job.spec.task
+        host = "" if job.host is None else job.host.name
+        age = now_ns - job.since_ns
+        command = command_text(job.spec)
+        rows.append(JobRow(number, attempt, task, job.spec.item, job.state.value, host, age, command, "", why))
     return rows
 
 
@@ -284,10 +301,14 @@ def status(
     what the controller in another process answered, whose hosts and resources are shown."""
     hosts = [*host_rows(machines), *(() if elsewhere is None else elsewhere.hosts)]
     tasks = task_rows(machines)
+    watched = machines.scheduler.alarms
+    standing, notifiers = watched.rows(), watched.notifier_rows()
     found = [
         *alarms,
         *_host_alarms(hosts),
-        *(f"task {row.name} is faulted: {row.why}" for row in tasks if row.state == "faulted"),
+        *(fault_text(row.name, row.why) for row in tasks if row.state == "faulted"),
+        *(row.text for row in standing if row.kind not in _TOLD_BY_ROWS),
+        *(f"notifier {row.name} fails: {row.error}" for row in notifiers if row.error),
     ]
     intake = machines.scheduler.orders.stopped or "running"
     return Status(
@@ -301,6 +322,8 @@ def status(
         tuple(dict.fromkeys(found)),
         pid,
         resources=resource_rows(machines.controller.placing.shared) if elsewhere is None else elsewhere.resources,
+        alarm_rows=tuple(standing),
+        notifiers=tuple(notifiers),
     )
 
 
@@ -325,14 +348,14 @@ def controller_status(
 
 
 def _host_alarms(hosts: Iterable[HostRow]) -> list[str]:
-    return [
-        f"host {row.name} is {row.state}: {row.why.removeprefix(f'{row.state}: ')}"
-        for row in hosts
-        if row.state in _BAD_HOSTS
-    ]
+    return [host_text(row.name, row.state, row.why) for row in hosts if row.state in _BAD_HOSTS]
 
 
-_BAD_HOSTS = frozenset({HostState.DOWN.value, HostState.SILENT.value, HostState.ASIDE.value})
+_BAD_HOSTS = frozenset(state.value for state in HOST_KINDS)
+_NOT_OF_HOSTS = (AlarmKind.TASK_FAULTED, AlarmKind.CONTROLLER_SILENT, AlarmKind.DISK_FULL)
+_TOLD_BY_ROWS = frozenset(kind.value for kind in (*_NOT_OF_HOSTS, *HOST_KINDS.values()))
+"""Kinds of which `status` tells as well where nobody watches: of hosts and tasks by their rows, of executors and the
+disk in a line of their own."""
 
 
 # explain
@@ -344,7 +367,9 @@ def explain_job(machines: Machines, number: int) -> ExplanationView | None:
     if job is None:
         return None
     about = f"job {number} ({job.spec.task})"
-    return _view(about, job.state.value, explain_chain(machines, job), machines.now_ns)
+    view = _view(about, job.state.value, explain_chain(machines, job), machines.now_ns)
+    watched = () if job.task is None else machines.scheduler.alarms.task_lines(job.spec.task, of_job=True)
+    return structs.replace(view, reasons=(*view.reasons, *watched))
 
 
 def explain_task(machines: Machines, name: str) -> ExplanationView | None:
@@ -361,7 +386,8 @@ def explain_task(machines: Machines, name: str) -> ExplanationView | None:
         seen.setdefault(nearest.text, nearest)
     view = _view(f"task {name}", _TASK_WORDS.get(found.reason, "on"), [*chain, *seen.values()], machines.now_ns)
     skipped = machines.scheduler.spawning.tasks[name].skipped.most_common(SKIPS_SHOWN)
-    return structs.replace(view, story=tuple(f"{count} x no job: {reason}" for reason, count in skipped))
+    story = tuple(f"{count} x no job: {reason}" for reason, count in skipped)
+    return structs.replace(view, reasons=(*view.reasons, *machines.scheduler.alarms.task_lines(name)), story=story)
 
 
 def explain_host(machines: Machines, name: str) -> ExplanationView | None:

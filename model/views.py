@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from model.remembered import Setting
+
 SCHEMA = 1
 """Version of these types; stands in every `--json` answer."""
 
@@ -32,6 +34,11 @@ class TaskRow(Struct, frozen=True):
     """items that wait to be given out"""
     why: str
     """why it is not doing more"""
+    done_1h: int | None = None
+    """attempts that ended well in the last hour; None: not counted yet"""
+    failed_1h: int | None = None
+    course_1h: tuple[int, ...] = ()
+    """attempts that ended, by five minutes, the oldest first"""
 
 
 class JobRow(Struct, frozen=True):
@@ -71,6 +78,8 @@ class HostRow(Struct, frozen=True):
     why: str
     resources: tuple[ResourceRow, ...] = ()
     labels: tuple[str, ...] = ()
+    tries: int = 0
+    """attempts to connect that failed since it was up"""
 
 
 class SuperiorRow(Struct, frozen=True):
@@ -98,6 +107,29 @@ class ExecutorRow(Struct, frozen=True):
     running: int
 
 
+class AlarmRow(Struct, frozen=True):
+    """Something that is wrong now, where alarms are watched (`notify`, deadlines). `kind`: the value of an
+    `AlarmKind`; `told`: the notifiers that know it."""
+
+    kind: str
+    subject: str
+    text: str
+    since_at: int
+    told: tuple[str, ...] = ()
+
+
+class NotifierRow(Struct, frozen=True):
+    """Who is told of alarms. `error`: why the last message could not be delivered; empty: it was."""
+
+    name: str
+    sent: int
+    """in this life of the server, as `failed`"""
+    failed: int
+    last_at: int | None
+    """when a message was delivered last"""
+    error: str = ""
+
+
 class Status(Struct, frozen=True):
     configuration: str
     clock: str
@@ -114,6 +146,8 @@ class Status(Struct, frozen=True):
     """what all hosts share"""
     schedulers: tuple[SuperiorRow, ...] = ()
     """of a controller with a process of its own: who uses it"""
+    alarm_rows: tuple[AlarmRow, ...] = ()
+    notifiers: tuple[NotifierRow, ...] = ()
 
 
 class HistoryRow(Struct, frozen=True):
@@ -157,12 +191,31 @@ class PlanRow(Struct, frozen=True):
     """what keeps it now, or makes its jobs"""
 
 
+class ChangeRow(Struct, frozen=True):
+    """What a person has ordered."""
+
+    at: int
+    by: str
+    verb: str
+    about: str
+    """job, task, host, scheduler, server or configuration"""
+    name: str
+    reason: str
+
+
 class NoticeRow(Struct, frozen=True):
     """What a shared controller told its schedulers."""
 
     told_at: int
     level: str
     about: str
+    text: str
+
+
+class EventRow(Struct, frozen=True):
+    """Something that happened to what was asked about."""
+
+    at: int
     text: str
 
 
@@ -177,4 +230,23 @@ class ExplanationView(Struct, frozen=True):
     """how long from now until it can change by itself"""
     changes: tuple[str, ...]
     story: tuple[str, ...] = ()
+    schema: int = SCHEMA
+
+
+class CheckView(Struct, frozen=True):
+    """All about one job, task or host. `task`: of a job. `facts`: what is so, in words.
+    `file`: the configuration's; `settings`: what is laid over it, of this task or host."""
+
+    about: str
+    name: str
+    task: str
+    explanation: ExplanationView
+    facts: dict[str, str]
+    events: tuple[EventRow, ...]
+    """the last ones, oldest first"""
+    file: str
+    settings: tuple[Setting, ...] = ()
+    job_row: JobRow | None = None
+    task_row: TaskRow | None = None
+    host_row: HostRow | None = None
     schema: int = SCHEMA

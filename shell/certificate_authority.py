@@ -147,4 +147,4 @@ def _openssl(*words: str) -> None:
         ) from None
     if done.returncode != 0:
         said = (done.stderr.strip().splitlines() or ["nothing"])[0]
-        raise CertificateError(f"openssl {words[0]} failed: {said}")
+        raise CertificateError(f"openssl {words[0]} failed: {said}", "try it by hand: openssl version; df -h .")

@@ -7,6 +7,7 @@ state directory: `{"id", "verb", "arguments"}` is answered by `{"id", "ok", "dat
 
 from __future__ import annotations
 
+import os
 import select
 import time
 from pathlib import Path
@@ -19,6 +20,9 @@ from model.errors import LaulimaError, NotReachableError, WaitedTooLongError
 from shell.wording import duration
 
 T = TypeVar("T")
+
+WHO = "LAULIMA_USER"
+"""Who is recorded as the one who ordered something; unset: the user of this machine."""
 
 ANSWER_MAX = 256 * 1024 * 1024
 """Bytes of one answer; a server that says more is not ours."""
@@ -91,7 +95,8 @@ class Client:
         """
         self._wake = wake
         self._number += 1
-        line = msgspec.json.encode({"id": self._number, "verb": verb, "arguments": arguments}) + b"\n"
+        said = {"id": self._number, "verb": verb, "arguments": arguments, "by": os.environ.get(WHO, "")}
+        line = msgspec.json.encode(said) + b"\n"
         deadline = None if limit_s is None else time.monotonic() + limit_s
         try:
             self._socket.settimeout(limit_s)

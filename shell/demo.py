@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -39,11 +39,13 @@ PLAIN_LINE_S = 2.0
 """Without a terminal, progress is one line for each so many seconds."""
 
 
-def run_demo(session: Session, directory: Path, files: int) -> int:
-    """Run the demo in `directory` with so many files. 0: each is in the catalogue, with its checksum."""
+def run_demo(session: Session, directory: Path, files: int, prepared: Callable[[Path], None] = lambda _: None) -> int:
+    """Run the demo in `directory` with so many files. 0: each is in the catalogue, with its checksum. `prepared` is
+    called with the state directory before anything is started."""
     begun = time.monotonic()
     folder = Folder(directory)
     folder.prepare()
+    prepared(folder.state)
     arrivals = Arrivals(folder, files, BURSTS)
     session.note(
         f"{count(files, 'file')} ({size(arrivals.bytes_total)}) will arrive in {folder.incoming}; each is checked,"

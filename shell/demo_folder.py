@@ -123,7 +123,10 @@ def standard_sources() -> list[tuple[str, Path]]:
         paths = [Path(folder, name) for name in files if name.endswith(".py")]
         found += [("-".join(path.relative_to(root).parts), path) for path in paths if _is_input(path)]
     if not found:
-        raise OperatorError(f"no Python sources in {root}, of which the demo would make its files")
+        raise OperatorError(
+            f"no Python sources in {root}, of which the demo would make its files",
+            "install laulima anew: pip install --force-reinstall laulima",
+        )
     return sorted(found)
 
 

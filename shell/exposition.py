@@ -94,6 +94,7 @@ def _server(shown: Status) -> list[Family]:
             [({}, shown.intake in ("running", "resume"))],
         ),
         _gauge("laulima_alarms", "Alarms of laulima status.", [({}, len(shown.alarms))]),
+        *_alarms(shown),
         _gauge(
             "laulima_executor_up",
             "Whether the scheduler hears this executor.",
@@ -109,6 +110,33 @@ def _server(shown: Status) -> list[Family]:
             ],
         ),
     ]
+
+
+def _alarms(shown: Status) -> list[Family]:
+    """What is wrong, where alarms are watched, and whether whoever is to be told can be."""
+    rows, notifiers = shown.alarm_rows, shown.notifiers
+    return [
+        _gauge(
+            "laulima_alarm", "This is wrong, by what notify and deadlines watch; always 1.",
+            [({"kind": row.kind, "subject": row.subject}, 1) for row in rows],
+        ),
+        _gauge(
+            "laulima_alarm_since_timestamp_seconds", "Since when it is.",
+            [({"kind": row.kind, "subject": row.subject}, row.since_at / SECOND) for row in rows],
+        ),
+        _counter(
+            "laulima_notifications_total", "Messages that the notifier took, or did not, in this life of the server.",
+            [
+                ({"notifier": row.name, "result": result}, number)
+                for row in notifiers
+                for result, number in (("sent", row.sent), ("failed", row.failed))
+            ],
+        ),
+        _gauge(
+            "laulima_notifier_up", "Whether the notifier took the last message.",
+            [({"notifier": row.name}, not row.error) for row in notifiers],
+        ),
+    ]  # fmt: skip
 
 
 def _tasks(rows: tuple[TaskRow, ...]) -> list[Family]:

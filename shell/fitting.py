@@ -19,7 +19,7 @@ from model.job import SECOND, Outcome
 from shell.durations import format_duration
 from shell.tables import Column, Style, table
 from shell.wording import duration, thousands
-from sim.distributions import Choice, Constant, Distribution, Exponential, Lognormal, Uniform, Weibull
+from sim.distributions import Choice, Constant, Distribution, Exponential, Lognormal, Quantiles, Uniform, Weibull
 from sim.fitting import Fit, fit, quantiles
 from sim.scenario import Items, TaskWeather
 
@@ -178,6 +178,9 @@ def _text(distribution: Distribution, write: object) -> str:
         case Choice():
             pairs = zip(distribution.values, distribution.weights, strict=True)
             return f"{{choice: {{{', '.join(f'{write(value)}: {weight:g}' for value, weight in pairs)}}}}}"
+        case Quantiles():
+            pairs = zip(distribution.values, distribution.shares, strict=True)
+            return f"{{quantiles: {{{', '.join(f'{share:g}: {write(value)}' for value, share in pairs)}}}}}"
 
 
 def _quoted(text: str) -> str:

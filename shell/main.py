@@ -54,6 +54,11 @@ class Table(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] == "help":  # what other programs take, too
+            args = [*args[1:2], "--help"]
+            if len(args) == 1:
+                click.echo(ctx.get_help())
+                ctx.exit()
         if args and args[0] not in BY_NAME:
             ctx.fail(f"no such command: {args[0]}{nearest(args[0], list(BY_NAME))}")
         return super().resolve_command(ctx, args)
@@ -73,6 +78,9 @@ def command(verb: Verb) -> click.Command:
         try:
             code = verb.function()(Session(verb.name, state), **values)
             sys.stdout.flush()
+        except UsageError as error:
+            error.hint = error.hint or _how_to_call(context)
+            raise
         except BrokenPipeError as error:
             raise PipeClosedError from error
         return code
@@ -93,13 +101,15 @@ def command(verb: Verb) -> click.Command:
 
 def _parameter(parameter: Parameter) -> click.Parameter:
     kind = _type(parameter)
+    # For click a default of None is a value, and nothing that is required would be missing.
+    default: dict[str, Any] = {} if parameter.default is None else {"default": parameter.default}
     if not parameter.flags:
         return click.Argument(
             [parameter.name],
             type=kind,
             nargs=-1 if parameter.many else 1,
             required=parameter.required,
-            default=None if parameter.many else parameter.default,
+            **default,
         )
     if parameter.form is Form.FLAG:
         return click.Option([*parameter.flags, parameter.name], is_flag=True, help=parameter.help)
@@ -109,7 +119,7 @@ def _parameter(parameter: Parameter) -> click.Parameter:
         help=parameter.help,
         multiple=parameter.many,
         required=parameter.required,
-        default=parameter.default,
+        **default,
         show_default=bool(parameter.default),
         metavar="DURATION" if parameter.form is Form.DURATION else None,
         callback=duration_ns if parameter.form is Form.DURATION else None,
@@ -147,7 +157,7 @@ def program() -> click.Group:
         callback=call,
         params=[
             _parameter(STATE),
-            click.Option(["--version"], is_flag=True, expose_value=False, is_eager=True, callback=_version,
+            click.Option(["-V", "--version"], is_flag=True, expose_value=False, is_eager=True, callback=_version,
                          help="the version, and leave"),
         ],
         help="Runs a pipeline's tasks on many machines, says why something is not running, and rehearses bad nights.",
@@ -168,6 +178,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     except LaulimaError as error:
         return report(error)
+    except click.UsageError as error:
+        return report(UsageError(_lowered(error.format_message()), _how_to_call(error.ctx)))
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -178,6 +190,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
     return code if isinstance(code, int) else 0
+
+
+def _how_to_call(context: click.Context | None) -> str:
+    """The way out of a command line that makes no sense: how this command is called, and where its options stand."""
+    verb = None if context is None else BY_NAME.get(context.info_name or "")
+    if context is None or verb is None:
+        return "all commands: laulima --help"
+    usage = " ".join(["laulima", verb.name, *context.command.collect_usage_pieces(context)])
+    return f"{f'as in: {verb.example}' if verb.example else usage}; all options: laulima {verb.name} --help"
+
+
+def _lowered(text: str) -> str:
+    """click's sentence as a part of one of ours."""
+    return text[:1].lower() + text[1:].rstrip(".")
 
 
 def report(error: LaulimaError) -> int:

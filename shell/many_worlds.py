@@ -22,6 +22,7 @@ from model.errors import ConfigurationError
 from shell.commands.many_worlds import each
 from shell.config.script_file import has_scripts
 from shell.expectations import UNDEFINED, figure_text
+from shell.file_errors import refuse_without_folder
 from shell.prepared import Asked, Output, Prepared, prepare
 from shell.report.drawing import require_matplotlib
 from shell.simulate import NOTHING, Measured, rehearse
@@ -136,6 +137,7 @@ def run_many(asked: Asked, many: Many, *, json: bool, style: Style, output: Outp
     """
     if output.html is not None:
         require_matplotlib()
+        refuse_without_folder(output.html)
     prepared = prepare(asked)
     baseline = None if many.against is None else prepare(_other(asked, many.against))
     for warning in (*prepared.loaded.warnings, *(() if baseline is None else baseline.loaded.warnings)):

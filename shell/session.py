@@ -17,10 +17,24 @@ import msgspec
 
 from model.errors import NotReachableError
 from model.views import SCHEMA
-from shell.client import READ_S, Client
+from shell.client import READ_S, Client, RefusedError
 from shell.tables import Style
 
 T = TypeVar("T")
+
+_OF_TASKS = "what there is, and in which state: laulima tasks"
+_OF_JOBS = "in which state it is, and why: laulima jobs, laulima explain JOB"
+WAYS_OUT = {
+    "host": "what there is, and in which state: laulima hosts",
+    "hold": "what there is, and in which state: laulima tasks, laulima jobs",
+    "release": "what there is, and in which state: laulima tasks, laulima jobs",
+    "flush": _OF_TASKS,
+    "delete_task": _OF_TASKS,
+    "kill": _OF_JOBS,
+    "delete": _OF_JOBS,
+    "retry": _OF_JOBS,
+}
+"""Verb -> where to look after a refusal of a machine, which knows no commands."""
 
 PIPED_COLUMNS = 80
 """Width when stdout is no terminal and COLUMNS says nothing."""
@@ -68,7 +82,11 @@ class Session:
 
     def change(self, arguments: dict[str, Any], wait_at_most: int | None, *, verb: str = "") -> int:
         """Ask for a change and print what the server says that it did."""
-        done = self.ask(arguments, dict[str, Any], verb=verb, limit_ns=wait_at_most)
+        try:
+            done = self.ask(arguments, dict[str, Any], verb=verb, limit_ns=wait_at_most)
+        except RefusedError as error:
+            error.hint = error.hint or WAYS_OUT.get(verb or self.verb, "")
+            raise
         self.say(str(done.get("text") or "done"))
         return 0
 

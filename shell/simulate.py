@@ -10,7 +10,9 @@ import shlex
 import sys
 import time
 from array import array
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from datetime import datetime
 from pathlib import Path
 from typing import IO
 
@@ -19,16 +21,17 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from model.configuration import Order
-from model.errors import LaulimaError
 from shell.config.scenario import LoadedScenario
+from shell.course_lines import course_lines, ends_by_task
 from shell.durations import format_duration
 from shell.expectations import ExpectedLine, expectation_lines, expected_line
+from shell.file_errors import refuse_without_folder, unwritable
 from shell.metric_tables import metric_lines
 from shell.prepared import Asked, Output, Prepared, prepare, scripting_of
 from shell.replay import Replay, WorkloadLine, workload_line, workload_text
 from shell.report.drawing import require_matplotlib
 from shell.tables import Column, Style, table
-from shell.wording import count, duration, thousands
+from shell.wording import count, duration, sparkline, thousands
 from sim.expectations import judge_expectations
 from sim.jobs_csv import JobsCsv
 from sim.measuring import Measuring
@@ -74,6 +77,14 @@ class HostLine(Struct, frozen=True):
     failed: int
 
 
+class NotifierLine(Struct, frozen=True):
+    """What one notifier would have been told."""
+
+    notifier: str
+    messages: int
+    about: dict[str, int]
+
+
 class Rehearsal(Struct, frozen=True):
     """The whole answer, as `--json` gives it."""
 
@@ -100,6 +111,9 @@ class Rehearsal(Struct, frozen=True):
     tasks: tuple[TaskLine, ...]
     hosts: tuple[HostLine, ...]
     command: str
+    alarms: dict[str, int] = {}
+    """how many have begun, by kind"""
+    notifiers: tuple[NotifierLine, ...] = ()
     workload: WorkloadLine | None = None
     metrics: Metrics | None = None
     schema: int = SCHEMA
@@ -149,6 +163,7 @@ def run(
         sys.stderr.write(warning + "\n")
     if output.html is not None:
         require_matplotlib()
+        refuse_without_folder(output.html)
     began = time.perf_counter()
     course = rehearse(prepared, log, measured, quiet=json, drawn=output.wanted)
     answer, took_s = course.answer, time.perf_counter() - began
@@ -156,8 +171,8 @@ def run(
         sys.stdout.write(msgspec.json.encode(answer).decode() + "\n")
     else:
         how = None if file is not None or replay is None else replay.order
-        sys.stdout.write("\n".join(report(answer, took_s, style, how)) + "\n")
-    if course.timeline is not None and course.metrics is not None:
+        sys.stdout.write("\n".join(report(answer, took_s, style, how, course.seen(prepared.loaded.start))) + "\n")
+    if output.wanted and course.timeline is not None and course.metrics is not None:
         from shell.report.making import write_report  # noqa: PLC0415 - only where a report is asked for
 
         write_report(output, prepared.loaded, answer, course.metrics, course.timeline)
@@ -175,14 +190,25 @@ class Course(Struct, frozen=True):
     metrics: Metrics | None = None
     timeline: Timeline | None = None
 
+    def seen(self, start: datetime) -> Seen | None:
+        """What a terminal shows of its course."""
+        return None if self.timeline is None else Seen(self.timeline, start)
+
+
+class Seen(Struct, frozen=True):
+    """What was seen of a run that began at `start` on its wall."""
+
+    timeline: Timeline
+    start: datetime
+
 
 def rehearse(prepared: Prepared, log: Path | None, measured: Measured, *, quiet: bool, drawn: bool = False) -> Course:
     """Simulate it. Metrics are in the answer where they were asked for, or a job log is replayed; `drawn`: there are
-    pictures to be made of it."""
+    pictures to be made of it; `quiet`: nobody reads it on a terminal."""
     loaded, replay, jobs = prepared.loaded, prepared.asked.replay, prepared.feed()
     shown = measured.metrics or measured.jobs_csv is not None or replay is not None
     wanted = shown or drawn or bool(loaded.scenario.wanted)
-    timeline = Timeline() if drawn else None
+    timeline = Timeline() if drawn or not quiet else None
     result, metrics = _simulate(loaded, _Extras(log, jobs, measured if wanted else None, timeline), quiet=quiet)
     words = [*prepared.words(), *measured.words()]
     answer = rehearsal(loaded, result, shlex.join(words), metrics)
@@ -225,9 +251,7 @@ def _simulate(loaded: LoadedScenario, extras: _Extras, *, quiet: bool) -> tuple[
     except OSError as error:
         if writing is None:
             raise
-        raise LaulimaError(
-            f"{error.filename or writing} cannot be written: {error.strerror}", "another file"
-        ) from error
+        raise unwritable(writing, error) from error
     return result, None if measuring is None else measuring.metrics()
 
 
@@ -260,6 +284,10 @@ def rehearsal(
         tasks=tuple(_task_line(name, tally.tasks.get(name, TaskTally())) for name in names),
         hosts=tuple(_host_line(name, host, for_ns) for name, host in tally.hosts.items()),
         command=command,
+        alarms=dict(sorted(tally.alarms.items())),
+        notifiers=tuple(
+            NotifierLine(name, told.messages, dict(told.about.most_common())) for name, told in tally.told.items()
+        ),
     )
 
 
@@ -298,19 +326,26 @@ def _host_line(name: str, host: HostTally, for_ns: int) -> HostLine:
     )
 
 
-def report(answer: Rehearsal, took_s: float, style: Style, order: Order | None = None) -> list[str]:
-    """The answer as lines of text: the verdict, the tasks, the hosts, and how to see it again. `order`: of a replay."""
+def report(
+    answer: Rehearsal, took_s: float, style: Style, order: Order | None = None, seen: Seen | None = None
+) -> list[str]:
+    """The answer as lines of text: the verdict, the tasks, its course, the hosts, and how to see it again. `order`: of
+    a replay."""
     lines = [*_verdict(answer, took_s), ""]
     if answer.expected:
         lines += [*expectation_lines(answer.expected, style), ""]
     if answer.workload is not None:
         lines += [*workload_text(answer.workload, order), ""]
-    lines += table(_TASK_COLUMNS, answer.tasks, 0, style)
+    lines += _task_table(answer, {} if seen is None else ends_by_task(seen.timeline), style)
     lines.append("")
+    if seen is not None and (course := course_lines(seen.timeline, seen.start, style)):
+        lines += [*course, ""]
     shown = sorted(answer.hosts, key=lambda host: (host.available, -host.busy))[:HOSTS_SHOWN]
     lines += table(_HOST_COLUMNS, sorted(shown, key=answer.hosts.index), 0, style)
     if len(answer.hosts) > len(shown):
         lines.append(f"and {count(len(answer.hosts) - len(shown), 'host')} more (--json has all)")
+    if answer.alarms or answer.notifiers:
+        lines += ["", *_alarm_lines(answer, style)]
     if answer.metrics is not None:
         lines += ["", *metric_lines(answer.metrics, style)]
     lines += ["", f"event log  {answer.hash}  {count(answer.lines, 'line')}"]
@@ -339,12 +374,34 @@ def _verdict(answer: Rehearsal, took_s: float) -> list[str]:
     return lines
 
 
+def _alarm_lines(answer: Rehearsal, style: Style) -> list[str]:
+    """Which alarms there would have been, and who would have been told of what."""
+    lines = [f"alarms     {_counts(answer.alarms)}"]
+    return lines + (["", *table(_NOTIFIER_COLUMNS, answer.notifiers, 0, style)] if answer.notifiers else [])
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} x {thousands(number)}" for name, number in counts.items()) or "-"
+
+
 def _outcomes(line: TaskLine) -> str:
-    return ", ".join(f"{name} x {thousands(number)}" for name, number in line.outcomes.items()) or "-"
+    return _counts(line.outcomes)
 
 
 def _time(value: int | None) -> str:
     return "-" if value is None else duration(value)
+
+
+def _task_table(answer: Rehearsal, ends: Mapping[str, Sequence[int]], style: Style) -> list[str]:
+    """`ends`: of each task's processes, over time; shown where they take no room from the outcomes."""
+    if not ends:
+        return table(_TASK_COLUMNS, answer.tasks, 0, style)
+    unicode = style.ellipsis == "…"
+    bars: Column[TaskLine] = Column(
+        "ENDS", lambda line, _: sparkline(ends.get(line.task, ()), unicode=unicode), weight=2
+    )
+    lines = table((*_TASK_COLUMNS[:-1], bars, _TASK_COLUMNS[-1]), answer.tasks, 0, style)
+    return lines if not any(line.endswith(style.ellipsis) for line in lines) else _task_table(answer, {}, style)
 
 
 _TASK_COLUMNS: tuple[Column[TaskLine], ...] = (
@@ -365,4 +422,9 @@ _HOST_COLUMNS: tuple[Column[HostLine], ...] = (
     Column("BUSY", lambda line, _: f"{100 * line.busy:.1f} %", right=True),
     Column("DONE", lambda line, _: thousands(line.done), right=True),
     Column("FAILED", lambda line, _: thousands(line.failed), right=True),
+)
+_NOTIFIER_COLUMNS: tuple[Column[NotifierLine], ...] = (
+    Column("NOTIFIER", lambda line, _: line.notifier),
+    Column("MESSAGES", lambda line, _: thousands(line.messages), right=True),
+    Column("ABOUT", lambda line, _: _counts(line.about)),
 )

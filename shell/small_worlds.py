@@ -15,6 +15,7 @@ from model.configuration import Configuration
 from model.errors import LaulimaError
 from shell.config.script_file import has_scripts
 from shell.expectations import expected_line
+from shell.file_errors import unwritable
 from shell.prepared import Prepared
 from shell.wording import count
 from shell.worlds import WrittenWorld, write_world
@@ -46,7 +47,7 @@ def shrink_to(path: Path, prepared: Prepared) -> None:
     try:
         write_world(WrittenWorld(about, wanted, small, world), path)
     except OSError as error:
-        raise LaulimaError(f"{path} cannot be written: {error.strerror}", "another file") from error
+        raise unwritable(path, error) from error
     faults, tasks, hosts = len(world.faults), len(small.tasks), len(small.cluster.hosts)
     sys.stderr.write(
         f"wrote {path} ({count(runs, 'world')} tried): {count(tasks, 'task')}, {count(hosts, 'host')}, "

@@ -12,13 +12,26 @@ from typing import Generic, TypeVar
 from msgspec import Struct
 
 from model.resources import amount_text
-from model.views import HistoryRow, HostRow, JobRow, NoticeRow, PlanRow, ResourceRow, SuperiorRow, TaskRow
-from shell.wording import ago, clean, clock, coming, cut, duration, moment, thousands, width
+from model.views import (
+    ChangeRow,
+    HistoryRow,
+    HostRow,
+    JobRow,
+    NoticeRow,
+    NotifierRow,
+    PlanRow,
+    ResourceRow,
+    SuperiorRow,
+    TaskRow,
+)
+from shell.wording import ago, clean, clock, coming, cut, duration, moment, sparkline, thousands, width
 
 Row = TypeVar("Row")
 GAP = "  "
 LAST_MIN = 20
 """Columns that the last cell keeps at least; before it gets less, other columns are left out."""
+SPARE = 0
+"""The weight of columns that are there only when nothing has to be cut for them."""
 NAME_MAX = 24
 """Columns that one cell may take, other than the last one's, before it is cut."""
 RESOURCES_MAX = 48
@@ -75,14 +88,18 @@ def _fitting(columns: Sequence[Column[Row]], widths: list[int], room: int) -> li
     last = shown[-1]
     if room <= 0:
         return shown
-    needed = min(widths[last], LAST_MIN)
     while True:
+        spare = any(columns[at].weight == SPARE for at in shown)
+        needed = widths[last] if spare else min(widths[last], LAST_MIN)
         left = room - sum(widths[at] + len(GAP) for at in shown[:-1])
         droppable = [at for at in shown[:-1] if columns[at].weight < 9]
         if left >= needed or not droppable:
             widths[last] = max(1, min(widths[last], left))
             return shown
         lightest = min(columns[at].weight for at in droppable)
+        if lightest == SPARE:  # they belong together
+            shown = [at for at in shown if columns[at].weight != SPARE]
+            continue
         shown.remove(max(at for at in droppable if columns[at].weight == lightest))
 
 
@@ -131,6 +148,26 @@ TASKS: tuple[Column[TaskRow], ...] = (
     Column("NEXT", lambda row, now: coming(row.next_at, now), weight=3),
     Column("WHY", lambda row, _: row.why),
 )
+
+LATELY: tuple[Column[TaskRow], ...] = (
+    Column("DONE 1h", lambda row, _: _counted(row.done_1h), right=True, weight=SPARE),
+    Column("FAIL 1h", lambda row, _: _counted(row.failed_1h), right=True, weight=SPARE),
+    Column("LAST HOUR", lambda row, _: sparkline(row.course_1h), weight=SPARE),
+)
+"""Where there is room, and the server has counted."""
+
+
+def _counted(number: int | None) -> str:
+    return "-" if number is None else thousands(number)
+
+
+def task_columns(rows: Iterable[TaskRow], columns: tuple[Column[TaskRow], ...]) -> tuple[Column[TaskRow], ...]:
+    """The columns of a table of tasks, with the last hour's behind the counts."""
+    if all(row.done_1h is None for row in rows):
+        return columns
+    at = [column.head for column in columns].index("LAST")
+    return (*columns[:at], *LATELY, *columns[at:])
+
 
 TASKS_FULL: tuple[Column[TaskRow], ...] = (
     *TASKS[:4],
@@ -208,6 +245,22 @@ PLAN: tuple[Column[PlanRow], ...] = (
     Column("WHEN", start_times, most=56),
     Column("ITEMS", lambda row, _: thousands(row.items) if row.items else "-", right=True, weight=3),
     Column("WHY", lambda row, _: row.why),
+)
+
+CHANGES: tuple[Column[ChangeRow], ...] = (
+    Column("WHEN", lambda row, now: clock(row.at, now)),
+    Column("WHO", lambda row, _: row.by),
+    Column("WHAT", lambda row, _: row.verb, most=60),
+    Column("ABOUT", lambda row, _: f"{row.about} {row.name}".strip()),
+    Column("REASON", lambda row, _: row.reason or "-"),
+)
+
+NOTIFIERS: tuple[Column[NotifierRow], ...] = (
+    Column("NOTIFIER", lambda row, _: row.name),
+    Column("TOLD", lambda row, _: thousands(row.sent), right=True),
+    Column("FAILED", lambda row, _: thousands(row.failed), right=True),
+    Column("LAST", lambda row, now: ago(row.last_at, now)),
+    Column("NOW", lambda row, _: f"fails: {row.error}" if row.error else "works" if row.sent else "told nothing yet"),
 )
 
 NOTICES: tuple[Column[NoticeRow], ...] = (

@@ -81,6 +81,7 @@ def flag(name: str, help: str, *flags: str) -> Parameter:  # noqa: A002 - the ta
 
 
 FILE = Parameter("file", "the pipeline: a YAML file, or a script", Form.PATH, required=True)
+ANOTHER = Parameter("file", "the pipeline (else the one that the server runs)", Form.PATH)
 STATE = option("state", "the state directory (else LAULIMA_STATE, else .laulima here or further up)", form=Form.PATH)
 JSON = flag("json", "the answer as JSON, with its schema's version")
 WIDE = flag("wide", "do not cut lines to the terminal's width", "-W", "--wide")
@@ -91,6 +92,9 @@ WAIT = option(
 RESOURCE = option("resources", "NAME=AMOUNT that it has beside slots: cpus=8, memory=32GiB", "--resource", many=True)
 LABEL = option("labels", "a label that it has", "--label", many=True)
 JOBS = Parameter("jobs", "numbers, ranges 12-20, last, or task=NAME state=NAME host=NAME", many=True)
+CONTROL = flag("control", "with --page: a second link that may hold, release, kill, retry and drain")
+ABOUT = Parameter("words", "[job|task|host] NAME, or last, task=NAME state=NAME", many=True, required=True)
+JOBS_NEEDED = Parameter("jobs", JOBS.help, many=True, required=True)
 ALL = flag("everything", "all jobs", "--all")
 COMMAND = Parameter("command", "the command and its arguments", Form.COMMAND, many=True, required=True)
 
@@ -113,6 +117,7 @@ VERBS: tuple[Verb, ...] = (
             flag("until_idle", "end when nothing is left to do"),
             flag("detach", "go on in the background; returns when the server answers", "-d", "--detach"),
             flag("page", "with the web page beside it: laulima serve"),
+            CONTROL,
             Parameter("arguments", "argv of the script", many=True),
             flag("leave", "end when the scripts have ended", "--exit"),
             flag("new_data", "forget the variables, queues and books that scripts had in earlier lives"),
@@ -201,10 +206,17 @@ VERBS: tuple[Verb, ...] = (
             option("changes", "a key with another value: tasks.warp.limits.in_flight=80, hosts.node3=off", "--set",
                    many=True),
             option("fail", "a fault in the changed world: 'node3 down 02:00-04:00' (laulima docs faults)", many=True),
+            option("faults", f"in the changed world these, instead of those that there really were: {PREFABS}"),
+            option("recording", "the past from what laulima run --decisions wrote, instead of the journal",
+                   form=Form.PATH),
             option("for_ns", "only so long (--from now: how far ahead; else 24h)", "--for", form=Form.DURATION),
             option("shake", "gaps and run times longer or shorter by up to this share, otherwise for each seed, 10%"),
             option("resample", "the days drawn again, for each seed", form=Form.CHOICE, choices=("days",)),
             option("seeds", "for what has to be drawn", default="1-5"),
+            option("html", "write a page with tables, and live and simulated in a picture, to this file", "--report",
+                   form=Form.PATH),
+            option("jobs_csv", "write what became of each job, really and simulated, to this file", "--jobs-csv",
+                   form=Form.PATH),
             JSON,
         ),
         example="laulima whatif --from 7d --set hosts.node3=off",
@@ -247,6 +259,8 @@ VERBS: tuple[Verb, ...] = (
         (
             option("directory", "the folder (made, or used again)", form=Form.PATH, default="demo"),
             option("files", "how many files arrive", form=Form.INTEGER, default=320, at_least=1),
+            flag("page", "with the web page, which stays until Ctrl-C"),
+            CONTROL,
         ),
     ),
     Verb(
@@ -281,7 +295,18 @@ VERBS: tuple[Verb, ...] = (
         "metrics", LOOK, Kind.READ, "The same as numbers, in the text format of Prometheus.",
         "shell.commands.reads:metrics", (), "status", "laulima metrics > /var/lib/node_exporter/laulima.prom",
     ),
-    Verb("tasks", LOOK, Kind.READ, "The tasks.", "shell.commands.reads:tasks", (WIDE,), "tasks"),
+    Verb(
+        "notify", LOOK, Kind.READ, "Who is told of alarms, and whether that works; --test sends each a message.",
+        "shell.commands.notify:notify",
+        (
+            Parameter("file", "with --test: the notifiers of this pipeline, without a server", Form.PATH),
+            option("only", "only this notifier"),
+            flag("test", "send a test message, and say what came back"),
+        ),
+        "notify", "laulima notify --test",
+    ),
+    Verb("tasks", LOOK, Kind.READ, "The tasks.", "shell.commands.reads:tasks",
+         (Parameter("words", "names, or state=NAME", many=True), WIDE), "tasks"),
     Verb(
         "jobs", LOOK, Kind.READ, "The jobs that are not final, and why they wait.", "shell.commands.reads:jobs",
         (
@@ -295,25 +320,32 @@ VERBS: tuple[Verb, ...] = (
     ),
     Verb(
         "hosts", LOOK, Kind.READ, "The hosts.", "shell.commands.reads:hosts",
-        (Parameter("names", "host names or sets: node[01-16]", many=True), WIDE), "hosts",
+        (Parameter("names", "host names or sets: node[01-16], or state=NAME", many=True), WIDE), "hosts",
     ),
     Verb(
         "explain", LOOK, Kind.READ, "Why a job, task or host is where it is, and what would change it.",
         "shell.commands.reads:explain",
-        (Parameter("words", "[job|task|host] NAME", many=True, required=True),), "explain",
+        (ABOUT,), "explain",
         "laulima explain host node3",
+    ),
+    Verb(
+        "check", LOOK, Kind.READ, "All about one job, task or host: state, why, file and line, last events.",
+        "shell.commands.check:check",
+        (ABOUT, WIDE), "check",
+        "laulima check task warp",
     ),
     Verb(
         "history", LOOK, Kind.READ, "What ended: who ran what, when, where, and how it ended.",
         "shell.commands.reads:history",
         (
-            Parameter("words", "job numbers, or task=NAME host=NAME outcome=NAME", many=True),
+            Parameter("words", "job numbers, last, or task=NAME host=NAME state=NAME outcome=NAME", many=True),
             option("task", "of this task"),
             option("host", "on this host"),
             option("outcome", "with this outcome: 'exit 3', TIMED_OUT, failed"),
             option("since", "ended within so long", form=Form.DURATION),
             option("limit", "how many attempts, the last ones", "-n", "--limit", form=Form.INTEGER, at_least=1),
             flag("stats", "instead: counts, run times and waits of each task, of the last 100,000 attempts unless -n"),
+            flag("changes", "instead: who ordered what and when; of one: task=NAME, host=NAME, a job's number"),
             flag("notices", "instead: what a shared controller has told its schedulers"),
             WIDE,
         ),
@@ -328,13 +360,15 @@ VERBS: tuple[Verb, ...] = (
     Verb(
         "logs", LOOK, Kind.READ, "What a job wrote, while it runs or afterwards.", "shell.commands.logs:logs",
         (
-            Parameter("job", "the job's number, or last", required=True),
-            flag("follow", "go on until the job ends", "-f", "--follow"),
+            JOBS_NEEDED,
+            flag("follow", "go on until the jobs have ended; one that waits is waited for", "-f", "--follow"),
             flag("stderr", "its errors instead of its output"),
+            flag("both", "its errors, too: on stderr"),
+            option("lines", "begin with the last so many lines", "-n", "--lines", form=Form.INTEGER, at_least=0),
             option("attempt", "an earlier attempt", form=Form.INTEGER, at_least=1),
             flag("raw", "every byte as it is, also to a terminal"),
         ),
-        "logs",
+        "logs", "laulima logs task=warp state=running -f -n 20",
     ),
     Verb(
         "serve", LOOK, Kind.LOCAL, "The web page: tasks, hosts, charts, events, and why, for browsers on this machine.",
@@ -384,14 +418,14 @@ VERBS: tuple[Verb, ...] = (
     ),
     Verb(
         "flush", CHANGE, Kind.CHANGE, "Drop a task's jobs that do not run yet.", "shell.commands.changes:flush",
-        (Parameter("task", "the task", required=True), REASON, WAIT), "flush",
+        (Parameter("words", "a task, or jobs", many=True, required=True), REASON, WAIT), "flush",
     ),
     Verb(
         "host", CHANGE, Kind.CHANGE, "Switch hosts on or off, drain, add, delete them, try them again, or check them.",
         "shell.commands.changes:host",
         (
             Parameter("verb", form=Form.CHOICE, choices=(*HOST_VERBS, "check"), required=True),
-            Parameter("names", "host names or sets: node[01-16]", many=True, required=True),
+            Parameter("names", "host names or sets: node[01-16], or state=NAME", many=True, required=True),
             option("slots", "for add and slots: how many slots", form=Form.INTEGER, default=1, at_least=1),
             RESOURCE,
             LABEL,
@@ -457,12 +491,23 @@ VERBS: tuple[Verb, ...] = (
         "submit", "laulima submit --host node3 --wait -- uname -a",
     ),
     Verb(
-        "diff", LOOK, Kind.READ, "What another pipeline file would change.", "shell.commands.reload:diff",
-        (FILE,), "reload", "laulima diff pipeline.yaml",
+        "diff", LOOK, Kind.READ, "What another pipeline file would change, and what is set over it.",
+        "shell.commands.reload:diff", (ANOTHER,), "reload", "laulima diff pipeline.yaml",
     ),
     Verb(
         "reload", CHANGE, Kind.CHANGE, "Take another pipeline file, or the same one anew: all of it, or nothing.",
-        "shell.commands.reload:reload", (FILE, WAIT), "reload",
+        "shell.commands.reload:reload", (ANOTHER, WAIT), "reload",
+    ),
+    Verb(
+        "set", CHANGE, Kind.CHANGE, "Lay a value over the pipeline file, until it is unset or a file is loaded again.",
+        "shell.commands.reload:set_values",
+        (
+            Parameter("settings", "KEY=VALUE, as the file has it; none: what is set", many=True),
+            option("unset", "let the file's value of this key count again", many=True),
+            REASON,
+            WAIT,
+        ),
+        "set", "laulima set tasks.warp.limits.in_flight=4",
     ),
     Verb("stop", CHANGE, Kind.CHANGE, "No new jobs; what runs goes on and is harvested.",
          "shell.commands.changes:intake", (REASON, WAIT), "stop"),

@@ -13,8 +13,9 @@ import unicodedata
 from collections.abc import Sequence
 
 from live.display import clean, clean_lines
+from model.near_miss import nearest
 
-__all__ = ["clean", "clean_lines"]  # taken from here by all of shell/, with what follows
+__all__ = ["clean", "clean_lines", "nearest"]  # taken from here by all of shell/, with what follows
 
 SECOND = 1_000_000_000
 MINUTE = 60 * SECOND
@@ -22,6 +23,7 @@ HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 
 _BARS = "▁▂▃▄▅▆▇█"
+_ASCII_BARS = ".:-=+*#@"
 
 
 def width(text: str) -> int:
@@ -165,15 +167,8 @@ def quantile(ordered: Sequence[int], share: float) -> int:
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
-def sparkline(values: Sequence[int]) -> str:
-    """One bar for each value, scaled to the largest; a zero is a blank."""
-    top = max(values, default=0)
-    return "".join(" " if value <= 0 else _BARS[min(7, (value * 8 - 1) // top)] for value in values)
-
-
-def nearest(word: str, known: Sequence[str]) -> str:
-    """`, did you mean NAME?` for the near miss among `known`, or nothing."""
-    from difflib import get_close_matches  # noqa: PLC0415 - only mistakes pay for the import
-
-    close = get_close_matches(word, known, n=1, cutoff=0.6)
-    return f", did you mean {close[0]}?" if close else ""
+def sparkline(values: Sequence[int], *, top: int = 0, unicode: bool = True) -> str:
+    """One bar for each value, scaled to the largest, or to `top`; a zero is a blank."""
+    top = max(top, *values, 0)
+    bars = _BARS if unicode else _ASCII_BARS
+    return "".join(" " if value <= 0 else bars[min(7, (value * 8 - 1) // top)] for value in values)

@@ -125,6 +125,9 @@ RUN_FIGURES: dict[str, Figure] = {
     "controller_availability": Figure(Unit.SHARE, Better.NEITHER, _field("controller_availability")),
     "undetected": Figure(Unit.COUNT, Better.LOWER, _field("undetected")),
     "unrecovered": Figure(Unit.COUNT, Better.LOWER, _field("unrecovered")),
+    "alarms": Figure(Unit.COUNT, Better.LOWER, _field("alarms")),
+    "deadlines_missed": Figure(Unit.COUNT, Better.LOWER, _field("deadlines_missed")),
+    "notifications": Figure(Unit.COUNT, Better.LOWER, _field("notifications")),
     "fairness": Figure(Unit.NUMBER, Better.HIGHER, _field("fairness")),
     **{
         f"{statistic}_{spread}": Figure(Unit.TIME, Better.LOWER, _statistic(spread, statistic))

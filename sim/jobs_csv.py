@@ -10,8 +10,8 @@ and no numbers for them: a job is given the lowest that are free on its host, wh
 
 from __future__ import annotations
 
-import csv
-from heapq import heapify, heappop, heappush
+import re
+from bisect import bisect_left
 from typing import IO
 
 from model.job import SECOND, AttemptKey, Outcome
@@ -25,6 +25,10 @@ BATSIM_COLUMNS = (
 )  # fmt: skip
 OUR_COLUMNS = ("job", "task", "host", "attempts", "outcome", "exit_code", "signal", "assigned_time", "given_time",
                "handled_time")  # fmt: skip
+_SPECIAL = re.compile('[,"\r\n]')
+"""What a cell is written in quotes for."""
+Range = tuple[int, int]
+"""The first and the last of numbers in a row."""
 _STATES = {
     Outcome.TIMED_OUT: "COMPLETED_WALLTIME_REACHED",
     Outcome.KILLED: "COMPLETED_KILLED",
@@ -38,15 +42,15 @@ class JobsCsv:
 
     def __init__(self, file: IO[str], workload: str) -> None:
         """`workload`: its name, in every line."""
-        self._rows = csv.writer(file, lineterminator="\n")
-        self._rows.writerow((*BATSIM_COLUMNS, *OUR_COLUMNS))
-        self._workload = workload
-        self._free: dict[str, list[int]] = {}
-        """the numbers of free slots of each host, a heap"""
+        self._file = file
+        file.write(",".join((*BATSIM_COLUMNS, *OUR_COLUMNS)) + "\n")
+        self._workload = _cell(workload)
+        self._free: dict[str, list[Range]] = {}
+        """the numbers of free slots of each host, in order, and no two ranges next to each other"""
         self._sizes: dict[str, int] = {}
         self._numbered = 0
-        self._held: dict[AttemptKey, list[int]] = {}
-        self._last: dict[int, list[int]] = {}
+        self._held: dict[AttemptKey, list[Range]] = {}
+        self._last: dict[int, list[Range]] = {}
         """the slots of each open job's latest process"""
 
     def sized(self, host: str, slots: int) -> None:
@@ -55,21 +59,29 @@ class JobsCsv:
         if more <= 0:
             return
         free = self._free.setdefault(host, [])
-        free.extend(range(self._numbered, self._numbered + more))
-        heapify(free)
+        _give_back(free, (self._numbered, self._numbered + more - 1))
         self._numbered += more
         self._sizes[host] = slots
 
     def started(self, host: str, key: AttemptKey, slots: int) -> None:
         """A process takes slots; where attempts overlap there may be too few."""
         free = self._free.setdefault(host, [])
-        taken = [heappop(free) for _ in range(min(slots, len(free)))]
+        taken: list[Range] = []
+        while slots > 0 and free:
+            low, high = free[0]
+            if high - low < slots:
+                taken.append(free.pop(0))
+                slots -= high - low + 1
+            else:
+                taken.append((low, low + slots - 1))
+                free[0] = (low + slots, high)
+                break
         self._held[key] = self._last[key[0]] = taken
 
     def ended(self, host: str, key: AttemptKey) -> None:
         """It gives them back."""
-        for number in self._held.pop(key, ()):
-            heappush(self._free[host], number)
+        for numbers in self._held.pop(key, ()):
+            _give_back(self._free[host], numbers)
 
     def final(self, job: Observed, record: AttemptEnded | None, handled: int) -> None:
         """The line of a job; without a record it is still open."""
@@ -78,36 +90,40 @@ class JobsCsv:
         response = job.ended - job.submitted if ran else NONE
         report = None if record is None else record.report
         good = record is not None and record.good
-        self._rows.writerow(
-            (
-                job.item or job.job,
-                self._workload,
-                job.task,
-                _seconds(job.submitted),
-                job.slots,
-                _seconds(job.timeout_ns) if job.timeout_ns else -1,
-                int(good),
-                _state(job, record),
-                _seconds(job.started),
-                _seconds(run),
-                _seconds(job.ended),
-                _seconds(job.started - job.submitted if job.started != NONE else NONE),
-                _seconds(response),
-                f"{response / run:.6f}" if run > 0 else "",
-                intervals(self._last.pop(job.job, [])),
-                "",
-                job.job,
-                job.task,
-                job.host,
-                job.attempts,
-                "" if report is None else report.outcome.name,
-                "" if report is None or report.exit_code is None else report.exit_code,
-                "" if report is None or report.signal is None else report.signal,
-                _seconds(job.assigned),
-                _seconds(job.given),
-                _seconds(handled),
-            )
+        item, task = job.item, _cell(job.task)
+        exit_code = signal = None
+        outcome = ""
+        if report is not None:
+            outcome, exit_code, signal = report.outcome.name, report.exit_code, report.signal
+        cells = (
+            _cell(item) if item else str(job.job),
+            self._workload,
+            task,
+            _seconds(job.submitted),
+            str(job.slots),
+            _seconds(job.timeout_ns) if job.timeout_ns else "-1",
+            "1" if good else "0",
+            _state(job, record),
+            _seconds(job.started),
+            _seconds(run),
+            _seconds(job.ended),
+            _seconds(job.started - job.submitted if job.started != NONE else NONE),
+            _seconds(response),
+            f"{response / run:.6f}" if run > 0 else "",
+            intervals(self._last.pop(job.job, [])),
+            "",
+            str(job.job),
+            task,
+            _cell(job.host),
+            str(job.attempts),
+            outcome,
+            "" if exit_code is None else str(exit_code),
+            "" if signal is None else str(signal),
+            _seconds(job.assigned),
+            _seconds(job.given),
+            _seconds(handled),
         )
+        self._file.write(",".join(cells) + "\n")
 
 
 def _state(job: Observed, record: AttemptEnded | None) -> str:
@@ -121,15 +137,31 @@ def _state(job: Observed, record: AttemptEnded | None) -> str:
 
 def _seconds(time_ns: int) -> str:
     """Exact; empty for what has not happened."""
-    return "" if time_ns == NONE else f"{time_ns // SECOND}.{time_ns % SECOND:09d}"
+    if time_ns < SECOND:
+        return "" if time_ns == NONE else f"0.{time_ns:09d}"
+    digits = str(time_ns)
+    return f"{digits[:-9]}.{digits[-9:]}"
 
 
-def intervals(numbers: list[int]) -> str:
+def _cell(text: str) -> str:
+    """As the module `csv` writes it; rows are put together here, for it looks at each letter of all their numbers."""
+    if text.isalnum() or not _SPECIAL.search(text):
+        return text
+    return '"' + text.replace('"', '""') + '"'
+
+
+def _give_back(free: list[Range], numbers: Range) -> None:
+    """Put a range of numbers where it belongs, as one with its neighbours."""
+    low, high = numbers
+    at = bisect_left(free, numbers)
+    if at < len(free) and free[at][0] == high + 1:
+        high = free.pop(at)[1]
+    if at and free[at - 1][1] == low - 1:
+        at -= 1
+        low = free.pop(at)[0]
+    free.insert(at, (low, high))
+
+
+def intervals(numbers: list[Range]) -> str:
     """Slots as Batsim writes sets of processors: `0-3 7`."""
-    parts: list[list[int]] = []
-    for number in sorted(numbers):
-        if parts and parts[-1][1] == number - 1:
-            parts[-1][1] = number
-        else:
-            parts.append([number, number])
-    return " ".join(str(low) if low == high else f"{low}-{high}" for low, high in parts)
+    return " ".join([str(low) if low == high else f"{low}-{high}" for low, high in numbers])

@@ -228,6 +228,11 @@ class EventLog:
         self._digest = blake2b(digest_size=16)
         self._encoder = msgspec.json.Encoder()
 
+    def tell(self, reader: Reader) -> None:
+        """One more reader of records, after the others."""
+        for kind, read in reader.table.items():
+            self._of_records[kind] += (read,)
+
     @property
     def count(self) -> int:
         """How many lines there are."""
@@ -237,8 +242,10 @@ class EventLog:
         """One more line."""
         lines = self._lines
         lines.append(line)
-        for read in self._readers[type(line)]:
-            read(line)
+        readers = self._readers[type(line)]
+        if readers:
+            for read in readers:
+                read(line)
         if len(lines) >= CHUNK:
             self._flush()
 
@@ -246,8 +253,10 @@ class EventLog:
         """The same for a record: most lines are such."""
         lines = self._lines
         lines.append(line)
-        for read in self._of_records[type(line.record)]:
-            read(line)
+        readers = self._of_records[type(line.record)]
+        if readers:
+            for read in readers:
+                read(line)
         if len(lines) >= CHUNK:
             self._flush()
 

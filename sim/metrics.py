@@ -174,6 +174,12 @@ class Metrics(Struct, frozen=True):
     tasks: tuple[TaskMetrics, ...]
     open_jobs: tuple[OpenJob, ...]
     """the oldest of them; `total.open` counts all"""
+    alarms: int = 0
+    """alarms that have begun (`model/alarms.py`): where the configuration has `notify` with `of`, or deadlines"""
+    deadlines_missed: int = 0
+    """those of them that are missed deadlines"""
+    notifications: int = 0
+    """messages that notifiers would have been given"""
 
 
 def jain(shares: Sequence[float]) -> float | None:

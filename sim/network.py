@@ -58,11 +58,11 @@ class Direction:
         "_network",
         "as_peer",
         "blocked",
-        "callbacks",
         "doubled",
         "doubling",
         "echo_ns",
         "extra_ns",
+        "happens",
         "jitter_ns",
         "last_ns",
         "latency_ns",
@@ -106,7 +106,7 @@ class Direction:
         """how its receiver takes what comes; None: at once"""
         self.plain = True
         """nothing but latency: no draw is needed"""
-        self.callbacks = [self._arrives]
+        self.happens = self._arrives
 
     def changed(self) -> None:
         """Work out `plain` again."""
@@ -155,15 +155,12 @@ class Direction:
             self._network.vouch(link)
 
 
-class Delivery(Happening):
+class Delivery(Happening, eq=False, gc=False):
     """A batch that is under way."""
 
-    __slots__ = ("batch", "generation")
-
-    def __init__(self, direction: Direction, batch: Batch) -> None:
-        self.callbacks = direction.callbacks
-        self.batch = batch
-        self.generation = direction.link.generation
+    batch: Batch
+    generation: int
+    """of the link, when it was sent"""
 
 
 class Link:
@@ -272,11 +269,11 @@ class Network:
         direction = self.out[node.name, effect.peer]
         link = direction.link
         if link.connected:
-            if direction.plain:  # a connection keeps the order, also when it becomes quicker
+            if direction.plain:
                 at = max(now + direction.latency_ns + direction.extra_ns, direction.last_ns)
-                direction.last_ns = at
+                direction.last_ns = at  # a connection keeps the order, also when it becomes quicker
                 self._log.add(Sent(now, node.name, direction.receiver.name, (at,), batch))
-                calendar.after(at - now, REPLY, Delivery(direction, batch))
+                calendar.after(at - now, REPLY, Delivery(direction.happens, batch, link.generation))
                 return
             arrivals = direction.arrivals(now)
         else:
@@ -284,7 +281,7 @@ class Network:
             self._reset(link, direction)
         self._log.add(Sent(now, node.name, direction.receiver.name, arrivals, batch))
         for at in arrivals:
-            calendar.after(at - now, REPLY, Delivery(direction, batch))
+            calendar.after(at - now, REPLY, Delivery(direction.happens, batch, link.generation))
 
     def _reset(self, link: Link, direction: Direction) -> None:
         """Who speaks into a connection that ended without its knowledge is told so, once an answer can come back."""

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from model.errors import LaulimaError
 from model.records import Record
-from sim.calendar import NEVER, Alarm, Calendar, CallBacks, Happening
+from sim.calendar import NEVER, Alarm, Calendar, Happening
 from sim.clocks import Clock
 
 TURNS_MAX = 10_000
@@ -43,7 +43,6 @@ class Node:
     __slots__ = (
         "_alarm",
         "_calendar",
-        "_callbacks",
         "_carry_out",
         "_due",
         "_in_turn",
@@ -52,6 +51,7 @@ class Node:
         "_turn_wanted",
         "_turns",
         "_turns_at",
+        "_wanted",
         "clock",
         "epoch",
         "frozen",
@@ -78,9 +78,9 @@ class Node:
         """its durable records; None: this world never restarts it"""
         self._calendar = calendar
         self._carry_out = carry_out
-        self._alarm = Alarm(calendar, priority, self.turn)
+        self._alarm = Alarm(calendar, priority, self._wakes)
         self._priority = priority
-        self._callbacks: CallBacks = [self._wanted_turn]
+        self._wanted = Happening(self._wanted_turn)
         self._due = NEVER
         """when the machine wanted to be called, by its clock, as of its last turn"""
         self._in_turn = False
@@ -125,15 +125,16 @@ class Node:
         if machine is None or self.frozen:
             self.receive(event)
             return
-        now, queue = self._calendar.now, self._calendar.queue
-        machine.receive(event, self.clock.read(now))
+        calendar = self._calendar
+        true_ns = calendar.now
+        now = self.clock.read(true_ns)
+        machine.receive(event, now)
         if self._in_turn or self._turn_wanted:
             self._more = True
-        elif queue and queue[0][0] <= now:
-            self._more = True
+        elif calendar.queue and calendar.queue[0][0] <= true_ns:
             self._want_turn()
         else:
-            self.turn()
+            self._take_turn(machine, true_ns, now)
 
     def thaw(self) -> None:
         """One fault fewer keeps it standing still; when it was the last one, what came meanwhile is taken."""
@@ -147,7 +148,7 @@ class Node:
 
     def _want_turn(self) -> None:
         self._turn_wanted = True
-        self._calendar.after(0, self._priority, Happening(self._callbacks))
+        self._calendar.after(0, self._priority, self._wanted)
 
     def _wanted_turn(self, _: Happening) -> None:
         self._turn_wanted = False
@@ -156,35 +157,46 @@ class Node:
     def turn(self) -> None:
         """Do what is due, then carry out everything that the machine asks for."""
         machine = self.machine
-        if machine is None or self.frozen or self._in_turn:
-            return
-        true_ns = self._calendar.now
-        now = self.clock.read(true_ns)
-        self._in_turn = True
-        try:
-            if self._due <= now:
-                machine.advance(now)
-            self._more = True
-            while self._more:
-                self._more = False
-                effects = machine.drain()
-                if effects:
-                    self._carry_out(self, effects)
-                if self.machine is not machine:  # what it did was its last
-                    break
-        finally:
-            self._in_turn = False
+        if machine is not None and not self.frozen and not self._in_turn:
+            true_ns = self._calendar.now
+            self._take_turn(machine, true_ns, self.clock.read(true_ns))
+
+    def _take_turn(self, machine: Machine, true_ns: int, now: int) -> None:
+        self._in_turn = self._more = True
+        if self._due <= now:
+            machine.advance(now)
+        while self._more and self.machine is machine:  # what it did may have been its last
+            self._more = False
+            effects = machine.drain()
+            if effects:
+                self._carry_out(self, effects)
+        self._in_turn = False
         due = machine.next_due()
         if due is None or self.machine is not machine:
             self._due = NEVER
-            return
-        self._due = due
-        when = self.clock.when(due)
+        elif due != self._due or self._alarm.at == NEVER:
+            self._due = due
+            self._want_alarm(true_ns)
+
+    def _want_alarm(self, true_ns: int) -> None:
+        when = self.clock.when(self._due)
         if when <= true_ns:
             self._check_progress(true_ns)
             when = true_ns
         if when < self._alarm.at:
             self._alarm.want(when)
+
+    def _wakes(self) -> None:
+        """The alarm rings. What it was set for may be settled meanwhile, or may have been moved: then there is no turn,
+        for a machine that was asked nothing and for which nothing is due has nothing to say. (Each job sets four alarms
+        for words that are to be said again if they are not answered, and nearly all are: 10 % of a run.)"""
+        if self.machine is None or self.frozen:
+            return
+        true_ns = self._calendar.now
+        if self._due <= self.clock.read(true_ns) or self._turn_wanted:
+            self.turn()
+        elif self._due < NEVER:
+            self._want_alarm(true_ns)
 
     def _check_progress(self, true_ns: int) -> None:
         if self._turns_at != true_ns:

@@ -27,6 +27,8 @@ NAMES = (
     "requested processors", "requested time", "requested memory", "status", "user", "group", "application", "queue",
     "partition", "preceding job", "think time",
 )  # fmt: skip
+TIMES = frozenset({1, 2, 3, 8})
+"""Which of these are kept as times."""
 
 
 class SwfJob(Struct, frozen=True, gc=False):
@@ -117,35 +119,45 @@ def read_jobs(path: Path) -> Iterator[SwfJob]:
 
 
 def _job(path: Path, line: int, words: list[bytes]) -> SwfJob:
+    """Other negative times than -1, in logs that were converted badly, are as unknown."""
     try:
-        values: list[int | float] = list(map(int, words[:FIELDS]))
+        values = list(map(int, words[:FIELDS]))
     except ValueError:
-        values = [_number(path, line, at, word) for at, word in enumerate(words[:FIELDS])]
-    if max(values) > NUMBER_MAX or min(values) < -NUMBER_MAX:
-        at = next(at for at, value in enumerate(values) if abs(value) > NUMBER_MAX)
-        raise _error(path, line, f"its {NAMES[at]} is {values[at]}, at most {NUMBER_MAX} is possible")
-    submit, got, asked = values[1], values[4], values[7]
+        values, unit = _fractions(path, line, words), 1
+    else:
+        unit = SECOND
+        if max(values) > NUMBER_MAX or min(values) < -NUMBER_MAX:
+            at = next(at for at, value in enumerate(values) if abs(value) > NUMBER_MAX)
+            raise _error(path, line, f"its {NAMES[at]} is {values[at]}, at most {NUMBER_MAX} is possible")
+    number, submit, wait, run, got, _, _, asked, limit, _, status, user, group, _, queue, partition, _, _ = values
     if submit < 0:
-        raise _error(path, line, f"its submit time is {submit}: a job of which it is unknown cannot be replayed")
+        text = words[1].decode("ascii", "replace")
+        raise _error(path, line, f"its submit time is {text}: a job of which it is unknown cannot be replayed")
     processors = got if got > 0 else asked
     return SwfJob(
-        line=line,
-        number=int(values[0]),
-        submit_ns=_ns(submit),
-        wait_ns=_known_ns(values[2]),
-        run_ns=_known_ns(values[3]),
-        processors=int(processors) if processors > 0 else None,
-        requested_ns=_known_ns(values[8]),
-        status=int(values[10]),
-        user=int(values[11]),
-        group=int(values[12]),
-        queue=int(values[14]),
-        partition=int(values[15]),
+        line,
+        number,
+        submit * unit,
+        wait * unit if wait >= 0 else None,
+        run * unit if run >= 0 else None,
+        processors if processors > 0 else None,
+        limit * unit if limit >= 0 else None,
+        status,
+        user,
+        group,
+        queue,
+        partition,
     )
 
 
-def _number(path: Path, line: int, at: int, word: bytes) -> int | float:
-    """A field of a line that does not consist of whole numbers only; some logs have fractions of seconds."""
+def _fractions(path: Path, line: int, words: list[bytes]) -> list[int]:
+    """The fields of a line that does not consist of whole numbers only, times in ns: some logs have fractions of
+    seconds."""
+    values = [_number(path, line, at, word) for at, word in enumerate(words[:FIELDS])]
+    return [round(value * SECOND) if at in TIMES else int(value) for at, value in enumerate(values)]
+
+
+def _number(path: Path, line: int, at: int, word: bytes) -> float:
     text = word.decode("ascii", "replace")
     try:
         value = float(text)
@@ -154,15 +166,6 @@ def _number(path: Path, line: int, at: int, word: bytes) -> int | float:
     if not abs(value) <= NUMBER_MAX:  # neither is nan
         raise _error(path, line, f"its {NAMES[at]} is {text}: at most {NUMBER_MAX} is possible")
     return value
-
-
-def _ns(seconds: float) -> int:
-    return seconds * SECOND if isinstance(seconds, int) else round(seconds * SECOND)
-
-
-def _known_ns(seconds: float) -> int | None:
-    """None: unknown. Logs that were converted badly have other negative times than -1; they are as unknown."""
-    return None if seconds < 0 else _ns(seconds)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:

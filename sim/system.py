@@ -31,7 +31,7 @@ from model.keeper import (
     Tell,
 )
 from model.messages import Entry, Held
-from sim.calendar import END, REPLY, TURN, Alarm, Calendar, CallBacks, Happening
+from sim.calendar import END, REPLY, TURN, Alarm, Calendar, Happening
 from sim.crashes import Crashes
 from sim.log import EventLog, ProcessEnded, ProcessStarted
 from sim.node import Node
@@ -65,23 +65,17 @@ class Hang:
         return True
 
 
-class Process(Happening):
+class Process(Happening, eq=False, gc=False):
     """The process tree of one attempt; in the calendar it is its own end, which happens if it was not moved meanwhile.
     `ends_at` None: it does not end by itself."""
 
-    __slots__ = ("ends_at", "fate", "keeper", "key", "pid", "slots", "suspended_ns")
-
-    def __init__(
-        self, callbacks: CallBacks, key: AttemptKey, slots: int, keeper: ModelledKeeper, pid: int, fate: Fate
-    ) -> None:
-        self.callbacks = callbacks
-        self.key = key
-        self.slots = slots
-        self.keeper = keeper
-        self.pid = pid
-        self.fate = fate
-        self.ends_at: int | None = None
-        self.suspended_ns = 0
+    key: AttemptKey
+    slots: int
+    keeper: ModelledKeeper
+    pid: int
+    fate: Fate
+    ends_at: int | None = None
+    suspended_ns: int = 0
 
 
 class ModelledKeeper:
@@ -119,19 +113,19 @@ class ModelledKeeper:
 
     def work(self) -> None:
         """Take what has come and do what follows."""
-        events, machine, clock = self._events, self._machine, self._system.node.clock
-        crashes, actions = self._system.crashes, self._actions
+        events, machine, actions = self._events, self._machine, self._actions
+        system = self._system
+        clock = system.node.clock
         now = clock.read(self._calendar.now)
         while events:
             machine.receive(events[0], now)
-            if crashes is not None:
-                if not self._carry_out():
-                    return
-            else:
+            if system.crashes is None:
                 for effect in machine.drain():
                     actions[type(effect)](effect)
                 if self.dead:
                     return
+            elif not self._carry_out():
+                return
             events.popleft()  # only now: what it led to has queued up behind it
         due = machine.next_due()
         if due is not None:
@@ -213,7 +207,7 @@ class System:
         """the earliest life of the agent whose attempts the spool covers; 0: there is none yet"""
         self.crashes: Crashes | None = None
         """counts the boundaries of its keepers; None: nobody wants to know"""
-        self._end_callbacks = [self._ends]
+        self._happens = self._ends
         self.spool: dict[AttemptKey, tuple[int, JobSpec, Report | None, int]] = {}
         """the keepers' logs: (keeper, spec, report of the end, when it ended in true ns)"""
         self._left: dict[AttemptKey, None] = {}
@@ -338,7 +332,7 @@ class System:
         now = self._calendar.now
         self._pids += 1
         fate = FAILS_AT_ONCE if self.failing else self._weather.fate(spec.task, job, attempt)
-        process = Process(self._end_callbacks, (job, attempt), spec.slots, keeper, self._pids, fate)
+        process = Process(self._happens, (job, attempt), spec.slots, keeper, self._pids, fate)
         self.processes[process.key] = process
         self._log.add(ProcessStarted(now, self.node.name, job, attempt, process.pid, spec.slots))
         if self.hangs and any(hang.takes() for hang in self.hangs):

@@ -6,14 +6,19 @@ not change what the jobs of another one do. Run time and output belong to the jo
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from msgspec import Struct
 
 from model.job import JobId
-from model.records import JobAccepted
+from model.records import AttemptEnded, JobAccepted
 from sim.distributions import Constant
 from sim.keyed import Chances, Draws
+from sim.log import Committed
 from sim.scenario import Arrivals, Items, TaskWeather
 
+SCHEDULER = "scheduler"
 FOREVER = 1 << 62
 """ns: later than any end of a simulation"""
 
@@ -61,6 +66,19 @@ class Weather:
     def of(self, task: str) -> TaskWeather:
         """The weather of a task (of the default one, when the scenario says nothing about it)."""
         return self._tasks.get(task, self._default)
+
+    @property
+    def table(self) -> dict[type, Callable[[Any], None]]:
+        """For `EventLog`: what it wants to read."""
+        return {JobAccepted: self._read_accepted, AttemptEnded: self._read_ended}
+
+    def _read_accepted(self, line: Committed) -> None:
+        if line.node == SCHEDULER:
+            self.accepted(line.record, line.t)  # type: ignore[arg-type]
+
+    def _read_ended(self, line: Committed) -> None:
+        if line.record.final and line.node == SCHEDULER:  # type: ignore[union-attr]
+            self.final(line.record.job)  # type: ignore[union-attr]
 
     def accepted(self, record: JobAccepted, true_ns: int) -> None:
         """A job was made: give it its name for all draws."""

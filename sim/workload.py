@@ -50,12 +50,12 @@ class Feed:
         self._final = 0
         self._next: Submission | None = None
         self._world: World | None = None
-        self._callbacks = [self._give]
+        self._happening = Happening(self._give)
 
     @property
     def table(self) -> dict[type, Callable[[Any], None]]:
         """For `EventLog`: what it wants to read."""
-        return {Committed: self._committed}
+        return {AttemptEnded: self._ended}
 
     def begin(self, world: World) -> None:
         """The world is there; the first job comes at its time."""
@@ -67,14 +67,18 @@ class Feed:
         """The calendar has the time of the next job."""
         calendar, coming = world.calendar, self._next
         if coming is not None and coming.at_ns < calendar.until_ns:
-            calendar.after(coming.at_ns - calendar.now, REPLY, Happening(self._callbacks))
+            calendar.after(coming.at_ns - calendar.now, REPLY, self._happening)
 
     def _give(self, _: Happening) -> None:
         """Submit all jobs whose time is now."""
         world = self._world
         assert world is not None
         node, now = world.nodes[SCHEDULER], world.calendar.now
+        last: Submit | None = None
         while (job := self._next) is not None and job.at_ns == now:
+            if last is not None:
+                node.receive(last)
+                last = None
             self.given += 1
             if node.machine is None:
                 self.unheard += 1
@@ -82,16 +86,18 @@ class Feed:
                 spec = job.spec
                 if job.run_ns is not None:
                     world.weather.foretell(f"{spec.task}/{spec.item}", job.run_ns, job.exit_code)
-                node.receive(Submit(0, spec))
+                last = Submit(0, spec)
             self._next = coming = next(self._submissions, None)
             if coming is not None and coming.at_ns < now:
                 raise ConfigurationError(f"job {coming.spec.item} of the workload is to be submitted in the past")
         self._plan(world)
+        if last is not None:
+            node.receive_last(last)
         self._look_for_end()
 
-    def _committed(self, line: Committed) -> None:
-        record = line.record
-        if type(record) is AttemptEnded and record.final and line.node == SCHEDULER:
+    def _ended(self, line: Committed) -> None:
+        record: AttemptEnded = line.record  # type: ignore[assignment]
+        if record.final and line.node == SCHEDULER:
             self._final += 1
             self._look_for_end()
 

@@ -42,7 +42,7 @@ from model.events import (
     WallClock,
 )
 from model.keeper import Renew
-from model.records import AttemptEnded, JobAccepted, Record
+from model.records import Record
 from model.reloading import difference, host_orders, task_orders
 from model.remembered import RestoredData
 from model.restored import fold
@@ -50,6 +50,7 @@ from model.scheduler import Scheduler
 from model.scripting import MAIN_SESSION, RunFile, ScriptFactory, ScriptMachine, Stream
 from model.superiors import SUPERIOR
 from model.view_rows import Machines
+from sim.alarm_answers import AlarmAnswers
 from sim.calendar import FAULT, MATCH, REPLY, TURN, Calendar
 from sim.clocks import BOOTED_BEFORE, Clock
 from sim.crashes import Crashes
@@ -90,13 +91,13 @@ class World:
         log: EventLog,
         scripting: Scripting | None = None,
     ) -> None:
-        """Put everything together; nothing has happened yet. `scripting`: how task scripts are run, if there are
-        any."""
+        """Put everything together; nothing has happened yet. `scripting`: how task scripts are run."""
         self.configuration = configuration
         self.scenario = scenario
         self.calendar = Calendar(scenario.for_ns)
         self.log = log
         self.weather = Weather(scenario.seed, scenario.tasks)
+        log.tell(self.weather)
         self.network = Network(self.calendar, log, scenario.seed, configuration.cluster.connect_ns, self._downlink_of)
         self.nodes: dict[str, Node] = {}
         self.systems: dict[str, System] = {}
@@ -128,6 +129,7 @@ class World:
             Idle: self._is_idle,
             Prepare: self._to_scripts,
             React: self._to_scripts,
+            **AlarmAnswers(self).effects,
         }
         if self.scripts is not None:
             self._effects |= self.scripts.effects
@@ -281,7 +283,7 @@ class World:
             tasks = self.configuration.tasks
             known = restored.scheduler if restored else None
             scripts = self._make_scripts(known.scripts if known is not None and known.scripts.begun else None)
-            machine = Scheduler(node.epoch, now, cluster, tasks, known, self._behaviours)
+            machine = Scheduler(node.epoch, now, cluster, tasks, known, self._behaviours, self.configuration.alarms)
         node.start(machine)
         self._tell_wall_clock(node)
         if name == SCHEDULER:
@@ -480,14 +482,10 @@ class World:
     def _durable(self, name: str, record: Record) -> None:
         """The record of a machine is on the disk."""
         self.log.commit(Committed(self.calendar.now, name, record))
-        journal = self.nodes[name].journal
-        if journal is not None:
+        if self._keeps_journals:
+            journal = self.nodes[name].journal
+            assert journal is not None
             journal.append(record)
-        kind = type(record)
-        if kind is JobAccepted:
-            self.weather.accepted(record, self.calendar.now)  # type: ignore[arg-type]
-        elif kind is AttemptEnded and record.final:  # type: ignore[union-attr]
-            self.weather.final(record.job)  # type: ignore[union-attr]
 
     def _to_keeper(self, node: Node, effect: ToKeeper) -> None:
         self.systems[node.name].order(effect.keeper, effect.order)

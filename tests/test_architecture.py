@@ -35,6 +35,7 @@ PURE = {
     "collections",
     "dataclasses",
     "datetime",
+    "difflib",
     "enum",
     "fnmatch",
     "functools",

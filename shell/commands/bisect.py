@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from model.errors import LaulimaError
+from shell.file_errors import unreadable
 from shell.session import Session
 from shell.wording import clean, count, cut
 from sim.comparing import Event, Parting, part
@@ -24,7 +24,8 @@ def bisect(session: Session, *, first: str, second: str, json: bool) -> int:
     try:
         found = part(Path(first), Path(second))
     except OSError as error:
-        raise LaulimaError(f"{error.filename or first} cannot be read: {error.strerror}", "") from error
+        hint = "an event log is made by: laulima sim FILE --log a.jsonl"
+        raise unreadable(error.filename or first, error, hint) from error
     if json:
         session.say_json({"schema": 1, "differ": found.differ, "parting": msgspec.to_builtins(found)})
     else:

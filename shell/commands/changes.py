@@ -11,8 +11,9 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from model.errors import LaulimaError, NotReachableError, WaitedTooLongError
-from shell.selections import UsageError, needed, offered, selection, task_or_jobs
+from model.errors import LaulimaError, NotReachableError, OperatorError, WaitedTooLongError
+from model.views import HostRow
+from shell.selections import UsageError, names_and_states, needed, offered, selection, task_or_jobs
 from shell.session import Session
 
 GONE_S = 20.0
@@ -88,8 +89,8 @@ def release(session: Session, *, words: Sequence[str], reason: str, wait_at_most
     return session.change({**task_or_jobs(words, "release"), "reason": reason}, wait_at_most)
 
 
-def flush(session: Session, *, task: str, reason: str, wait_at_most: int | None) -> int:
-    return session.change({"task": task, "reason": reason}, wait_at_most)
+def flush(session: Session, *, words: Sequence[str], reason: str, wait_at_most: int | None) -> int:
+    return session.change({**task_or_jobs(words, "flush"), "reason": reason}, wait_at_most)
 
 
 def host(
@@ -111,7 +112,13 @@ def host(
         return check(session, names=names, file=file)
     from shell.hostset import expand  # noqa: PLC0415
 
-    hosts = list(dict.fromkeys(name for words in names for name in expand(words)))
+    named, states = names_and_states(names)
+    hosts = list(dict.fromkeys(name for words in named for name in expand(words)))
+    if states:
+        rows = session.ask({}, list[HostRow], verb="hosts")
+        hosts = [row.name for row in rows if row.state.lower() in states and (not named or row.name in hosts)]
+        if not hosts:
+            raise OperatorError("no host fits", "what there is: laulima hosts")
     if len(hosts) > HOSTS_MAX:
         raise UsageError(f"{len(hosts)} hosts are more than the {HOSTS_MAX} that one command may name")
     if verb != "add" and (resources or labels):

@@ -75,7 +75,9 @@ def _configuration(session: Session, file: str | None) -> Configuration:
         except NotReachableError:
             raise UsageError("say in which pipeline the host is: --file pipeline.yaml") from None
     if not Path(file).exists():
-        raise UsageError(f"there is no file {file}")
+        raise UsageError(
+            f"there is no file {file}", "the pipeline that has the hosts: laulima host check NAME --file FILE"
+        )
     return load(Path(file)).configuration
 
 

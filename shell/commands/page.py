@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -46,6 +47,7 @@ def serve(session: Session, *, listen: str | None, control: bool, log: str | Non
 
         answers = playback.Playback(recording.Recording(Path(log)))
     else:
+        serving.refuse_elsewhere(listen or serving.LISTEN)
         state = session.state()
         answers = app.Page(sources.Server(state))
     tokens = access.new_tokens(control=control)
@@ -70,22 +72,32 @@ def say_links(session: Session, state: Path) -> None:
             session.note(f"its page is not there yet; its link will be in {state / LINKS_NAME}")
             return
         time.sleep(LOOK_S)
-    session.say(f"page  {found.look}")
+    session.say(f"page (looking)  {found.look}")
+    if found.control:
+        session.say(f"page (acting)   {found.control}")
+
+
+def until_interrupted() -> None:
+    """Wait for Ctrl-C."""
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            signal.pause()
 
 
 @contextlib.contextmanager
-def beside(state: Path) -> Iterator[None]:
+def beside(state: Path, *, control: bool = False, quiet: bool = False) -> Iterator[None]:
     """A page beside the server that this process is, for as long as this lasts; it ends with this process, however that
-    ends."""
+    ends. `quiet`: its links are said by somebody else (`say_links`)."""
     refuse_without_extra()
     from live.systemd import VARIABLES  # noqa: PLC0415 - like the server's other machinery
     from shell.detaching import command_line  # noqa: PLC0415
 
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     page = subprocess.Popen(  # noqa: S603 - our own program
-        command_line(["serve", "--state", str(state)], bound=True),
+        command_line(["serve", "--state", str(state), *(["--control"] if control else [])], bound=True),
         env={name: value for name, value in os.environ.items() if name not in VARIABLES},  # the page is no service
         stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL if quiet else None,
         start_new_session=True,  # Ctrl-C is for the server, which says how it ends while the page still shows it
     )
     try:

@@ -1,20 +1,22 @@
 """`laulima fit` and `laulima whatif`: what the own history says, and what it would have been otherwise.
 
-Both read the journal, also while a server runs on it, and change nothing there. Reading is `live/past.py`'s.
+Both read the journal, also while a server runs on it, and change nothing there. Reading is `live/past.py`'s; of a
+recording of decisions `live/past_recording.py`'s.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 
 from live.past import Past, read_past
+from live.past_recording import recorded_past
 from model.errors import ConfigurationError, LaulimaError
 from model.job import SECOND
 from model.views import Status
 from shell.durations import parse_duration
+from shell.file_errors import unwritable
 from shell.fitting import fit_jobs, fit_lines, scenario_text
 from shell.selections import UsageError
 from shell.session import Session
@@ -63,7 +65,9 @@ def _past(session: Session, since_at: int) -> Past:
 def _from_there(pipeline: Path, write: str | None) -> Path:
     """The pipeline's path as a scenario in the file `write` names it."""
     if not pipeline.exists():
-        raise ConfigurationError(f"there is no file {pipeline}")
+        raise ConfigurationError(
+            f"there is no file {pipeline}", "the pipeline that the scenario is to name: laulima fit FILE"
+        )
     folder = Path.cwd() if write is None else Path(write).absolute().parent
     absolute = pipeline.absolute()
     return absolute.relative_to(folder) if absolute.is_relative_to(folder) else absolute
@@ -76,7 +80,7 @@ def _write(file: str, text: str) -> None:
     except FileExistsError:
         raise LaulimaError(f"{file} is there already; nothing was written", "give another name") from None
     except OSError as error:
-        raise LaulimaError(f"{file} cannot be written: {error.strerror}") from error
+        raise unwritable(file, error) from error
 
 
 def whatif(
@@ -86,33 +90,36 @@ def whatif(
     since: str,
     changes: Sequence[str],
     fail: Sequence[str],
+    faults: str | None,
+    recording: str | None,
     for_ns: int | None,
     shake: str | None,
     resample: str | None,
     seeds: str,
+    html: str | None,
+    jobs_csv: str | None,
     json: bool,
 ) -> int:
     """The own past (or what is not finished now) once more, as it is configured and with changes, side by side."""
-    if not changes and not fail:
+    if not changes and not fail and faults is None:
         raise UsageError("nothing is changed: --set tasks.warp.limits.in_flight=80, --set hosts.node3=off, or --fail")
     from shell import past_jobs  # noqa: PLC0415 - SimPy is for rehearsals only
     from shell import whatif as comparing  # noqa: PLC0415
     from shell.config.changes import load_changed  # noqa: PLC0415
-    from shell.config.scenario import LoadedScenario, with_faults  # noqa: PLC0415
     from shell.many_worlds import parse_seeds  # noqa: PLC0415
     from shell.replay import parse_reshape  # noqa: PLC0415
-    from sim.job_log import LEAD_NS  # noqa: PLC0415
-    from sim.scenario import Scenario  # noqa: PLC0415
+    from shell.report.drawing import require_matplotlib  # noqa: PLC0415
 
+    if html is not None:
+        require_matplotlib()
     path = _pipeline(session, file)
     base, changed = load_changed(path, ()), load_changed(path, tuple(changes))
     for warning in base.loaded.warnings:
         session.note(warning)
     every = parse_seeds(seeds)
-    now_at = time.time_ns()
     ahead = since == NOW
     back_ns = FIT_NS if ahead else _span(since)
-    past = _past(session, now_at - back_ns)
+    past, now_at = _past_of(session, recording, back_ns)
     one, other = base.loaded.configuration, changed.loaded.configuration
     if ahead:
         made = past_jobs.go_on(past, one, other, now_at, for_ns or AHEAD_NS, every[0])
@@ -120,18 +127,40 @@ def whatif(
         first_at = min(job.accepted_at for job in past.jobs)
         begin_at = max(now_at - back_ns, first_at)
         made = past_jobs.retell(past, one, other, begin_at, min(now_at, begin_at + (for_ns or back_ns)))
-    start = datetime.fromtimestamp((made.begin_at - LEAD_NS) / 1e9).astimezone()
-    faulty = with_faults(LoadedScenario(other, Scenario(for_ns=made.span_ns), start), tuple(fail)).scenario
-    sides = comparing.Side(one), comparing.Side(other, changed.orders, faulty.faults, faulty.plans)
+    side = comparing.changed_side(made, other, changed.orders, tuple(fail), faults)
     left_out = ["only the last jobs were read"] if past.left_out else []
-    answer = comparing.compare(made, *sides, every, left_out, parse_reshape(shake, resample))
-    if json:
-        session.say_json(answer)
-        return 0
+    compared = comparing.compare(made, comparing.Side(one), side, every, left_out, parse_reshape(shake, resample))
     words = [*(f"--set {change}" for change in changes), *(f"--fail '{line}'" for line in fail)]
-    for line in comparing.lines_of(answer, (str(path), " ".join(words)), session.style()):
-        session.say(line)
+    words += [] if faults is None else [f"--faults {faults}"]
+    names = str(path), " ".join(words)
+    if json:
+        session.say_json(compared.answer)
+    else:
+        for line in comparing.lines_of(compared.answer, names, session.style()):
+            session.say(line)
+    if html is not None or jobs_csv is not None:
+        from shell.report import past_page  # noqa: PLC0415 - only where a report is asked for
+
+        if jobs_csv is not None:
+            past_page.write_csv(Path(jobs_csv), compared)
+            session.note(f"wrote {jobs_csv}")
+        if html is not None:
+            more = [f"--from {since}", *([] if recording is None else [f"--recording {recording}"])]
+            past_page.write_page(Path(html), compared, names, f"laulima whatif {path} {' '.join(more)} {names[1]}")
+            session.note(f"wrote {html}")
     return 0
+
+
+def _past_of(session: Session, recording: str | None, back_ns: int) -> tuple[Past, int]:
+    """What is known of the time that is asked about, and its end: now, or that of the recording."""
+    if recording is None:
+        now_at = time.time_ns()
+        return _past(session, now_at - back_ns), now_at
+    past, end_at = recorded_past(Path(recording))
+    past.jobs = [job for job in past.jobs if (row := job.final) is None or row.ended_at >= end_at - back_ns]
+    if not past.jobs:
+        raise ConfigurationError(f"{recording} tells of no job in that time", "a longer time: --from 30d")
+    return past, end_at
 
 
 def _span(text: str) -> int:
@@ -150,5 +179,5 @@ def _pipeline(session: Session, file: str | None) -> Path:
             raise UsageError("no server runs here that would know the pipeline: laulima whatif FILE") from error
     path = Path(file)
     if not path.exists():
-        raise ConfigurationError(f"there is no file {file}")
+        raise ConfigurationError(f"there is no file {file}", "the pipeline: laulima whatif FILE")
     return path

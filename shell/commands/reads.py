@@ -10,14 +10,16 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from shutil import get_terminal_size
-from typing import Any
+from typing import Any, TypeVar
 
 from model.errors import NotReachableError, OperatorError
 from model.views import ExplanationView, HistoryRow, HostRow, JobRow, NoticeRow, PlanRow, ResourceRow, Status, TaskRow
 from shell.client import Client
-from shell.selections import UsageError, about, selection
+from shell.commands.choosing import jobs_meant, names_jobs
+from shell.selections import UsageError, about, names_and_states, selection
 from shell.session import Session, is_terminal, now_ns
 from shell.tables import (
+    CHANGES,
     HISTORY,
     JOBS,
     NOTICES,
@@ -29,8 +31,11 @@ from shell.tables import (
     host_columns,
     resources_text,
     table,
+    task_columns,
 )
 from shell.wording import clean, count, cut, duration, nearest, percent, thousands
+
+T = TypeVar("T")
 
 HOSTS_NOT_UP_MAX = 8
 """Hosts that are not up and that `status` names, one line each; the rest is counted."""
@@ -38,6 +43,7 @@ STARTING_NS = 10 * 1_000_000_000
 """How long a host may be connecting before `status` names it."""
 WATCH_S = 1.0
 HISTORY_DEFAULT = 40
+PAST_FILTERS = ("task", "host", "outcome", "state")
 JOBS_DEFAULT = 100
 """Jobs that `jobs` shows unless it is told to show more."""
 STATISTICS_DEFAULT = 100_000
@@ -103,7 +109,7 @@ def status_lines(shown: Status, style: Style, now: int) -> list[str]:
     if shown.schedulers:
         lines.extend(table(SCHEDULERS, shown.schedulers, now, style))
     if shown.tasks:
-        lines.extend(table(TASKS, shown.tasks, now, style))
+        lines.extend(table(task_columns(shown.tasks, TASKS), shown.tasks, now, style))
     lines.extend(_alarms(shown, style))
     return lines
 
@@ -146,7 +152,8 @@ def _alarms(shown: Status, style: Style) -> list[str]:
     away = [host for host in shown.hosts if host.state.lower() != "up" and not _is_starting(host)]
     for host in away[:HOSTS_NOT_UP_MAX]:
         if not any(alarm.startswith((f"{host.name}:", f"host {host.name} is")) for alarm in said):
-            why = f", {host.why}" if host.why not in {"", host.state} else ""
+            told = host.why.removeprefix(f"{host.state}: ")
+            why = f", {told}" if told not in {"", host.state} else ""
             said.append(clean(f"{host.name}: {host.state} {duration(host.since_ns)}{why}"))
     if len(away) > HOSTS_NOT_UP_MAX:
         said.append(f"and {count(len(away) - HOSTS_NOT_UP_MAX, 'more host')} not up: laulima hosts")
@@ -173,8 +180,13 @@ def metrics(session: Session, *, json: bool) -> int:
     return 0
 
 
-def tasks(session: Session, *, wide: bool, json: bool) -> int:
+def tasks(session: Session, *, words: Sequence[str], wide: bool, json: bool) -> int:
+    names, states = names_and_states(words)
     rows = session.ask({}, list[TaskRow])
+    for name in names:
+        if name not in (known := [row.name for row in rows]):
+            raise OperatorError(f"no task is called {name}{nearest(name, known)}", "see laulima tasks")
+    rows = [row for row in rows if (not names or row.name in names) and (not states or row.state in states)]
     if json:
         return session.say_json(rows, "tasks")
     session.say("\n".join(table(TASKS_FULL, rows, now_ns(), session.style(wide=wide))))
@@ -207,11 +219,16 @@ def jobs(session: Session, *, jobs: Sequence[str], limit: int | None, everything
 
 
 def hosts(session: Session, *, names: Sequence[str], wide: bool, json: bool) -> int:
+    named, states = names_and_states(names)
     rows = session.ask({}, list[HostRow])
-    if names:
-        rows = _chosen_hosts(rows, names)
+    if named:
+        rows = _chosen_hosts(rows, named)
+    rows = [row for row in rows if not states or row.state.lower() in states]
     if json:
         return session.say_json(rows, "hosts")
+    if not rows and states:
+        session.note("no such hosts: laulima hosts shows all")
+        return 0
     if not rows:
         session.note("no hosts: jobs run on this machine (cluster.local); add one: laulima host add NAME")
         return 0
@@ -230,15 +247,28 @@ def _chosen_hosts(rows: list[HostRow], names: Sequence[str]) -> list[HostRow]:
 
 
 def explain(session: Session, *, words: Sequence[str], json: bool) -> int:
-    shown = session.ask(about(words), ExplanationView)
+    found = about_each(session, words, ExplanationView)
     if json:
-        return session.say_json(shown)
-    session.say("\n".join(explanation_lines(shown)))
+        return session.say_json(found[0]) if len(found) == 1 else session.say_json(found, "explain")
+    session.say("\n\n".join("\n".join(explanation_lines(shown)) for shown in found))
     return 0
 
 
-def explanation_lines(shown: ExplanationView) -> list[str]:
-    """The chain of reasons, nearest first; then what would change it, when, and what happened to it."""
+def about_each(session: Session, words: Sequence[str], answer: type[T]) -> list[T]:
+    """What the server says of a job, task or host, or of each job that a selection means."""
+    if len(words) == 2 and words[0] == "job":
+        words = words[1:]
+    if not names_jobs(words):
+        return [session.ask(about(words, session.verb), answer)]
+    with session.client() as client:
+        return [
+            client.ask(session.verb, {"about": "job", "name": str(number)}, answer)
+            for number in jobs_meant(client, words)
+        ]
+
+
+def explanation_lines(shown: ExplanationView, *, story: bool = True) -> list[str]:
+    """The chain of reasons, nearest first; then what would change it, when, and (`story`) what happened to it."""
     lines = [f"{clean(shown.about)}: {clean(shown.state)} for {duration(shown.since_ns)}"]
     lines += [f"  {number}. {clean(reason)}" for number, reason in enumerate(shown.reasons, 1)]
     if shown.changes:
@@ -248,7 +278,7 @@ def explanation_lines(shown: ExplanationView) -> list[str]:
         lines.append(f"by itself:  in {duration(max(0, shown.until_ns))} at the earliest")
     elif shown.changes:
         lines.append("by itself:  not; it waits for one of these")
-    if shown.story:
+    if shown.story and story:
         lines += ["what happened:", *(f"  {clean(line)}" for line in shown.story)]
     return lines
 
@@ -264,10 +294,13 @@ def history(
     limit: int | None,
     stats: bool,
     notices: bool,
+    changes: bool,
     wide: bool,
     json: bool,
 ) -> int:
     """What ended. It is read from the journal itself when no server runs."""
+    if changes:
+        return _changes(session, words, since, limit or HISTORY_DEFAULT, wide=wide, json=json)
     if notices:
         return _notices(session, limit or HISTORY_DEFAULT, wide=wide, json=json)
     named = {"task": task, "host": host, "outcome": outcome}
@@ -276,7 +309,7 @@ def history(
         most = limit or STATISTICS_DEFAULT
         return _statistics(session, [{**each, "since_ns": since} for each in questions], most, wide=wide, json=json)
     limits = {"since_ns": since, "limit": limit or HISTORY_DEFAULT}
-    rows = [row for question in questions for row in _past(session, {**question, **limits})]
+    rows = [row for question in questions for row in _past(session, {**limits, **question})]
     if json:
         return session.say_json(rows, "history")
     if rows:
@@ -293,7 +326,7 @@ def _statistics(session: Session, questions: list[dict[str, Any]], most: int, *,
 
     history, tally = History(session.state() / "journal.sqlite"), Tally()
     for question in questions:
-        tally.count(history.ends(HistoryQuestion(**question, limit=most)))
+        tally.count(history.ends(HistoryQuestion(**{"limit": most, **question})))
     rows = tally.rows()
     if json:
         return session.say_json(rows, "statistics")
@@ -318,6 +351,31 @@ def plan(session: Session, *, for_ns: int, wide: bool, json: bool) -> int:
     return 0
 
 
+def _changes(session: Session, words: Sequence[str], since: int | None, limit: int, *, wide: bool, json: bool) -> int:
+    """What people have ordered; read from the journal itself, so also without a server, and of a controller."""
+    from live.history import ChangeQuestion, History  # noqa: PLC0415
+
+    about, name = change_words(words)
+    rows = History(session.state() / "journal.sqlite").changes(ChangeQuestion(about, name, limit, since))
+    if json:
+        return session.say_json(rows, "changes")
+    if rows:
+        session.say("\n".join(table(CHANGES, rows, now_ns(), session.style(wide=wide))))
+    else:
+        session.note("nobody has changed anything")
+    return 0
+
+
+def change_words(words: Sequence[str]) -> tuple[str, str]:
+    """Of one job, task or host, or of everything: (about, name)."""
+    if not words:
+        return "", ""
+    key, equals, value = words[0].partition("=")
+    if len(words) > 1 or not ((equals and value and key in ("job", "task", "host")) or words[0].isdigit()):
+        raise UsageError("--changes takes one of task=NAME, host=NAME and a job's number")
+    return (key, value) if equals else ("job", words[0])
+
+
 def _notices(session: Session, limit: int, *, wide: bool, json: bool) -> int:
     rows = session.ask({"limit": limit}, list[NoticeRow], verb="notices")
     if json:
@@ -335,14 +393,27 @@ def _questions(words: Sequence[str], filters: dict[str, Any]) -> list[dict[str, 
     for word in words:
         key, equals, value = word.partition("=")
         if not equals:
-            numbers += selection([word]).get("jobs", [])
-            if not numbers:
-                raise UsageError(f"{word!r} is no job number", "numbers, or task=NAME host=NAME outcome=NAME")
-        elif key not in {"task", "host", "outcome"}:
-            raise UsageError(f"{key}= is no filter{nearest(key, ['task', 'host', 'outcome'])}")
+            named = selection([word])  # raises for what is neither a number nor a range nor `last`
+            numbers += named.get("jobs", [])
+            if "last" in named:
+                filters["limit"] = 1
+        elif key not in PAST_FILTERS:
+            raise UsageError(f"{key}= is no filter{nearest(key, PAST_FILTERS)}", f"filters: {', '.join(PAST_FILTERS)}")
+        elif not value:
+            raise UsageError(f"{key}= needs a value")
+        elif key == "state":
+            filters.update(_ended_as(value))
         else:
             filters[key] = value
     return [{**filters, "job": number} for number in numbers] or [filters]
+
+
+def _ended_as(state: str) -> dict[str, Any]:
+    """What `state=` of a selection means among attempts that ended."""
+    word = state.lower()
+    if word in ("final", "ended"):
+        return {"final": True}
+    return {"outcome": "exit 0" if word == "done" else state}
 
 
 def _past(session: Session, question: dict[str, Any]) -> list[HistoryRow]:

@@ -1,16 +1,21 @@
-"""diff and reload: another pipeline file for the server that runs. What differs is found by the server; the file is
-checked here first, so that its mistakes are shown as by `validate`.
+"""diff, reload and set: another pipeline file for the server that runs, or the same one with another value. What
+differs is found by the server; a file is checked here first, so that its mistakes are shown as by `validate`.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
 
 from model.errors import ConfigurationError
-from shell.session import Session
+from model.remembered import Setting
+from model.views import SCHEMA, Status
+from shell.selections import UsageError
+from shell.session import Session, now_ns
 from shell.wording import duration
 
 LATER = "counts from the next start on"
@@ -27,24 +32,66 @@ class Change(Struct, frozen=True):
 
 
 class Answer(Struct, frozen=True):
+    """`settings`: what is laid over the file; of a reload: what was."""
+
     changes: tuple[Change, ...]
     applied: bool
+    settings: tuple[Setting, ...] = ()
 
 
-def diff(session: Session, *, file: str, json: bool) -> int:
+def diff(session: Session, *, file: str | None, json: bool) -> int:
     """Returns 0 when nothing differs, 1 when something does, as diff does."""
+    file = file or _file_here(session)
     answer = _ask(session, file, apply=False, limit_ns=None)
     if json:
-        session.say_json(answer.changes, "changes")
+        session.say_json({"schema": SCHEMA, "changes": answer.changes, "settings": answer.settings})
     else:
-        _show(session, answer, "nothing differs")
-    return 1 if answer.changes else 0
+        _show(session, answer, "" if answer.settings else "nothing differs")
+        _show_settings(session, answer.settings, Path(file))
+    return 1 if answer.changes or answer.settings else 0
 
 
-def reload(session: Session, *, file: str, wait_at_most: int | None) -> int:
+def reload(session: Session, *, file: str | None, wait_at_most: int | None) -> int:
+    file = file or _file_here(session)
     answer = _ask(session, file, apply=True, limit_ns=wait_at_most)
-    _show(session, answer, "nothing differs, nothing was changed")
+    _show(session, answer, "" if answer.settings else "nothing differs, nothing was changed")
+    if answer.settings:
+        session.say("what was set does not count any more; the file does:")
+        _show_settings(session, answer.settings, Path(file))
     return 0
+
+
+def set_values(
+    session: Session, *, settings: Sequence[str], unset: Sequence[str], reason: str, wait_at_most: int | None
+) -> int:
+    """Lay values over the file, or take them away; without any: what is laid over it."""
+    for text in settings:
+        if not re.fullmatch(r"[^=\s]+\s*=\s*\S(.|\n)*", text):
+            raise UsageError(f"{text!r} sets nothing", "KEY=VALUE, as in laulima set tasks.warp.limits.in_flight=4")
+    said = {"settings": list(settings), "unset": list(unset), "reason": reason}
+    answer = session.ask(said, Answer, limit_ns=wait_at_most)
+    if settings or unset:
+        _show(session, answer, "that is so already")
+    elif answer.settings:
+        _show_settings(session, answer.settings, Path(_file_here(session)))
+    else:
+        session.note("nothing is set: all is as the file says")
+    return 0
+
+
+def _file_here(session: Session) -> str:
+    """The file of the server that runs."""
+    return session.ask({}, Status, verb="status").configuration
+
+
+def _show_settings(session: Session, settings: Sequence[Setting], file: Path) -> None:
+    if settings:
+        from shell.commands.check import setting_text  # noqa: PLC0415 - reads the file, which takes long to import
+        from shell.config.places import Places  # noqa: PLC0415
+
+        places = Places(file)
+        for each in settings:
+            session.say(f"= {setting_text(each, places.value(each.key), file.name, now_ns())}")
 
 
 def _ask(session: Session, file: str, *, apply: bool, limit_ns: int | None) -> Answer:
@@ -67,7 +114,7 @@ def _show(session: Session, answer: Answer, nothing: str) -> None:
         before, after = _shown(change.setting, change.before), _shown(change.setting, change.after)
         later = "" if change.at_once else f"   ({LATER})"
         session.say(f"~ {change.about}: {change.setting.removesuffix('_ns')} {before} -> {after}{later}")
-    if not answer.changes:
+    if not answer.changes and nothing:
         session.say(nothing)
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from model.errors import ConfigurationError, LaulimaError
+from shell.file_errors import unwritable
 from shell.selections import UsageError
 from shell.session import Session
 from shell.wording import count
@@ -21,6 +22,9 @@ from shell.wording import count
 if TYPE_CHECKING:
     from model.configuration import Configuration
     from shell.config import LoadedConfiguration
+
+
+LANGUAGE_HINT = "what scripts may say: laulima docs language, laulima docs language.commands"
 
 
 def run(
@@ -32,12 +36,15 @@ def run(
     until_idle: bool,
     detach: bool,
     page: bool,
+    control: bool,
     leave: bool,
     new_data: bool,
     decisions: str | None,
     controller_timeout: str | None,
 ) -> int:
     """Serve in this process until it is ended; or start a server in the background and see it answer."""
+    if control and not page:
+        raise UsageError("--control is for --page")
     configuration = load_existing(session, file).configuration
     if arguments and not configuration.language.scripts:
         raise UsageError(f"{file} runs no script that could take arguments: {' '.join(arguments)}")
@@ -49,7 +56,8 @@ def run(
     if detach:
         from shell.detaching import start_detached  # noqa: PLC0415
 
-        said = {"--until-idle": until_idle, "--exit": leave, "--new-data": new_data, "--page": page}
+        said = {"--until-idle": until_idle, "--exit": leave, "--new-data": new_data}
+        said |= {"--page": page, "--control": control}
         words = [word for word, wanted in said.items() if wanted]
         words += [f"--for={for_ns}ns"] if for_ns is not None else []
         words += [f"--decisions={Path(decisions).absolute()}"] if decisions is not None else []
@@ -65,7 +73,7 @@ def run(
         language = replace(configuration.language, controller_timeout_ignored=controller_timeout == "ignore")
         configuration = replace(configuration, language=language)
     session.note(f"laulima runs {file}: {_contents(configuration)}, state in {directory}; Ctrl-C ends it")
-    with beside(directory) if page else contextlib.nullcontext():
+    with beside(directory, control=control) if page else contextlib.nullcontext():
         return serve(
             configuration,
             directory,
@@ -96,11 +104,16 @@ def load_existing(session: Session, file: str) -> LoadedConfiguration:
     return loaded
 
 
-def configuration_in(path: Path) -> Configuration:
-    """For a server that reads another file."""
-    from shell.config import load  # noqa: PLC0415
+def configuration_in(path: Path, changes: Sequence[str] = ()) -> Configuration:
+    """For a server that reads a file again, with values laid over it (`laulima set`)."""
+    from shell.config.changes import VERB, load_changed  # noqa: PLC0415
 
-    return load(path).configuration
+    changed = load_changed(path, changes, VERB)
+    if changed.orders:
+        raise ConfigurationError(
+            "a host that is switched off is no value of the file", "laulima host off NAME, laulima host drain NAME"
+        )
+    return changed.loaded.configuration
 
 
 def existing(file: str, hint: str = "a small one to start from: laulima init") -> Path:
@@ -139,9 +152,10 @@ def validate(session: Session, *, file: str, strict: bool, json: bool) -> int:
     elif valid:
         session.say(f"{file} is valid: {_contents(configuration)}")
     elif errors:
-        raise ConfigurationError(f"{file} is not valid: {count(len(errors), 'error')}")
+        raise ConfigurationError(f"{file} is not valid: {count(len(errors), 'error')}", LANGUAGE_HINT)
     else:
-        raise ConfigurationError(f"{count(len(warnings), 'warning')}, which --strict takes as errors")
+        hint = f"mend what stands above, or check without --strict: laulima validate {file}"
+        raise ConfigurationError(f"{count(len(warnings), 'warning')}, which --strict takes as errors", hint)
     return 0 if valid else 1
 
 
@@ -154,12 +168,15 @@ def _contents(configuration: Configuration) -> str:
 def convert(session: Session, *, file: str, rest: str | None) -> int:
     """Write a script's tasks as YAML to stdout, what else it says to the file `rest`. Returns 1 when a statement
     failed, so that something may be missing."""
+    from shell.config.reading import is_script  # noqa: PLC0415
     from shell.config.script_file import read_script  # noqa: PLC0415 - the language, for scripts only
     from shell.language.converting import convert as converted  # noqa: PLC0415
 
     def read(name: str) -> str | None:
         return read_script(Path(name)) if Path(name).is_file() else None
 
+    if not is_script(existing(file)):
+        raise UsageError(f"{file} is YAML already; what is converted is a script of the task language")
     made = converted(existing(file), read, time.time_ns(), rest or "")
     for note in made.notes:
         session.note(note)
@@ -177,7 +194,8 @@ def init(session: Session, *, file: str) -> int:
 
     _write_new(file, pipeline_text())
     session.say(f"wrote {file}")
-    session.note(f"next:  laulima validate {file}\n       laulima sim {file} --for 24h\n       laulima run {file}")
+    steps = (f"validate {file}", f"sim {file} --for 24h", f"run {file} --detach", "docs tutorial")
+    session.note("next:  " + "\n       ".join(f"laulima {step}" for step in steps))
     return 0
 
 
@@ -188,12 +206,28 @@ def _write_new(file: str, text: str) -> None:
     except FileExistsError:
         raise LaulimaError(f"{file} is there already; nothing was written", "give another name") from None
     except OSError as error:
-        raise LaulimaError(f"{file} cannot be written: {error.strerror}") from error
+        raise unwritable(file, error) from error
 
 
-def demo(session: Session, *, directory: str, files: int) -> int:
+def demo(session: Session, *, directory: str, files: int, page: bool, control: bool) -> int:
     from shell.demo import FILES_MAX, run_demo  # noqa: PLC0415
 
     if files > FILES_MAX:
         raise UsageError(f"--files is at most {FILES_MAX}")
-    return run_demo(session, Path(directory), files)
+    if control and not page:
+        raise UsageError("--control is for --page")
+    if not page:
+        return run_demo(session, Path(directory), files)
+    from shell.commands.page import beside, say_links, until_interrupted  # noqa: PLC0415 - an extra
+
+    with contextlib.ExitStack() as stack:
+
+        def open_page(state: Path) -> None:
+            stack.enter_context(beside(state, control=control, quiet=True))
+            say_links(session, state)
+
+        code = run_demo(session, Path(directory), files, open_page)
+        if code == 0:
+            session.note("the page stays until Ctrl-C; the server has ended, so its state is that of the end")
+            until_interrupted()
+    return code

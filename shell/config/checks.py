@@ -72,6 +72,7 @@ class Checks:
             if task.prepare is not None:
                 self._script((*path, "prepare"), task.prepare)
         self._sources()
+        self._notifiers()
 
     def _wrong(self, path: KeyPath, message: str, *, key: bool = False) -> None:
         self.problems.append(self.document.problem(path, message, key=key))
@@ -224,6 +225,17 @@ class Checks:
                 self._wrong(here, f"says the same as {seen[end]}", key=True)
             seen[end] = key
             self._handler(here, handler)
+
+    def _notifiers(self) -> None:
+        """The tasks that they are for; scripts may define others."""
+        tasks = self.sections.tasks
+        if self.sections.scripts or not self._known(("tasks",)):
+            return
+        for name, notifier in self.sections.notify.items():
+            for index, task in enumerate(notifier.tasks):
+                if task not in tasks:
+                    hint = nearest(task, list(tasks))
+                    self._wrong(("notify", name, "tasks", index), f"task {task} is not defined{hint}")
 
     def _handler(self, path: KeyPath, handler: HandlerSection) -> None:
         notifiers = self.sections.notify

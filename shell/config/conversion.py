@@ -19,13 +19,13 @@ from model.configuration import (
     ClusterDefinition,
     Configuration,
     LanguageSettings,
-    Notifier,
     OnExit,
     Order,
 )
 from model.job import LOCAL, Block, HostPolicy, HostWish, Wait
 from model.resources import Needs, Place
 from model.task import (
+    Deadline,
     DoneSource,
     FilesSource,
     Handler,
@@ -42,6 +42,7 @@ from shell.config.controller_sections import controller_place, is_shared, schedu
 from shell.config.ends import parse_end
 from shell.config.host_sections import HostSettings, host_definition
 from shell.config.joining_sections import join_settings, listen_settings
+from shell.config.notify_sections import make_notifier
 from shell.config.problems import KeyPath
 from shell.config.resource_sections import amounts, health_policy, needs_of
 from shell.config.script_file import with_what_is_known
@@ -50,6 +51,7 @@ from shell.config.sections import (
     ChannelSection,
     ClusterSection,
     ConfigurationSection,
+    DeadlineSection,
     DefaultsSection,
     EachSection,
     HandlerSection,
@@ -94,7 +96,10 @@ def make_configuration(sections: ConfigurationSection, path: Path, digest: str, 
         directory=str(path.parent),
         tasks=tuple(_task(name, task, sections, calendars, line_of) for name, task in sections.tasks.items()),
         cluster=cluster,
-        notifiers=tuple(Notifier(name, notifier.command) for name, notifier in sections.notify.items()),
+        notifiers=tuple(make_notifier(name, notifier) for name, notifier in sections.notify.items()),
+        backlog=sections.alarms.backlog or 0,
+        clear_ns=said(sections.alarms.clear, otherwise=CONFIGURATION.clear_ns),
+        look_ns=said(sections.alarms.look, otherwise=CONFIGURATION.look_ns),
         on_exit=OnExit(said(sections.shutdown.on_exit, otherwise=CONFIGURATION.on_exit.value)),
         keep_for_ns=said(sections.shutdown.keep_for, otherwise=CONFIGURATION.keep_for_ns),
         language=_language(sections, path.parent),
@@ -157,6 +162,7 @@ def _task(
         prepare=task.prepare or "",
         prepare_line=line_of(("tasks", name, "prepare"), task.prepare) if task.prepare else 1,
         needs=_needs(task, sections),
+        deadline=_deadline(task.deadline or defaults.deadline, sections.zone),
     )
 
 
@@ -225,6 +231,14 @@ def _block(block: BlockSection | None) -> Block | None:
     if block is None:
         return None
     return Block(block.before, block.after, said(block.limit, otherwise=BLOCK.limit_ns))
+
+
+def _deadline(section: DeadlineSection | None, default_zone: str | None) -> Deadline | None:
+    if section is None:
+        return None
+    zone = section.zone or default_zone
+    days = None if section.days is None else frozenset(day for text in section.days for day in parse_days(text))
+    return Deadline(section.start, section.end, UTC if zone is None else parse_zone(zone), days)
 
 
 def _retry(section: RetrySection | None) -> Retry | None:

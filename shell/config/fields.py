@@ -49,7 +49,7 @@ class Scalar:
     def __get_pydantic_json_schema__(
         self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        return self.json_schema()
+        return {**self.json_schema(), "$comment": self.expects}
 
     def _validate(self, value: object) -> object:
         if not isinstance(value, str):

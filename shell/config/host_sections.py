@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator
 
-from model.configuration import HostDefinition, Link, SshSettings
+from model.configuration import BATCH_SYSTEMS, HostDefinition, Link, SshSettings
 from shell.config.batch_sections import SlurmSection, batch_settings
 from shell.config.fields import Checked, Choice, Flag, Whole
 from shell.config.validation import Section
@@ -22,11 +22,12 @@ SSH_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,254}")
 SSH_USER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 SSH_OPTION = re.compile(r"[A-Za-z][A-Za-z0-9]*[= ][^\x00-\x1f]+")
 
+BATCH_LINKS = tuple(link for link in Link if link in BATCH_SYSTEMS)
 LINKS_OF_KEYS: dict[str, tuple[Link, ...]] = {
     "ssh": (Link.SSH,),
     "ship": (Link.SSH,),
-    "python": (Link.SSH, Link.SLURM),
-    "spool": (Link.SSH, Link.SLURM),
+    "python": (Link.SSH, *BATCH_LINKS),
+    "spool": (Link.SSH, *BATCH_LINKS),
     "slurm": (Link.SLURM,),
 }
 """Keys of a host that mean nothing without one of these links."""
@@ -107,7 +108,7 @@ class HostSettings(Section):
 
     link: Annotated[
         str | None,
-        Choice(("process", "ssh", "tls", "slurm")),
+        Choice(tuple(link.value for link in Link)),
     ] = None
     """process (default): an agent on this machine; ssh: one on another machine, reached by the site's ssh program;
     tls: one that dials in to this server; slurm: a cluster under Slurm, whose commands are on this machine"""
@@ -134,7 +135,7 @@ def host_definition(name: str, slots: int, own: HostSettings, default: HostSetti
     """A host with its own keys laid over the defaults. `here`: where a relative `ssh.config` starts."""
     known = HostDefinition(name)
     link = Link(own.link or default.link or known.link.value)
-    if link is Link.SLURM:
+    if link in BATCH_SYSTEMS:
         alike = default if default.link == link.value else HostSettings()  # a disk of each ssh host is not shared
         return HostDefinition(
             name,

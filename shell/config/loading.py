@@ -9,12 +9,10 @@ from model.configuration import Configuration
 from shell.config.checks import Checks, script_line
 from shell.config.conversion import make_configuration
 from shell.config.problems import InvalidConfiguration, KeyPath, Spot, show
-from shell.config.reading import Document, parse_file, parse_text
-from shell.config.script_file import is_script, load_script
+from shell.config.reading import Document, is_script, parse_file, parse_text
+from shell.config.script_file import load_script
 from shell.config.sections import ConfigurationSection
 from shell.config.validation import validate_partly
-
-HINT = "the keys and their meaning: laulima docs config"
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,7 @@ def load_document(document: Document, path: Path) -> LoadedConfiguration:
         problems += checks.problems
         warnings = [show(document.name, warning, ()) for warning in sorted(set(checks.warnings))]
     if problems or sections is None:
-        raise InvalidConfiguration(document.name, problems, document.lines, HINT)
+        raise InvalidConfiguration(document.name, problems, document.lines)
     made = make_configuration(
         sections, path.absolute(), document.digest, lambda place, text: script_line(document, place, text)
     )

@@ -15,6 +15,8 @@ from shell.wording import clean, cut, width
 WIDTH_SHOWN = 100
 """Columns of a source line that are shown around the caret."""
 
+KEYS_HINT = "the keys and their meaning: laulima docs config"
+
 KeyPath = tuple[str | int, ...]
 """Keys and list indexes from the top of the document, such as `("tasks", "warp", "windows", 0, "from")`."""
 
@@ -37,7 +39,9 @@ class Problem(NamedTuple):
 class InvalidConfiguration(ConfigurationError):  # noqa: N818 - reads as a sentence where it is caught
     """A file that is not right. `str()` is the full list, sorted by place, each with its line and a caret."""
 
-    def __init__(self, name: str, problems: Sequence[Problem], lines: Sequence[str] = (), hint: str = "") -> None:
+    def __init__(
+        self, name: str, problems: Sequence[Problem], lines: Sequence[str] = (), hint: str = KEYS_HINT
+    ) -> None:
         ordered = sorted(dict.fromkeys(problems), key=lambda problem: (problem.spot or Spot(0, 0), problem.path))
         self.name = name
         self.problems = tuple(ordered)

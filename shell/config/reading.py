@@ -39,12 +39,19 @@ DEPTH_MAX = 20
 PROBLEMS_MAX = 100
 """Problems of one kind of check that are listed before it stops looking."""
 
+YAML_SUFFIXES = (".yaml", ".yml")
+
 Data = dict[str, "Data"] | list["Data"] | str | None
 
 _BREAK = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|\ufeff")
 _UNSAFE_VALUE = re.compile("[\x00\ud800-\udfff]")
 _NULLS = frozenset({"", "~", "null"})
+
+
+def is_script(path: Path) -> bool:
+    """Whether the file is a script of the task language (anything that is not called YAML)."""
+    return path.suffix.lower() not in YAML_SUFFIXES
 
 
 class Document:

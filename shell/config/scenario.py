@@ -10,31 +10,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
-
-from pydantic import BeforeValidator, Field, PlainValidator
+from typing import Any
 
 from model.configuration import Configuration
 from model.errors import ConfigurationError
 from model.job import LOCAL, SECOND, Outcome
 from shell.config.changes import load_changed
-from shell.config.fields import Checked, Duration, Flag, Name, Whole, Word
 from shell.config.problems import InvalidConfiguration, KeyPath, Problem
-from shell.config.reading import Document, parse_file, parse_text
+from shell.config.reading import Document, is_script, parse_file, parse_text
 from shell.config.scenario_faults import HINT, Known, parse_fault
-from shell.config.scenario_plans import PlanError, PlanMaker, PlanSection, parse_groups, plans_of_prefab
-from shell.config.scenario_values import durations, parse_comparison, parse_drift, positive, probability, sizes
-from shell.config.script_file import is_script
-from shell.config.validation import Section, validate
+from shell.config.scenario_plans import PlanError, PlanMaker, parse_groups, plans_of_prefab
+from shell.config.scenario_sections import ItemsSection, ScenarioSection, TaskSection
+from shell.config.scenario_values import parse_comparison, positive
+from shell.config.validation import validate
 from shell.config.window_text import parse_zone
 from shell.expectations import parse_expectation
-from shell.fault_words import PREFABS
 from shell.hostset import expand
 from shell.wording import nearest
 from shell.worlds import is_world, read_world
-from sim.distributions import Constant, Distribution
+from sim.distributions import Distribution
 from sim.scenario import (
-    DAY,
     Expectation,
     Fault,
     FaultPlan,
@@ -48,138 +43,10 @@ from sim.scenario import (
     Wanted,
 )
 
-Durations = Annotated[Any, PlainValidator(durations)]
-Sizes = Annotated[Any, PlainValidator(sizes)]
-Probability = Annotated[float, Checked(expects="a probability from 0 to 1", check=probability)]
-Length = Annotated[int, Duration(0)]
-Text = Annotated[str, Word()]
-AnyText = Annotated[str, Word(empty=True)]
-Texts = Annotated[
-    tuple[AnyText, ...],
-    BeforeValidator(lambda value: [value] if isinstance(value, str) else value, json_schema_input_type=Any),
-]
-
 COUNTS = ("made", "final", "open", "attempts", "retries")
 """What may be expected besides outcomes."""
 START = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-def _stub(value: object) -> object:
-    """A text or a list of texts where a stub is expected is its output."""
-    return {"output": value} if isinstance(value, str | list) else value
-
-
-def _prefab(value: object) -> object:
-    """A text where a plan is expected is the name of a prefab."""
-    return {"prefab": value} if isinstance(value, str) else value
-
-
-class NetworkSection(Section):
-    """The network between the machines."""
-
-    latency: Length = 200_000
-    """one way between the controller and a host"""
-    jitter: Length = 0
-    """up to so much more, drawn for each message"""
-    controller: Length = 50_000
-    """one way between the scheduler and the controller"""
-    loss: Probability = 0.0
-    doubling: Probability = 0.0
-
-
-class HostSection(Section):
-    """One host, or a set of them, where it differs from the others."""
-
-    latency: Length | None = None
-    jitter: Length | None = None
-    drift: Annotated[float, Checked(expects="parts per million", check=parse_drift)] = 0.0
-    """how much faster its clock runs, parts per million"""
-    processes: Annotated[int, Whole(0, 1_000_000)] = 0
-    """processes that its operating system allows; 0: any number"""
-    speed: Annotated[float, Checked(expects="a number above 0", check=positive)] = 1.0
-
-
-class ItemsSection(Section):
-    """When the items of an `each` source appear."""
-
-    names: tuple[Text, ...] = ()
-    pattern: Text = "item-%06d"
-    first: Length = 0
-    every: Length = 60 * SECOND
-    """0s: all at once"""
-    burst: Annotated[int, Whole(1, 1_000_000)] = 1
-    count: Annotated[int, Whole(0, 100_000_000)] = 0
-    """0: no end"""
-
-
-class TaskSection(Section):
-    """What a task's jobs do on a host."""
-
-    run: Durations = Constant(5 * SECOND)
-    exit: dict[str, Text] | tuple[Text, ...] | Text = "0"
-    """an exit code, codes with their weights, or a list: of the first job, the second, ... the last for all later"""
-    crash: dict[str, Probability] = Field(default_factory=dict)
-    """signals with their probabilities"""
-    out_of_memory: Probability = 0.0
-    never_ends: Probability = 0.0
-    ignores_term: Probability = 0.0
-    not_found: Annotated[bool, Flag()] = False
-    """its command does not exist"""
-    stdout: Sizes = Constant(0)
-    """how many bytes they print"""
-    stderr: Sizes = Constant(0)
-    prints: Texts = ()
-    """what they print, for scripts that read it: a text, or a list (of the first job, the second, ...)"""
-    complains: Texts = ()
-    """the same for their errors"""
-    before: Durations = Constant(0)
-    """how long after the making of a job its `block: before` files are visible"""
-    after: Durations = Constant(0)
-    """how long after its end its `block: after` files are visible"""
-    never_visible: Probability = 0.0
-    items: ItemsSection | tuple[Text, ...] | None = None
-
-
-class StubSection(Section):
-    """What a shell line of a script answers."""
-
-    output: Texts = ()
-    """a text, or a list: of the first call, the second, ...; later calls get the last one"""
-    status: Annotated[int, Whole(0, 255)] = 0
-    takes: Durations = Constant(0)
-    failing: Probability = 0.0
-    """how probably it ends with `failing_status` instead"""
-    failing_status: Annotated[int, Whole(0, 255)] = 1
-
-
-class ScenarioSection(Section):
-    """A scenario file."""
-
-    pipeline: Text | None = None
-    title: Text = ""
-    seed: Annotated[int, Whole(0, 10**18)] = 1
-    start: Text = "2026-01-01T00:00"
-    """wall time of the start"""
-    zone: Text = "UTC"
-    length: Annotated[int, Duration()] = Field(default=DAY, alias="for")
-    network: NetworkSection = NetworkSection()
-    hosts: dict[str, HostSection] = Field(default_factory=dict)
-    tasks: dict[Annotated[str, Name()], TaskSection] = Field(default_factory=dict)
-    commands: dict[
-        str, Annotated[StubSection, BeforeValidator(_stub, json_schema_input_type=Text | Texts | StubSection)]
-    ] = Field(default_factory=dict)
-    """what shell lines of scripts answer, by pattern (shell wildcards over the whole line; the first that matches)"""
-    files: dict[str, AnyText] = Field(default_factory=dict)
-    """texts of files that scripts read, by path"""
-    faults: tuple[Text, ...] = ()
-    """lines such as `node3 down 02:00-04:00` (laulima docs faults)"""
-    groups: dict[str, Texts] = Field(default_factory=dict)
-    """hosts that faults may name together: `rack1: node[01-16]`, or a list of host sets and earlier groups"""
-    plans: tuple[Annotated[PlanSection, BeforeValidator(_prefab, json_schema_input_type=Text | PlanSection)], ...] = ()
-    """faults that come again and again, such as `{fault: down, gap: {exponential: 30d}, for: 4h}`, or prefabs"""
-    expect: dict[str, dict[str, Text]] | tuple[Text, ...] = Field(default_factory=dict)
-    """lines such as `p95_wait < 10m` (laulima docs expect); or for a task, or for `*` (all), counts of outcomes, such
-    as `{HOST_DOWN: ">=1", exit 0: 5, open: 0}`"""
+KEYS_HINT = "the keys and their meaning: laulima docs scenario"
 
 
 @dataclass(frozen=True)
@@ -196,6 +63,12 @@ class LoadedScenario:
     """the hosts of each group"""
 
 
+def _is_scenario(data: Mapping[str, Any]) -> bool:
+    """A scenario that forgot its pipeline is told so; taken for a pipeline, all of its keys would be wrong."""
+    of_scenarios = {"for", "faults", "plans", "expect", "start"}
+    return not {"cluster", "scripts"} & data.keys() and bool(of_scenarios & data.keys())
+
+
 def load_rehearsal(file: Path, scenario: Path | None = None, changes: tuple[str, ...] = ()) -> LoadedScenario:
     """`file` is a pipeline, or a scenario that names one; `scenario` is a scenario for the pipeline `file`; `changes`
     are keys of the pipeline with other values (`changes.py`).
@@ -206,7 +79,7 @@ def load_rehearsal(file: Path, scenario: Path | None = None, changes: tuple[str,
         return _load(parse_file(scenario), scenario, file, changes)
     if not is_script(file):
         document = parse_file(file)
-        if "pipeline" in document.data:
+        if "pipeline" in document.data or _is_scenario(document.data):
             return _load(document, file, None, changes)
         if is_world(document.data) and not changes:
             written = read_world(file)
@@ -242,7 +115,7 @@ def with_prefab(loaded: LoadedScenario, text: str) -> LoadedScenario:
     try:
         plans = plans_of_prefab(text, Known.of(loaded.configuration, loaded.groups), loaded.start)
     except PlanError as error:
-        raise ConfigurationError(f"--faults '{text}': {error}", f"known: {PREFABS}") from error
+        raise ConfigurationError(f"--faults '{text}': {error}", "what they are: laulima docs faults") from error
     return replace(loaded, scenario=_changed(loaded.scenario, faults=(), plans=plans))
 
 
@@ -270,19 +143,22 @@ def _load(document: Document, path: Path, pipeline: Path | None, changes: tuple[
     sections, problems = validate(document, ScenarioSection)
     problems = [*document.problems, *problems]
     if sections is None or problems:
-        raise InvalidConfiguration(document.name, problems, document.lines)
+        raise InvalidConfiguration(document.name, problems, document.lines, KEYS_HINT)
     named = pipeline
     if named is None:
         if sections.pipeline is None:
             problem = document.problem(("pipeline",), "is missing: the file of the pipeline")
-            raise InvalidConfiguration(document.name, [problem], document.lines)
+            raise InvalidConfiguration(document.name, [problem], document.lines, KEYS_HINT)
         named = path.parent / sections.pipeline
+        if not named.exists():
+            problem = document.problem(("pipeline",), f"there is no file {sections.pipeline} beside this one")
+            raise InvalidConfiguration(document.name, [problem], document.lines, f"what is there: ls {path.parent}")
     changed = load_changed(named, changes)
     loaded = changed.loaded
     maker = _Maker(document, sections, loaded.configuration, path.parent)
     scenario = _changed(maker.make(), orders=changed.orders)
     if maker.problems:
-        raise InvalidConfiguration(document.name, maker.problems, document.lines)
+        raise InvalidConfiguration(document.name, maker.problems, document.lines, KEYS_HINT)
     warnings = (*loaded.warnings, *maker.warnings)
     return LoadedScenario(loaded.configuration, scenario, maker.start, warnings, path, maker.groups)
 

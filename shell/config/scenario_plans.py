@@ -80,6 +80,7 @@ class PlanSection(Section):
     gap: Durations | None = None
     """from the end of one to the beginning of the next"""
     length: Durations | None = Field(default=None, alias="for")
+    """how long each lasts"""
     first: Annotated[Any, PlainValidator(_first)] | None = None
     """when the first one begins; else at a random age, as if it had been going on for ever"""
     begins: Text | None = Field(default=None, alias="from")

@@ -13,12 +13,20 @@ from datetime import datetime, timedelta
 from shell.config.validation import found
 from shell.durations import parse_duration
 from shell.wording import nearest
-from sim.distributions import Choice, Constant, Distribution, Exponential, Lognormal, Uniform, Weibull
+from sim.distributions import Choice, Constant, Distribution, Exponential, Lognormal, Quantiles, Uniform, Weibull
 from sim.scenario import Comparison
 
 SIZES = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _SIZE = re.compile(r"([0-9]{1,15})\s*([kMGT]?)B?")
-_KINDS = ("uniform", "exponential", "lognormal", "weibull", "choice")
+_PARAMETERS = {
+    "uniform": "{uniform: [1s, 5s]}",
+    "exponential": "{exponential: 30s}",
+    "lognormal": "{lognormal: {median: 30s, sigma: 0.5}}",
+    "weibull": "{weibull: {shape: 0.7, scale: 1h}}",
+    "choice": "{choice: {10s: 0.9, 1h: 0.1}}",
+    "quantiles": "{quantiles: {0: 1s, 0.5: 20s, 0.95: 10m, 1: 1h}}",
+}
+_KINDS = tuple(_PARAMETERS)
 _CLOCK = re.compile(r"([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?")
 _COMPARISON = re.compile(r"(==|>=|<=|>|<)?\s*([0-9]{1,12})")
 
@@ -33,7 +41,8 @@ def parse_size(text: str) -> int:
 
 def durations(value: object) -> Distribution:
     """`30s`, `{uniform: [1s, 5s]}`, `{exponential: 30s}`, `{lognormal: {median: 30s, sigma: 0.5}}`,
-    `{weibull: {shape: 0.7, scale: 1h}}` or `{choice: {10s: 0.9, 1h: 0.1}}`."""
+    `{weibull: {shape: 0.7, scale: 1h}}`, `{choice: {10s: 0.9, 1h: 0.1}}` or
+    `{quantiles: {0: 1s, 0.5: 20s, 0.95: 10m, 1: 1h}}`."""
     return _distribution(value, parse_duration, "a duration such as 30s, or a distribution such as {uniform: [1s, 5s]}")
 
 
@@ -62,9 +71,20 @@ def _distribution(value: object, read: Callable[[str], int], expects: str) -> Di
     if kind == "choice" and isinstance(parameters, dict) and parameters:
         weights = tuple(positive(_text(weight)) for weight in parameters.values())
         return Choice(tuple(read(text) for text in parameters), weights)
+    if kind == "quantiles" and isinstance(parameters, dict) and parameters:
+        return _quantiles({probability(share): read(_text(value)) for share, value in parameters.items()})
     if kind in _KINDS:
-        raise ValueError(f"{kind}: expects its parameters, as in {expects}")
+        raise ValueError(f"{kind}: expects its parameters, as in {_PARAMETERS[kind]}")
     raise ValueError(f"{kind} is no distribution{nearest(kind, list(_KINDS))}; known: {', '.join(_KINDS)}")
+
+
+def _quantiles(points: dict[float, int]) -> Quantiles:
+    shares, values = tuple(points), tuple(points.values())
+    if len(points) < 2 or (shares[0], shares[-1]) != (0.0, 1.0) or values[0] <= 0:
+        raise ValueError("quantiles: the first is that of 0, the last that of 1, and all are above 0")
+    if list(shares) != sorted(shares) or list(values) != sorted(values):
+        raise ValueError("quantiles: shares and values grow from one to the next")
+    return Quantiles(shares, values)
 
 
 def _has(parameters: object, *names: str) -> bool:

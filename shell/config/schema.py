@@ -9,6 +9,8 @@ import json
 import sys
 from typing import Any
 
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaWarningKind
+
 from shell.config.sections import ConfigurationSection
 
 SCHEMA = "https://json-schema.org/draft/2020-12/schema"
@@ -21,9 +23,33 @@ def json_schema() -> dict[str, Any]:
     return {"$schema": SCHEMA, **body, "anyOf": some, "title": "laulima configuration"}
 
 
+def scenario_schema() -> dict[str, Any]:
+    """The same of a scenario file; for the reference and `laulima docs scenario`."""
+    from shell.config.scenario_sections import ScenarioSection  # noqa: PLC0415 - it brings the simulator's words
+
+    return dict(_tidy(ScenarioSection.model_json_schema(schema_generator=_Quiet)))
+
+
+class _Quiet(GenerateJsonSchema):
+    """A default that JSON cannot say stands in the key's help."""
+
+    def emit_warning(self, kind: JsonSchemaWarningKind, detail: str) -> None:
+        """Not to people."""
+
+
 def schema_text() -> str:
     """The schema as the file holds it."""
-    return json.dumps(json_schema(), indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+    return json.dumps(_without_comments(json_schema()), indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+def _without_comments(value: Any) -> Any:
+    """Editors show descriptions; what kind of text stands where is for the reference only."""
+    if isinstance(value, list):
+        return [_without_comments(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    told = {key: _without_comments(item) for key, item in value.items() if key != "$comment"}
+    return {key: item for key, item in told.items() if key != "propertyNames" or item}
 
 
 def _tidy(value: Any, *, named: bool = False) -> Any:

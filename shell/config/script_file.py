@@ -15,21 +15,15 @@ from pathlib import Path
 from msgspec import structs
 
 from model.configuration import ClusterDefinition, Configuration, LanguageSettings
-from model.errors import ConfigurationError
 from model.scripting import text_of_bytes
+from shell.file_errors import unreadable
 from shell.language.parsing import parse
 from shell.language.tree import Body, Line, Statement, TaskBlock
 
 LOCAL_SLOTS = 1000
 """Local jobs at once; more of them wait."""
-YAML_SUFFIXES = (".yaml", ".yml")
 FILES_MAX = 1000
 """Files of scripts that are looked at, loaded ones included."""
-
-
-def is_script(path: Path) -> bool:
-    """Whether the file is a script of the task language (anything that is not called YAML)."""
-    return path.suffix.lower() not in YAML_SUFFIXES
 
 
 def load_script(path: Path, settings: LanguageSettings | None = None) -> Configuration:
@@ -51,7 +45,7 @@ def read_script(path: Path) -> str:
     try:
         return text_of_bytes(path.read_bytes())
     except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read: {error.strerror}", "laulima run FILE") from error
+        raise unreadable(path, error, "a small pipeline to start from: laulima init") from error
 
 
 def with_what_is_known(language: LanguageSettings, directory: Path) -> LanguageSettings:

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from model.job import SECOND
+from model.task import TimeLimit
 from shell.config.controller_sections import ControllerKey, SchedulerName, SchedulerSection
 from shell.config.ends import PATTERN as END_PATTERN
 from shell.config.ends import parse_end
@@ -31,6 +32,7 @@ from shell.config.fields import (
 )
 from shell.config.host_sections import HostSettings
 from shell.config.joining_sections import JoinSection, ListenSection
+from shell.config.notify_sections import AlarmsSection, DueBy, Notifiers
 from shell.config.resource_sections import Health, HealthSection, HostSets, Labels, PlaceChoice, Resources
 from shell.config.validation import Section
 from shell.config.window_text import DAYS_PATTERN, calendar_days, parse_dates, parse_days, parse_zone
@@ -208,6 +210,29 @@ class WindowSection(Section):
         return self
 
 
+class DeadlineSection(Section):
+    """When jobs must have started and ended; what is later is an alarm. At least one of `start` and `end`."""
+
+    start: Annotated[TimeLimit | None, DueBy()] = None
+    """20m: each job has started so long after it was due; "22:00": since the last 22:00 a job was made, and all have
+    started"""
+    end: Annotated[TimeLimit | None, DueBy()] = None
+    """20m: each job has ended so long after it was due; "06:00": since the last 06:00 a job has ended well, and none is
+    left"""
+    days: Annotated[
+        tuple[DayList, ...] | None, BeforeValidator(_listed, json_schema_input_type=DayList | tuple[DayList, ...])
+    ] = None
+    """of times of day: mon-fri, or [mon, wed] (default every day)"""
+    zone: Annotated[str | None, *Zone.__metadata__] = None
+    """time zone of days and times (default: `zone` of the file)"""
+
+    @model_validator(mode="after")
+    def _some(self) -> DeadlineSection:
+        if self.start is None and self.end is None:
+            raise ValueError("expects start or end")
+        return self
+
+
 class EachSection(Section):
     """Where items come from: one job for each. Exactly one of the keys."""
 
@@ -329,6 +354,7 @@ class TaskSettings(Section):
     missed: Annotated[str | None, Choice(("skip", "once", "all", "elastic"))] = None
     """starts whose time passed while nothing could start: skip, once (default), all; elastic: at once, also after a
     limit or window, and the period counts from there"""
+    deadline: DeadlineSection | None = None
     block: BlockSection | None = None
     stdout: Path | None = None
     """file to which the output is appended; may hold $item, $job, $task"""
@@ -451,12 +477,6 @@ class ClusterSection(ChannelSection):
     """beyond a job's timeout, before the controller asks for its end as well (default 1m)"""
 
 
-class NotifierSection(Section):
-    """A command that gets one JSON object on its standard input for each notice."""
-
-    command: Annotated[Command, AfterValidator(lambda words: _not_empty(words, "the command is empty"))]
-
-
 class ShutdownSection(Section):
     """What becomes of running jobs when the server ends."""
 
@@ -489,8 +509,9 @@ class ConfigurationSection(Section):
     """lists of dates, each under its name; windows refer to them"""
     zone: Annotated[str | None, *Zone.__metadata__] = None
     """time zone of windows that name none (default UTC)"""
-    notify: dict[Annotated[str, Name()], NotifierSection] = Field(default_factory=dict)
-    """commands that tell somebody, each under its name; handlers refer to them"""
+    notify: Notifiers = Field(default_factory=dict)
+    """who is told of alarms, each under its name; handlers refer to them"""
+    alarms: AlarmsSection = AlarmsSection()
     shutdown: ShutdownSection = ShutdownSection()
     controller: ControllerKey = None
     """which controller the jobs for hosts go to: embedded (default), spawn, or {socket: PATH} of a shared one"""

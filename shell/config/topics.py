@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from shell.config.schema import json_schema
+from shell.config.schema import json_schema, scenario_schema
 
 RULES = """\
 One YAML file, UTF-8. Every value is text until its key says what it is: durations are
@@ -24,6 +24,12 @@ def config_topics() -> dict[str, tuple[str, str]]:
             title = str(inner.get("description", name)).splitlines()[0].rstrip(".")
             texts[f"config.{name}"] = (title[:1].lower() + title[1:], _page(inner, schema))
     return texts
+
+
+def scenario_text() -> str:
+    """Every key of a scenario."""
+    schema = scenario_schema()
+    return _page(schema, schema)
 
 
 def _page(section: dict[str, Any], schema: dict[str, Any]) -> str:

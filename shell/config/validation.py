@@ -111,7 +111,8 @@ def _problem(details: ErrorDetails, document: Document, model: type[BaseModel]) 
     kind = details["type"]
     if kind == "extra_forbidden":
         word = str(path[-1])
-        known = _known_keys(model, path[:-1])
+        if word not in (known := _known_keys(model, path[:-1])) and (deeper := _below(model, path[:-1], word)):
+            return document.problem(path, f"no key of this section: it stands below {deeper}", key=True)
         listed = f"; known here: {', '.join(known)}" if known else ""
         return document.problem(path, f"unknown key{nearest(word, known) or listed}", key=True)
     if kind == "missing":
@@ -145,6 +146,11 @@ def found(value: object) -> str:
     if isinstance(value, str):
         return f'not "{cut(clean(value), 40)}"'
     return "not keys with values" if isinstance(value, dict) else "not a list"
+
+
+def _below(model: type[BaseModel], path: KeyPath, word: str) -> str:
+    """The key of the mapping at `path` whose own mapping knows `word`: `periods` for `timeout`; or nothing."""
+    return next((key for key in _known_keys(model, path) if word in _known_keys(model, (*path, key))), "")
 
 
 def _known_keys(model: type[BaseModel], path: KeyPath) -> list[str]:

@@ -212,7 +212,7 @@ class Call:
 
     def order(self, machine: str, make: Callable[[int], Any]) -> Generator[Any, Any, Answer]:
         """Give an order to "scheduler" or "controller": `make(request)` is its event; the machine's answer."""
-        answer = yield Give(machine, make(self.language.next_request(self.run)))
+        answer = yield Give(machine, self.language.ordered(self.run, make))
         assert isinstance(answer, Answer)
         return answer
 

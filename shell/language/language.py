@@ -12,6 +12,8 @@ from pathlib import PurePosixPath
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from model.job import SECOND
 from model.scripting import AppendText, Show, Stream
 from model.view_rows import Machines
@@ -69,6 +71,8 @@ class Language:
         """called before tasks are let go; set by the machine"""
         self.tasks: ScriptTasks
         """set by the machine"""
+        self.people: dict[int, str] = {}
+        """by session: who gives its lines at a prompt"""
         self.going_on: set[int] = set()
         """sessions that said `break -auto off`: their failing statements end nothing"""
         self.vocabulary = object()
@@ -96,6 +100,11 @@ class Language:
         self._request -= 1
         self.requests[self._request] = run.number
         return self._request
+
+    def ordered(self, run: Run, make: Callable[[int], Any]) -> Any:
+        """The order that `make(request)` is, with the person whose prompt gives it."""
+        event, by = make(self.next_request(run)), self.people.get(run.session)
+        return replace(event, by=by) if by and "by" in event.__struct_fields__ else event
 
     def next_number(self) -> int:
         """A number for an order whose answer nobody waits for."""

@@ -235,6 +235,8 @@ class Scripts:
 
     def _open(self, event: OpenSession) -> None:
         self._sessions[event.session] = Session(event.session, event.name)
+        if event.by:
+            self.language.people[event.session] = event.by
 
     def _text(self, event: SessionText | RunFile) -> None:
         session = self._sessions.get(event.session)
@@ -264,6 +266,7 @@ class Scripts:
     def _close(self, event: CloseSession) -> None:
         session = self._sessions.pop(event.session, None)
         self.language.going_on.discard(event.session)
+        self.language.people.pop(event.session, None)
         self.language.outputs.pop(event.session, None)
         if session is not None and session.work is not None:
             self._forget(session.work)

@@ -34,6 +34,7 @@ from live.tls import send_all
 from model.channel import ChannelTimes
 from model.job import SECOND, Outcome, Report
 from model.messages import Acknowledge, Assign, Batch, Cancel, Entry, Held, Inquire, Ping
+from model.timers import NEVER_NS
 from model.uplink import Uplink
 from shell.certificate_authority import Authority
 
@@ -116,8 +117,8 @@ class LightHost:
         batch = self._uplink.take()
         if batch is not None and self._link is not None:
             self._link.send(batch)
-        due = self._uplink.next_due()
-        if self._timer is None and due is not None:
+        due = self._uplink.resend_at
+        if self._timer is None and due != NEVER_NS:
             self._timer = self._loop.call_later((due - now) / SECOND, self._again)
 
     def _again(self) -> None:

@@ -8,6 +8,7 @@ run. Nothing is judged by time: each test waits for what it is about.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sqlite3
@@ -362,11 +363,31 @@ def test_the_command_line_runs_a_controller_and_shows_it(site: Site, tmp_path: P
     with subprocess.Popen(words, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, env=environment) as process:
         site.controller.process = process
         until(lambda: owner_pid(state), "it runs", PATIENCE)
-        site.start_server("night", noting("one", 1))
+        site.start_server("night", gated("one", 1))
+
+        def told(*words: str) -> subprocess.CompletedProcess[str]:
+            return subprocess.run(
+                [*laulima, *words, "--state", str(state)], capture_output=True, text=True, check=False
+            )
+
+        until(lambda: told("jobs", "state=running", "host=n1").stdout.count("night/one") == 1, "its job runs", PATIENCE)
+        assert told("jobs", "task=two").stdout == ""
+        open_gate(site.server("night"), 1)
         until(lambda: len(done(site.server("night"))) == 1, "its job has run", PATIENCE)
+        site.server("night").client().ask("host", verb="drain", name="n1", reason="new disk")
+        changes = msgspec.json.decode(told("history", "--changes", "--json").stdout)["changes"]
+        assert [(row["verb"], row["name"], row["reason"]) for row in changes] == [("drain", "n1", "new disk")]
+        assert "@" in changes[0]["by"], "who asked the server, told by the server"
         shown = subprocess.run([*laulima, "status", "--state", str(state)], capture_output=True, text=True, check=True)
         assert "SCHEDULER" in shown.stdout and "night" in shown.stdout and "connected" in shown.stdout
-        shown = subprocess.run([*laulima, "jobs", "--state", str(state)], capture_output=True, text=True, check=False)
+        (tmp_path / "shared.yaml").write_text(
+            "cluster:\n  schedulers: {night: {share: 3}}\n  hosts:\n    - {name: n1, slots: 2}\n"
+        )
+        taken = told("reload", str(tmp_path / "shared.yaml"))
+        assert taken.returncode == 0 and "cluster.schedulers" in taken.stdout, taken
+        with contextlib.closing(Client(state)) as client:
+            until(lambda: scheduler_rows(client)["night"]["share"] == 3, "its share is another one", PATIENCE)
+        shown = told("tasks")
         assert shown.returncode == 1 and "has hosts and schedulers" in shown.stderr
         wrong = subprocess.run(
             [*laulima, "run", str(tmp_path / "shared.yaml"), "--state", str(state)],

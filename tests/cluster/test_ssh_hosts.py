@@ -113,6 +113,28 @@ def test_the_demo_runs_over_four_ssh_hosts(site: SshSite, server: RunningServer,
     assert len(site.archives()) == 1, "the code was sent once, whatever the number of hosts"
 
 
+def test_both_streams_of_a_job_are_followed_while_it_runs(site: SshSite, server: RunningServer) -> None:
+    """They stand on the other machine, so they come through the server."""
+    os.mkfifo(server.folder / "gate")
+    script = "echo one; echo wrong >&2; read x < gate; echo two"
+    talk = TaskDefinition("talk", ("sh", "-c", script), periods=QUICK, limits=Limits(total=1))
+    client = server.start(server.configuration(talk, cluster=cluster(site, "node1")))
+    until(lambda: client.ask("jobs", selection={"state": "running"}), "it runs", PATIENCE)
+    assert client.ask("logs", job=1)["path"] is None, "no file of this machine"
+    with subprocess.Popen(
+        [sys.executable, "-m", "shell.main", "logs", "last", "-f", "--both"],
+        cwd=server.folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+    ) as following:  # fmt: skip
+        assert following.stdout is not None
+        assert following.stderr is not None
+        assert following.stdout.readline() == b"one\n"
+        assert following.stderr.readline() == b"wrong\n"
+        open_gate(server)
+        assert following.communicate(timeout=PATIENCE) == (b"two\n", b"")
+        assert following.returncode == 0
+
+
 # broken connections, dead servers
 
 

@@ -15,7 +15,7 @@ from shell.language.findings import Severity
 from shell.language.parsing import parse
 from shell.language.validation import check
 
-DOCS = PAGE.parent
+DOCS = PAGE.parents[1]
 
 
 def scripts() -> list[str]:

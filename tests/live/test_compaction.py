@@ -22,7 +22,7 @@ import pytest
 
 from live import clock, compaction, journal, journal_writer, recovery
 from live.compaction import Compaction
-from live.history import History, HistoryQuestion
+from live.history import ChangeQuestion, History, HistoryQuestion
 from live.journal import Journal, JournalBrokenError
 from live.journal_writer import JournalWriter
 from live.recovery import recover
@@ -35,10 +35,12 @@ from model.records import (
     AttemptGiven,
     AttemptReturned,
     AttemptStarted,
+    ConfigurationTaken,
     HostChanged,
     ItemsFound,
     ItemsGone,
     JobAccepted,
+    PersonOrdered,
     Record,
     SnapshotBegun,
     WindowCounted,
@@ -172,6 +174,24 @@ def test_a_kill_after_any_step_recovers_to_all_that_was_written(kept: Kept, tmp_
     assert kept.compaction.snapshots > 1
     assert seen > 30, "parts of snapshots and steps of forgetting"
     assert kept.rows() < len(kept.written) / 2
+
+
+def test_what_people_have_ordered_stays_for_as_long_as_the_history(kept: Kept) -> None:
+    """It decides nothing, so it is in no snapshot."""
+    kept.write([("controller", PersonOrdered("ann@head", "drain", "host", "node3", "new disk"))])
+    kept.write([("scheduler", ConfigurationTaken("bob@head", "set a=1"))])
+    for records in night():
+        kept.write(records)
+    for more in range(20, 40):
+        kept.write(life(more))
+    kept.compact()
+    assert kept.rows() < len(kept.written) / 2
+    history = History(kept.path)
+    rows = [(row.by, row.verb, row.name) for row in history.changes(ChangeQuestion())]
+    assert rows == [("ann@head", "drain", "node3"), ("bob@head", "set a=1", "")]
+    assert [row.by for row in history.changes(ChangeQuestion("host", "node3"))] == ["ann@head"]
+    kept.journal.prune_history(before_ns=2**62)
+    assert history.changes(ChangeQuestion()) == []
 
 
 def test_power_loss_at_any_frame_of_the_log_recovers_to_a_moment_after_the_last_commit(

@@ -115,17 +115,29 @@ def test_history_is_asked_by_task_job_outcome_host_and_age(
     one.close()
 
 
-def test_an_attempt_that_ends_in_a_later_life_has_the_particulars_of_its_acceptance(path: Path) -> None:
+def test_an_attempt_that_ends_in_a_later_life_has_the_particulars_of_its_acceptance(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = Journal(path)
     first.append(life(1)[:4])
     first.close()
+    begun_ns = journal.wall_ns()
+    monkeypatch.setattr(journal, "wall_ns", lambda: begun_ns + 10**12)
     second = Journal(path)
     second.append(life(1)[4:])
     (row,) = History(path).attempts(HistoryQuestion(job=1))
     assert (row.task, row.item, row.command) == ("reduce", "item 1", "./reduce.sh item 1")
     assert row.started_at is not None
-    assert row.accepted_at <= row.started_at <= row.ended_at
+    assert row.accepted_at <= row.started_at <= begun_ns < row.ended_at
     second.close()
+
+
+def test_an_attempt_of_which_only_the_end_was_told_has_begun_when_its_run_says(path: Path) -> None:
+    one = Journal(path)
+    one.append([(node, record) for node, record in life(1) if not isinstance(record, AttemptStarted)])
+    (row,) = History(path).attempts(HistoryQuestion(job=1))
+    assert row.started_at == row.ended_at - row.ran_for_ns
+    one.close()
 
 
 def test_a_job_that_is_ended_while_it_waits_for_its_next_attempt_says_so_in_its_last_row(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Goal: sources say what is there, in order and bounded, and a source or notifier that hangs holds up nothing.
+"""Goal: sources say what is there, in order and bounded, and a source that hangs holds up nothing.
 
 Method: real folders and commands in a temporary folder, asked in a loop of the test; a dead file system is a call that
 waits until the test lets it go.
@@ -7,10 +7,8 @@ waits until the test lets it go.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import select
-import sys
 import threading
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -20,9 +18,8 @@ import pytest
 
 from live import sources
 from live.errands import ErrandError, Errands
-from live.sources import FEEDING, Notifiers, Sources, feeding
-from model.configuration import Notifier
-from model.effects import AskSource, Notice
+from live.sources import FEEDING, Sources, feeding
+from model.effects import AskSource
 from model.events import SourceAnswered
 from model.job import SECOND
 from model.task import FilesSource, LinesSource, Source
@@ -212,23 +209,3 @@ def test_a_feeder_says_that_more_will_come(tmp_path: Path) -> None:
     assert feeding("in/*.gz", tmp_path)
     assert feeding("in/*/x", tmp_path)
     assert not feeding("other/*", tmp_path)
-
-
-def test_a_notifier_gets_one_json_object_and_a_failure_is_a_sentence(tmp_path: Path) -> None:
-    tell = (sys.executable, "-c", "import sys; open('told', 'w').write(sys.stdin.read())")
-    notifiers = (Notifier("operator", tell), Notifier("broken", ("false",)))
-
-    async def whole() -> None:
-        errands = Errands(asyncio.get_running_loop())
-        told = Notifiers(notifiers, tmp_path, errands)
-        try:
-            async with asyncio.timeout(30):
-                assert await told.tell(Notice("alarm", "job 7", "it is late", "operator"), 123) == ""
-                assert "exit code 1" in await told.tell(Notice("alarm", "", "x", "broken"), 1)
-                assert "not defined" in await told.tell(Notice("alarm", "", "x", "nobody"), 1)
-        finally:
-            errands.close()
-
-    asyncio.run(whole())
-    expected = {"level": "alarm", "about": "job 7", "text": "it is late", "at": 123, "schema": 1}
-    assert json.loads((tmp_path / "told").read_text()) == expected

@@ -113,9 +113,12 @@ class SharedWorld(SmallWorld):
     def superior(self, name: str) -> Superior:
         return self.controller.superiors.by_peer[peer_of(name)]
 
-    def forget(self, name: str) -> Answer:
-        self.controller.receive(ForgetSuperior(7, name), self.now)
+    def tell_controller(self, event: Any) -> None:
+        self.controller.receive(event, self.now)
         self.settle()
+
+    def forget(self, name: str) -> Answer:
+        self.tell_controller(ForgetSuperior(7, name))
         return self.answers[-1]
 
     def restart_controller(self) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from model.agent import Agent
+from model.alarm_kinds import AlarmKind, AlarmSettings, Message, Trouble, host_troubles
 from model.behaviour import Behaviour
 from model.configuration import ClusterDefinition, HostDefinition
 from model.controller import Controller
@@ -24,13 +25,25 @@ from model.effects import (
     Effect,
     Idle,
     Look,
+    LookAround,
     Notice,
+    Notify,
     Prepare,
     React,
     ToKeeper,
     Transmit,
 )
-from model.events import Delivered, FilesSeen, KeeperSaid, KeeperUp, LinkDown, LinkUp, SourceAnswered
+from model.events import (
+    Delivered,
+    FilesSeen,
+    KeeperSaid,
+    KeeperUp,
+    LinkDown,
+    LinkUp,
+    LookedAround,
+    Notified,
+    SourceAnswered,
+)
 from model.job import SECOND, HostWish
 from model.keeper import Died, Keeper, Log, SignalTree, Spawn, Spawned, SpawnFailed, Tell
 from model.records import AttemptEnded, JobAccepted, Record
@@ -88,6 +101,7 @@ class SmallWorld:
         tasks: tuple[TaskDefinition, ...] = (),
         definition: ClusterDefinition | None = None,
         behaviours: Mapping[str, Behaviour] | None = None,
+        alarms: AlarmSettings = AlarmSettings(),  # noqa: B008 - frozen
     ) -> None:
         self.now = 1_000 * SECOND
         self.cluster = definition or cluster(("node1", 2), ("node2", 2))
@@ -106,7 +120,13 @@ class SmallWorld:
         self.epoch = 1
         self.hosts = {h.name: SmallHost(h.name, h.slots, self.cluster, self.now) for h in self.cluster.hosts}
         self.hosts["local"] = SmallHost("local", self.cluster.local_slots, self.cluster, self.now)
-        self.scheduler = Scheduler(1, self.now, self.cluster, tasks, behaviours=behaviours)
+        self.alarms = alarms
+        self.told: list[tuple[str, Message]] = []
+        """(notifier, what it was given), also when it failed"""
+        self.failing: dict[str, str] = {}
+        """notifiers that take nothing, and what they say"""
+        self.disk_full = False
+        self.scheduler = Scheduler(1, self.now, self.cluster, tasks, behaviours=behaviours, alarms=alarms)
         self.controller = Controller(1, self.now, self.cluster)
         self._join()
         self.settle()
@@ -198,8 +218,21 @@ class SmallWorld:
         elif isinstance(effect, AskSource):
             shown = self.items.get(effect.task, ())
             self.scheduler.receive(SourceAnswered(effect.task, effect.number, shown), self.now)
+        elif isinstance(effect, LookAround):
+            self._look_around(effect)
+        elif isinstance(effect, Notify):
+            self.told.append((effect.notifier, effect.message))
+            error = self.failing.get(effect.notifier, "")
+            self.scheduler.receive(Notified(effect.notifier, effect.number, error), self.now)
         else:
             self._note(effect)
+
+    def _look_around(self, effect: LookAround) -> None:
+        troubles, unsure = host_troubles(self.controller.hosts.values())
+        if self.disk_full:
+            troubles.append(Trouble(AlarmKind.DISK_FULL, "disk", "the disk is full"))
+        known = None if self.controller_frozen else tuple(unsure)
+        self.scheduler.receive(LookedAround(effect.number, tuple(troubles), known), self.now)
 
     def _controller_effect(self, effect: Effect) -> None:
         if isinstance(effect, Transmit):
@@ -335,7 +368,7 @@ class SmallWorld:
         for host in self.hosts.values():
             host.connected = False
             host.agent.receive(LinkDown("superior", "closed"), self.now)
-        self.scheduler = Scheduler(self.epoch, self.now, self.cluster, self.tasks, folded.scheduler)
+        self.scheduler = Scheduler(self.epoch, self.now, self.cluster, self.tasks, folded.scheduler, alarms=self.alarms)
         self.controller = Controller(self.epoch, self.now, self.cluster, folded.controller)
         self._join()
         self.settle()

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model import timers
-from model.timers import DEAD_KEPT, Deadlines
+from model.timers import DEAD_KEPT, NEVER_NS, Deadlines, Timers
 
 
 class Wait:
@@ -54,6 +54,7 @@ def test_they_say_what_a_look_at_everything_says(steps: list[tuple[str, int, int
             assert dues == sorted(dues)
             assert {id(wait) for wait in taken} == {id(wait) for wait in waits if wait.due_ns <= now}
             waits = [wait for wait in waits if wait.due_ns > now]
+        assert deadlines.first <= min((wait.due_ns for wait in waits), default=NEVER_NS)
         assert deadlines.next_due() == min((wait.due_ns for wait in waits), default=None)
 
 
@@ -84,3 +85,15 @@ def test_more_durations_than_have_queues(monkeypatch: pytest.MonkeyPatch) -> Non
     waits[0].over = True
     deadlines.cancel(waits[0])
     assert deadlines.next_due() is None
+
+
+def test_nothing_is_due_before_the_first_of_timers_and_it_is_found_when_that_was_cancelled() -> None:
+    timers_of_two: Timers[str] = Timers()
+    timers_of_two.set("early", 10)
+    timers_of_two.set("late", 20)
+    timers_of_two.cancel("early")
+    assert timers_of_two.first <= 20
+    assert timers_of_two.take(10) == []
+    assert timers_of_two.first == timers_of_two.next_due() == 20
+    timers_of_two.cancel("late")
+    assert timers_of_two.first == NEVER_NS and timers_of_two.next_due() is None

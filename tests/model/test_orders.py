@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from model.behaviour import DECLARED
+from model.effects import Answer, Transmit
 from model.events import (
     DefineTask,
+    Delivered,
     HostVerb,
     IntakeVerb,
     JobVerb,
@@ -15,11 +17,13 @@ from model.events import (
     OrderJob,
     OrderTask,
     Submit,
+    TakeSettings,
     TaskVerb,
 )
 from model.host import HostState
 from model.job import SECOND, HostPolicy, HostWish, JobSpec, Outcome
-from model.records import AttemptGiven
+from model.records import AttemptGiven, ConfigurationTaken, HostChanged, PersonOrdered
+from model.remembered import Setting
 from model.task import DoneSource, FilesSource, Handler, Limits, Missed, Retry
 from tests.model.small_world import SmallWorld, cluster, task
 
@@ -43,7 +47,7 @@ def test_a_killed_job_runs_its_handler_and_a_deleted_one_does_not() -> None:
         world.run(1)
         world.give(OrderJob(1, verb, 1))
         assert world.outcomes() == ["KILLED"]
-        assert len([notice for notice in world.notices if notice.to]) == notices
+        assert len([notice for notice in world.notices if notice.level == "alarm"]) == notices
 
 
 def test_a_job_killed_between_two_attempts_keeps_the_end_of_the_first() -> None:
@@ -118,6 +122,67 @@ def test_flush_ends_what_does_not_run() -> None:
     world.give(OrderTask(1, TaskVerb.FLUSH, "t"))
     assert set(world.outcomes()) == {"KILLED"} and len(world.outcomes()) == 9
     assert len(world.hosts["node1"].processes) == 2
+
+
+def test_a_flush_is_answered_when_the_jobs_that_an_executor_has_are_gone() -> None:
+    world = SmallWorld((task("t", "run", "30", "0", every=1),), cluster(("node1", 2)))
+    world.run(10)
+    waiting = len(world.scheduler.jobs) - 2
+    world.scheduler.receive(OrderTask(7, TaskVerb.FLUSH, "t"), world.now)
+    first = world.scheduler.drain()
+    assert not [effect for effect in first if isinstance(effect, Answer)], "the controller has not confirmed anything"
+    for effect in first:
+        if isinstance(effect, Transmit):
+            world.controller.receive(Delivered("superior", effect.batch), world.now)
+    world.settle()
+    [answer] = [answer for answer in world.answers if answer.request == 7]
+    assert (answer.ok, answer.text) == (True, f"task t: {waiting} jobs flushed")
+
+
+# who it was
+
+
+def ordered(world: SmallWorld) -> list[tuple[str, str, str, str]]:
+    rows = [record for record in world.records if isinstance(record, PersonOrdered)]
+    return [(row.by, row.verb, row.about, row.name) for row in rows]
+
+
+def test_who_orders_is_recorded_and_shown_with_the_reason() -> None:
+    world = SmallWorld((task("t", "run", "30", "0", every=1),), cluster(("node1", 2)))
+    world.run(3)
+    world.give(OrderTask(1, TaskVerb.HOLD, "t", "mail loop", by="ann@head"))
+    found = world.scheduler.explain_task("t", world.now)
+    assert found is not None and found.text == "held by ann@head: mail loop"
+    world.give(OrderJob(2, JobVerb.KILL, 1, "stuck", by="ann@head"))
+    world.order_host(OrderHost(3, HostVerb.DRAIN, "node1", reason="new disk", by="bob@head"))
+    world.give(OrderIntake(4, IntakeVerb.STOP, by="bob@head"))
+    assert ordered(world) == [
+        ("ann@head", "hold", "task", "t"),
+        ("ann@head", "kill", "job", "1"),
+        ("bob@head", "drain", "host", "node1"),
+        ("bob@head", "stop", "server", ""),
+    ]
+    [change] = [record for record in world.records if isinstance(record, HostChanged)]
+    assert change.reason == "by bob@head: new disk", "so the next life knows it, too"
+    assert world.scheduler.orders.stopped == "intake stopped: by bob@head"
+
+
+def test_an_order_that_is_refused_and_one_of_a_script_are_recorded_for_nobody() -> None:
+    world = SmallWorld((task("t", "run", "30", "0", every=1),), cluster(("node1", 2)))
+    world.give(OrderTask(1, TaskVerb.HOLD, "nothing", by="ann@head"))
+    world.give(OrderJob(2, JobVerb.RETRY, 99, by="ann@head"))
+    world.order_host(OrderHost(3, HostVerb.OFF, "nowhere", by="ann@head"))
+    world.give(OrderTask(4, TaskVerb.HOLD, "t"))
+    assert ordered(world) == []
+
+
+def test_a_configuration_that_was_taken_is_recorded_with_what_is_laid_over_its_file() -> None:
+    world = SmallWorld()
+    setting = Setting("tasks.t.limits.in_flight", "4", "ann@head", 7, "/data/p.yaml")
+    world.give(TakeSettings(1, "set tasks.t.limits.in_flight=4", (setting,), "ann@head"))
+    [record] = [record for record in world.records if isinstance(record, ConfigurationTaken)]
+    assert record.settings == (setting,)
+    assert world.answers[-1].ok
 
 
 def test_a_drained_host_finishes_and_takes_nothing_and_off_ends_the_link() -> None:

@@ -23,6 +23,7 @@ from model.records import (
     AttemptReturned,
     AttemptStarted,
     BookChange,
+    ConfigurationTaken,
     HostChanged,
     IntakeChanged,
     ItemsFound,
@@ -30,6 +31,7 @@ from model.records import (
     JobAccepted,
     JobHeld,
     PageChange,
+    PersonOrdered,
     QueueChange,
     Record,
     ScriptsBegun,
@@ -39,6 +41,7 @@ from model.records import (
     TaskChanged,
     WindowCounted,
 )
+from model.remembered import Setting
 from model.restored import Fold, fold
 
 REPORT = Report(Outcome.EXITED, exit_code=0, host="north", started=True)
@@ -49,6 +52,7 @@ tasks = st.sampled_from(["reduce", "check", "publish"])
 items = st.sampled_from([f"night{number}.fits" for number in range(8)])
 several_items = st.lists(items, max_size=4).map(tuple)
 words = st.sampled_from(["", "by a person"])
+settings = st.builds(Setting, words, words, words, st.integers(0, 3), words)
 hosts = st.sampled_from(["north", "south"])
 specs = st.builds(JobSpec, tasks, st.just(("true",)), item=st.none() | items, slots=st.integers(1, 2))
 names = st.sampled_from(["x", "y"])
@@ -101,6 +105,8 @@ whatever: st.SearchStrategy[Record] = st.one_of(
         st.sampled_from([None, (), (("gpus", 2),)]),
         st.sampled_from([None, ("ssd",)]),
     ),
+    st.builds(ConfigurationTaken, words, words, st.lists(settings, max_size=2).map(tuple)),
+    st.builds(PersonOrdered, words, words, words),
     st.builds(IntakeChanged, st.sampled_from(["running", "stopped"]), words, st.integers(0, 3)),
     st.builds(
         ScriptsChanged,

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from model.channel import ProtocolError
 from model.controller import Controller
 from model.effects import Disconnect, Notice
-from model.events import Delivered, IntakeVerb, JobVerb, LinkUp, OrderIntake, OrderJob, PartFromHosts
+from model.events import Delivered, IntakeVerb, JobVerb, LinkUp, OrderIntake, OrderJob, PartFromHosts, SetTerms
 from model.job import SECOND, HostWish, JobId, JobSpec, Outcome, Report
 from model.job_numbers import JOBS_MAX
 from model.messages import (
@@ -239,6 +239,23 @@ def test_better_terms_count_at_once(wish: HostWish) -> None:
     world.members[NIGHT].terms = Terms(in_flight_max=2)
     world.connect(NIGHT)
     assert world.superior(NIGHT).in_flight == 2
+
+
+@pytest.mark.parametrize("wish", [HostWish(), on("node2")])
+def test_terms_are_changed_while_a_scheduler_is_here(wish: HostWish) -> None:
+    world = world_of_two(night=Terms(in_flight_max=1))
+    world.submit(NIGHT, 100, host=on("node1"))
+    world.submit(NIGHT, 100, host=wish)
+    assert world.superior(NIGHT).in_flight == 1
+    terms = Terms(in_flight_max=2)
+    world.tell_controller(SetTerms(NIGHT, terms))
+    assert world.superior(NIGHT).in_flight == 2
+    assert fold(world.records).controller.superiors[2] == SuperiorKnown(2, NIGHT, terms)
+    records = len(world.records)
+    world.tell_controller(SetTerms(NIGHT, terms))
+    world.tell_controller(SetTerms("nobody", terms))
+    world.tell_controller(SetTerms("", terms))
+    assert len(world.records) == records
 
 
 # coming and going

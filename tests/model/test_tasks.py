@@ -6,6 +6,7 @@ from datetime import UTC
 
 import pytest
 
+from model.alarm_kinds import AlarmSettings, ChannelRules, NotifyRules
 from model.configuration import Order
 from model.events import (
     Submit,
@@ -129,9 +130,10 @@ def test_the_most_exact_handler_speaks() -> None:
     assert len(world.made) == 1
     found = world.scheduler.explain_task("t", world.now)
     assert found is not None and found.reason is Reason.FAULTED and "3-5" in found.text
-    world = SmallWorld((task("t", "run", "1", "9", every=1000, handlers=handlers),))
+    told = AlarmSettings((ChannelRules("operator", NotifyRules()),))
+    world = SmallWorld((task("t", "run", "1", "9", every=1000, handlers=handlers),), alarms=told)
     world.run(5)
-    assert [notice.to for notice in world.notices if notice.to] == ["operator"]
+    assert [(name, message.text) for name, message in world.told] == [("operator", "t job 1: exit 9")]
 
 
 # windows that count their jobs

@@ -110,4 +110,4 @@ def test_a_file_that_is_not_there(logs: tuple[Path, Path], capsys: pytest.Captur
     logs[1].unlink()
     code, _, err = bisect(logs, capsys)
     assert code == 1
-    assert "cannot be read" in err
+    assert "there is no file" in err

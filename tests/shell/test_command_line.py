@@ -23,7 +23,18 @@ import msgspec
 import pytest
 
 from model.events import HostVerb
-from model.views import SCHEMA, ExplanationView, HistoryRow, HostRow, JobRow, PlanRow, Status, TaskRow
+from model.views import (
+    SCHEMA,
+    CheckView,
+    ExplanationView,
+    HistoryRow,
+    HostRow,
+    JobRow,
+    NotifierRow,
+    PlanRow,
+    Status,
+    TaskRow,
+)
 from shell.commands.changes import until_time
 from shell.selections import UsageError, selection
 from shell.verbs import BY_NAME, HOST_VERBS, VERBS, Kind
@@ -202,7 +213,8 @@ def test_a_wait_that_ends_too_early_is_exit_code_4(server: Stub, laulima: Laulim
     ["kill", "kill warp", "kill task=", "kill taks=warp", "kill 9-5", "stauts", "status --frobnicate", "hold",
      "hold warp --for 5", "hold warp --for 2h --until 18:00", "hold warp --until tomorrow", "host fry node1",
      "delete 5 --task warp", "explain one two", "submit", "submit --required -- true", "submit --env X -- true",
-     "logs warp", "history color=red", "history warp"],
+     "logs warp", "logs 7 --stderr --both", "history color=red", "history warp", "hosts color=red", "tasks state=",
+     "check one two", "set a", "history --changes warp", "run p.yaml --control"],
 )  # fmt: skip
 def test_a_command_line_that_makes_no_sense_is_exit_code_2_and_asks_nothing(
     server: Stub, laulima: Laulima, words: str
@@ -262,10 +274,12 @@ QUICKSTART = str(Path(__file__).parents[2] / "configs" / "quickstart.yaml")
 READS: dict[str, tuple[list[str], Any, Any]] = {
     "status": (["status"], status_of([task_row("copy")], [host_row("node1")]), Status),
     "metrics": (["metrics"], status_of([task_row("copy")], []), None),
+    "notify": (["notify"], [NotifierRow("operator", 3, 0, 1)], None),
     "tasks": (["tasks"], [task_row("copy")], list[TaskRow]),
     "jobs": (["jobs"], [job_row(1, item="x")], list[JobRow]),
     "hosts": (["hosts"], [host_row("node1")], list[HostRow]),
     "explain": (["explain", "1"], explanation(), ExplanationView),
+    "check": (["check", "1"], CheckView("job", "1", "warp", explanation(), {}, (), "/none.yaml"), CheckView),
     "history": (["history"], [history_row(1, signal=11)], list[HistoryRow]),
     "plan": (["plan"], [plan_row("copy")], list[PlanRow]),
     "logs": (["logs", "1"], {"path": "/x", "bytes": 3, "running": True}, None),

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from model.job import SECOND
 from model.task import TaskDefinition
-from model.views import ResourceRow, Status, SuperiorRow
+from model.views import AlarmRow, NotifierRow, ResourceRow, Status, SuperiorRow
 from shell.exposition import CONTENT_TYPE, families, text
 from tests.live.running_server import LOCALLY, QUICK, RunningServer, until
 from tests.page.site import Site, open_page
@@ -98,6 +98,8 @@ WHOLE = status_of(
     alarms=("host node2 is down: No route to host",),
     resources=(ResourceRow("licence", 4, 5),),
     schedulers=(SuperiorRow("night", True, 2, 7, 100, 3, 0),),
+    alarm_rows=(AlarmRow("host-down", "host node2", "host node2 is down", 1_700_000_000 * SECOND, ("ops",)),),
+    notifiers=(NotifierRow("ops", 3, 0, 1), NotifierRow("chat", 0, 2, None, "no room")),
 )  # fmt: skip
 
 
@@ -122,6 +124,17 @@ def test_it_says_what_the_status_says() -> None:
     assert value(found, "host_slots_busy", host="node1") == 3
     assert value(found, "host_jobs_queued", host="node1") == 2
     assert value(found, "host_jobs_ended_total", host="node1", result="failed") == 1
+
+
+def test_alarms_and_notifiers_are_there() -> None:
+    found = of(WHOLE)
+    assert value(found, "alarm", kind="host-down", subject="host node2") == 1
+    since = value(found, "alarm_since_timestamp_seconds", kind="host-down", subject="host node2")
+    assert since == 1_700_000_000
+    sent = {name: value(found, "notifications_total", notifier=name, result="sent") for name in ("ops", "chat")}
+    assert sent == {"ops": 3, "chat": 0}
+    assert value(found, "notifications_total", notifier="chat", result="failed") == 2
+    assert [value(found, "notifier_up", notifier=name) for name in ("ops", "chat")] == [1, 0]
 
 
 def test_amounts_are_in_the_units_of_their_names() -> None:

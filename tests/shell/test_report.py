@@ -282,3 +282,8 @@ def test_distributions_in_words() -> None:
     assert distribution_text(Uniform(SECOND, 5 * SECOND)) == "uniform, low 1 s, high 5 s"
     assert distribution_text(Lognormal(30 * SECOND, 0.8)) == "lognormal, median 30 s, sigma 0.8"
     assert distribution_text(Choice((SECOND, 2 * SECOND), (0.5, 0.5))).startswith("choice, values 1 s, 2 s")
+
+
+def test_a_host_that_is_off_is_told_apart_from_one_that_is_away(night: Path) -> None:
+    assert "drained or off" in report(["night.yaml", "--set", "hosts.node1=off"]).text
+    assert "drained or off" not in report(["night.yaml"]).text

@@ -67,7 +67,7 @@ def choose(call: Call, word: str, names: Sequence[str]) -> str:
 
 def unwaited(call: Call, machine: str, make: Callable[[int], Any]) -> None:
     """Give an order whose answer nobody waits for, and that is certain to be obeyed."""
-    call.language.effects.append(Give(machine, make(call.language.next_request(call.run))))
+    call.language.effects.append(Give(machine, call.language.ordered(call.run, make)))
 
 
 def obeyed(answer: Answer) -> str:

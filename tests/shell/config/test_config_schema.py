@@ -61,7 +61,7 @@ def test_every_example_is_right_for_the_editor_and_for_the_loader(path: Path) ->
 def written() -> list[tuple[str, str]]:
     """The whole configurations that the pages for people show (not scenarios), each with the page's name."""
     root = CONFIGS.parent
-    pages = [root / "README.md", *sorted((root / "docs").glob("*.md"))]
+    pages = [root / "README.md", *sorted((root / "docs").rglob("*.md"))]
     return [
         (page.name, block)
         for page in pages

@@ -374,7 +374,8 @@ def test_a_prefab_comes_instead_of_the_scenarios_faults(folder: Path) -> None:
     assert without.faults == () and without.plans == ()
     with pytest.raises(ConfigurationError, match="--faults 'lanl': lanl is no prefab") as caught:
         with_prefab(loaded, "lanl")
-    assert "lanl-cluster" in caught.value.hint
+    assert "known: lanl-cluster" in str(caught.value)
+    assert "laulima docs faults" in caught.value.hint
 
 
 def test_sim_takes_faults_and_says_how_to_see_it_again(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
