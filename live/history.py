@@ -21,7 +21,8 @@ from msgspec import Struct
 from live.clock import wall_ns
 from live.journal import CHANGES
 from model.errors import LaulimaError, NotReachableError, OperatorError
-from model.job import JobSpec
+from model.job import JobSpec, Outcome
+from model.near_miss import nearest
 from model.records import ConfigurationTaken, JobAccepted, NoticeHeard, PersonOrdered, Record
 from model.views import ChangeRow, HistoryRow, NoticeRow
 
@@ -31,6 +32,7 @@ STORY_MAX = 50
 """Records of a job's story at most: the last ones."""
 
 _CODE = re.compile("[0-9]{1,9}")
+_ENDS = {"failed", *(outcome.value.lower() for outcome in Outcome)}
 _COLUMNS = ", ".join(HistoryRow.__struct_fields__)
 _FAILED = "NOT (outcome = 'EXITED' AND exit_code = 0)"
 """In the words of the index that `live/journal.py` keeps; asked with every outcome that is a failure, so that SQLite
@@ -39,8 +41,9 @@ _ENDED = "task, outcome, exit_code, signal, final, started_at IS NOT NULL, ended
 
 
 class HistoryQuestion(Struct, frozen=True):
-    """What to look for; None: anything. `outcome` may be `exit N` or an outcome's name. `since_ns`: ended within the
-    last so many ns. The answer holds the last `limit` that fit, oldest first."""
+    """What to look for; None: anything. `outcome` may be `exit N`, `failed` or an outcome's name. `since_ns`: ended
+    within the last so many ns. The answer holds the last `limit` that fit, oldest first. Raises OperatorError for an
+    outcome that there is not."""
 
     task: str | None = None
     job: int | None = None
@@ -50,6 +53,21 @@ class HistoryQuestion(Struct, frozen=True):
     since_ns: int | None = None
     final: bool = False
     """only the last attempts of jobs"""
+
+    def __post_init__(self) -> None:
+        if self.outcome is not None and not is_end(self.outcome):
+            raise OperatorError(
+                f"no job ends as {self.outcome!r}{nearest(self.outcome.strip().lower(), _ENDS)}",
+                "outcomes: failed, exit N, timed-out, crashed, killed, lost, …; all of them: laulima docs outcomes",
+            )
+
+
+def is_end(word: str) -> bool:
+    """Whether this is `exit N`, `failed` or the name of an outcome."""
+    word, _, code = word.strip().lower().partition(" ")
+    if word == "exit":
+        return _CODE.fullmatch(code.strip()) is not None
+    return f"{word} {code}".strip().replace("-", "_").replace(" ", "_") in _ENDS
 
 
 class ChangeQuestion(Struct, frozen=True):

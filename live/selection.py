@@ -10,20 +10,23 @@ from itertools import islice
 
 from msgspec import Struct
 
-from live.history import LIMIT_MAX, History, HistoryQuestion
+from live.history import LIMIT_MAX, History, HistoryQuestion, is_end
 from model.controller import Controller
 from model.controller_job import ControllerJob, ControllerJobState
-from model.job import JobId, Outcome
+from model.errors import OperatorError
+from model.job import JobId, JobState, Outcome
+from model.near_miss import nearest
 from model.scheduled_job import ScheduledJob
 from model.scheduler import Scheduler
 from model.views import HistoryRow
 
 FINAL_WORDS = frozenset({"final", "done", "failed", "ended"}) | {outcome.value.lower() for outcome in Outcome}
 """Values of `state` that only final jobs have."""
+_UNFINISHED = tuple(state.value for state in (*JobState, *ControllerJobState))
 
 
 class Selection(Struct, frozen=True):
-    """`all`: no other part narrows it. Empty: nothing was said."""
+    """`all`: no other part narrows it. Empty: nothing was said. Raises OperatorError for a state that no job has."""
 
     jobs: tuple[int, ...] = ()
     last: bool = False
@@ -32,6 +35,14 @@ class Selection(Struct, frozen=True):
     host: str | None = None
     all: bool = False
 
+    def __post_init__(self) -> None:
+        if self.state is None or is_end(self.state) or (word := self.state.lower()) in (*_UNFINISHED, *FINAL_WORDS):
+            return
+        raise OperatorError(
+            f"no job is ever {self.state!r}{nearest(word, (*_UNFINISHED, *FINAL_WORDS))}",
+            f"states: {', '.join(state.value for state in JobState)}, final, done, failed, an outcome, exit N",
+        )
+
     @property
     def empty(self) -> bool:
         return self == Selection()
@@ -39,6 +50,8 @@ class Selection(Struct, frozen=True):
     def final_rows(self, history: History, most: int | None = None) -> list[HistoryRow]:
         """The last attempts of the final jobs that are meant, oldest first: the last `most` of them."""
         state = (self.state or "").lower()
+        if state and state not in FINAL_WORDS and not is_end(state):
+            return []
         if self.jobs:
             rows = [row for number in self.jobs if (row := history.final(number)) is not None]
         else:
@@ -63,7 +76,7 @@ class Selection(Struct, frozen=True):
 def wants_final(selection: Selection) -> bool:
     """Whether final jobs are meant too: they are when named by number or by a state that only they have."""
     state = (selection.state or "").lower()
-    return bool(selection.jobs) or selection.last or state in FINAL_WORDS or state.startswith("exit ")
+    return bool(selection.jobs) or selection.last or state in FINAL_WORDS or is_end(state)
 
 
 def live_jobs(scheduler: Scheduler, selection: Selection) -> list[ScheduledJob]:

@@ -58,11 +58,11 @@ class Direction:
         "_network",
         "as_peer",
         "blocked",
+        "callbacks",
         "doubled",
         "doubling",
         "echo_ns",
         "extra_ns",
-        "happens",
         "jitter_ns",
         "last_ns",
         "latency_ns",
@@ -106,7 +106,7 @@ class Direction:
         """how its receiver takes what comes; None: at once"""
         self.plain = True
         """nothing but latency: no draw is needed"""
-        self.happens = self._arrives
+        self.callbacks = (self._arrives,)
 
     def changed(self) -> None:
         """Work out `plain` again."""
@@ -273,7 +273,7 @@ class Network:
                 at = max(now + direction.latency_ns + direction.extra_ns, direction.last_ns)
                 direction.last_ns = at  # a connection keeps the order, also when it becomes quicker
                 self._log.add(Sent(now, node.name, direction.receiver.name, (at,), batch))
-                calendar.after(at - now, REPLY, Delivery(direction.happens, batch, link.generation))
+                calendar.after(at - now, REPLY, Delivery(direction.callbacks, batch, link.generation))
                 return
             arrivals = direction.arrivals(now)
         else:
@@ -281,7 +281,7 @@ class Network:
             self._reset(link, direction)
         self._log.add(Sent(now, node.name, direction.receiver.name, arrivals, batch))
         for at in arrivals:
-            calendar.after(at - now, REPLY, Delivery(direction.happens, batch, link.generation))
+            calendar.after(at - now, REPLY, Delivery(direction.callbacks, batch, link.generation))
 
     def _reset(self, link: Link, direction: Direction) -> None:
         """Who speaks into a connection that ended without its knowledge is told so, once an answer can come back."""

@@ -14,6 +14,8 @@ import pytest
 
 from live.history import History, HistoryQuestion, _terms
 from live.journal import Journal
+from live.selection import Selection
+from model.errors import OperatorError
 from model.job import JobId, JobSpec, Outcome, Report
 from model.records import AttemptAssigned, AttemptEnded, JobAccepted, Record
 
@@ -97,6 +99,27 @@ def test_a_journal_of_an_earlier_version_gets_the_index_with_the_next_life(path:
     one.close()
     assert index_of(path, HistoryQuestion(outcome="failed")) == "attempt_failed"
     assert index_of(path, HistoryQuestion(task="reduce")) == "attempt_task"
+
+
+@pytest.mark.parametrize("word", ["faild", "exit", "exit x", "exited 0", ""])
+def test_an_outcome_that_there_is_not_is_refused(word: str) -> None:
+    with pytest.raises(OperatorError, match=r"^no job ends as " + repr(word)):
+        HistoryQuestion(outcome=word)
+
+
+def test_a_near_miss_of_an_outcome_is_named() -> None:
+    with pytest.raises(OperatorError, match=r"did you mean failed\?$"):
+        HistoryQuestion(outcome="faild")
+    with pytest.raises(OperatorError, match=r"^no job is ever 'runing', did you mean running\?$"):
+        Selection(state="runing")
+
+
+@pytest.mark.parametrize(
+    "word", ["running", "Pending", "waits on its host", "final", "exit 3", "timed-out", "TIMED_OUT"]
+)
+def test_every_state_of_a_job_may_be_asked_for(path: Path, word: str) -> None:
+    found = [row.job for row in Selection(last=True, state=word).final_rows(History(path))]
+    assert found == {"final": [4], "exit 3": [4], "timed-out": [2], "TIMED_OUT": [2]}.get(word, [])
 
 
 def test_a_question_may_be_about_final_attempts_only_and_any_number_are_counted(path: Path) -> None:
