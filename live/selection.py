@@ -40,7 +40,7 @@ class Selection(Struct, frozen=True):
             return
         raise OperatorError(
             f"no job is ever {self.state!r}{nearest(word, (*_UNFINISHED, *FINAL_WORDS))}",
-            f"states: {', '.join(state.value for state in JobState)}, final, done, failed, an outcome, exit N",
+            f"states: {', '.join(state.value for state in JobState)}, done, failed, an outcome, exit N",
         )
 
     @property
