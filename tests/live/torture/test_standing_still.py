@@ -69,10 +69,11 @@ def test_beyond_its_lease_the_job_of_an_agent_that_stands_still_runs_elsewhere_a
 def test_what_ends_and_what_comes_while_a_keeper_stands_still_is_done_once(tmp_path: Path) -> None:
     with small_cluster(tmp_path) as here:
         (mark,) = here.begin_at_gate()
+        host = here.host_of(mark)  # a keeper tells that a job runs when it has run for some ms
         with standing_still(parent(mark.pid)):
             here.open_gate()
             until(lambda: here.witness().ended, "the job ends", PATIENCE)
-            jobs = [here.submit(number, here.host_of(mark)) for number in range(4)]
+            jobs = [here.submit(number, host) for number in range(4)]
             assert mark.job not in {row.job for row in here.server.history()}
         rows = here.finish(1 + len(jobs))
         assert {(row.attempt, row.outcome) for row in rows} == {(1, "EXITED")}
