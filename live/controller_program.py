@@ -46,8 +46,9 @@ from model.configuration import Configuration, OnExit
 from model.controller_job import ControllerJobState
 from model.effects import Disconnect, Notice
 from model.errors import LaulimaError
-from model.events import Delivered, LinkDown, LinkUp, PartFromHosts, SetTerms, WallClock
+from model.events import Delivered, IntakeVerb, LinkDown, LinkUp, PartFromHosts, SetTerms, WallClock
 from model.messages import Batch
+from model.records import PersonOrdered
 from model.superiors import SUPERIOR, is_superior, peer_of
 from model.view_rows import controller_status, superior_rows
 from model.views import Status
@@ -209,6 +210,9 @@ class ControllerProgram:
         keep_ns = 0 if kill else self._configuration.keep_for_ns
         if self._door is not None:
             self._door.close()
+        if self.life.by:
+            verb = IntakeVerb.SHUTDOWN_KILL if kill else IntakeVerb.SHUTDOWN
+            self._turns.note(CONTROLLER, PersonOrdered(self.life.by, verb.value, "controller"))
         self._turns.post(CONTROLLER, PartFromHosts(keep_ns))
         await asyncio.sleep(0)  # the turn that says it is the next thing that the loop does
         try:

@@ -30,6 +30,7 @@ from model.configuration import Configuration, ControllerKind, HostDefinition, L
 from model.controller import Controller
 from model.errors import ConfigurationError, OperatorError
 from model.events import TakeSettings
+from model.records import PersonOrdered
 from model.reloading import Difference, difference, host_orders, task_orders
 from model.remembered import Setting
 from model.scripting import DeclareTasks
@@ -225,6 +226,8 @@ class Reloading:
             self._turns.post(CONTROLLER, host_order)
         if self._has_scheduler:
             self._turns.post(SCHEDULER, record)
+        else:
+            self._turns.note(CONTROLLER, PersonOrdered(record.by, "reload", "configuration", new.path, record.reason))
         self._settings = record.settings
         self._take(taken(old, new))
         await asyncio.sleep(0)  # the turn that takes all of it is the next thing that the loop does

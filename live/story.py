@@ -55,7 +55,7 @@ def _news(record: Record) -> str:
     if isinstance(record, ConfigurationTaken):
         return f"configuration: {record.what}, by {record.by}{f': {record.reason}' if record.reason else ''}"
     if isinstance(record, PersonOrdered) and record.verb not in TOLD_BY_ANOTHER:
-        return f"{record.about} {record.name}: {_ordered(record)}"
+        return f"{f'{record.about} {record.name}'.strip()}: {_ordered(record)}"
     return f"{record.about}: {record.text}" if isinstance(record, NoticeHeard) else ""
 
 

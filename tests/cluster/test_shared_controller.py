@@ -387,6 +387,8 @@ def test_the_command_line_runs_a_controller_and_shows_it(site: Site, tmp_path: P
         assert taken.returncode == 0 and "cluster.schedulers" in taken.stdout, taken
         with contextlib.closing(Client(state)) as client:
             until(lambda: scheduler_rows(client)["night"]["share"] == 3, "its share is another one", PATIENCE)
+        changes = msgspec.json.decode(told("history", "--changes", "--json").stdout)["changes"]
+        assert [(row["verb"], row["about"]) for row in changes] == [("drain", "host"), ("reload", "configuration")]
         shown = told("tasks")
         assert shown.returncode == 1 and "has hosts and schedulers" in shown.stderr
         wrong = subprocess.run(
@@ -400,6 +402,8 @@ def test_the_command_line_runs_a_controller_and_shows_it(site: Site, tmp_path: P
         subprocess.run([*laulima, "shutdown", "--kill", "--state", str(state)], check=True, capture_output=True)
         assert process.wait(PATIENCE) == 0
         site.controller.process = None
+    (*_, last) = msgspec.json.decode(told("history", "--changes", "--json").stdout)["changes"]
+    assert (last["verb"], last["about"]) == ("shutdown kill", "controller") and "@" in last["by"]
     wrong = subprocess.run(
         [*laulima, "run", str(tmp_path / "shared.yaml"), "--state", str(state)],
         capture_output=True,
