@@ -155,7 +155,8 @@ def judged_by_mark(attempt: BatchAttempt, finished: Finished) -> Report:
     report = finished.report
     if finished.stopped is Stopped.TIMEOUT:
         return _as(report, Outcome.TIMED_OUT, "")
-    if attempt.ended_as is not None and (finished.stopped is not None or report.outcome is Outcome.CRASHED):
+    by_signal = report.outcome is Outcome.CRASHED or report.exit_code in _SHELLS_WORD
+    if attempt.ended_as is not None and (finished.stopped is not None or by_signal):
         return _as(report, *attempt.ended_as)
     if finished.stopped is Stopped.LEASE:
         return _as(report, Outcome.LOST, "lease ended")

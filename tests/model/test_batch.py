@@ -257,6 +257,18 @@ def test_a_job_that_exits_with_143_by_itself_has_done_just_that() -> None:
     assert only_end(world)[:2] == (Outcome.EXITED, 143)
 
 
+def test_a_job_that_was_ended_from_here_and_whose_shell_exits_with_143_was_killed() -> None:
+    """The signal reached the command before the shell and its runner, and the batch system lists an exit."""
+    world = World()
+    [element] = submitted(world)
+    world.start(element)
+    polled(world)
+    world.end(element, 143)
+    world.cancel(world.key_of(element))
+    polled(world)
+    assert only_end(world)[0] is Outcome.KILLED
+
+
 def test_a_kill_by_the_kernel_is_out_of_memory_when_the_batch_system_says_so() -> None:
     world = World()
     [element] = submitted(world)
