@@ -6,7 +6,7 @@
 #   make test-all   the same, with the Debian packages that some tests need; no test may be skipped for want of one
 #   make bench      how fast it is, against bare baselines in the same run: under ten minutes, figures to benchmarks/RESULTS.md
 #   make bench-long the same, with what takes minutes: 1,000 agents, 10^6 jobs, ten minutes of drift, Slurm, growth curves
-#   make bench-peers  other systems on the same work in turns with ours; each is installed below build/peers (20 minutes)
+#   make bench-peers  other systems on the same work in turns with ours; each is installed below build/peers (half an hour)
 #   make growth     only the growth curves: benchmarks/growth.md and growth.svg (some 10 minutes)
 #   make torture-live  the live fault tests whole: 6,000 jobs under kill -9, every crash point, 500 escapers (40 minutes)
 #   make fuzz MINUTES=60  rubbish into everything that can be read from outside, for so long; what fails is kept in .hypothesis

@@ -23,12 +23,9 @@ from benchmarks.whole_runs import dispatch_rate
 from live.journal import Journal
 from live.link import encode_batch
 from model.configuration import ClusterDefinition
-from model.effects import AskSource
-from model.events import SourceAnswered
 from model.job import LOCAL, SECOND, HostWish
-from model.scheduler import Scheduler
-from model.task import FilesSource, Periods, TaskDefinition
 from tests.model.busy_controller import BusyController
+from tests.model.looking_tasks import LookingTasks
 from tests.model.waiting_jobs import IN_ONE_TURN, Server
 
 SHAPES = 5
@@ -82,20 +79,9 @@ def hosted(hosts: int) -> float:
 
 def looked_at(tasks: int) -> float:
     """A source that has nothing new, in the scheduler."""
-    definitions = tuple(
-        TaskDefinition(f"task{number}", source=FilesSource(f"in{number}/*"), periods=Periods(exec_ns=10 * SECOND))
-        for number in range(tasks)
-    )
-    scheduler = Scheduler(1, 0, ClusterDefinition(), definitions)
-    looks, begin = 0, time.process_time()
-    while looks < max(LOOKS, 2 * tasks):
-        now = scheduler.next_due()
-        assert now is not None
-        scheduler.advance(now)
-        for effect in scheduler.drain():
-            if type(effect) is AskSource:
-                looks += 1
-                scheduler.receive(SourceAnswered(effect.task, effect.number, ()), now)
+    world, looks = LookingTasks(tasks, 10 * SECOND), max(LOOKS, 2 * tasks)
+    begin = time.process_time()
+    world.look(looks)
     return (time.process_time() - begin) / looks * 1e6
 
 

@@ -41,7 +41,14 @@ class NullHost:
         self._spool = await own_spool(settings.spool, wait_seconds)
         life = begin_life(settings.spool)
         self.agent = Agent(
-            settings.name, life.epoch, boottime_ns(), settings.slots, settings.times, (KEEPER,), life.remembers
+            settings.name,
+            life.epoch,
+            boottime_ns(),
+            settings.slots,
+            settings.times,
+            (KEEPER,),
+            life.remembers,
+            gives_back=True,
         )
         self._post(KeeperUp(KEEPER))
         return self.agent

@@ -18,10 +18,10 @@ from pathlib import Path
 
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from benchmarks.observed import cpu_seconds, pid_of, resident_bytes
 from shell.detaching import command_line
 from tests.live.running_server import RunningServer
 
-TICKS = os.sysconf("SC_CLK_TCK")
 CHUNK_BYTES = 1 << 16
 MILLISECOND = 1_000_000
 START_LIMIT = 30.0
@@ -50,8 +50,7 @@ class ScriptedServer(RunningServer):
     @property
     def pid(self) -> int:
         """Of the server."""
-        assert self.process is not None
-        return self.process.pid
+        return pid_of(self)
 
     def lines(self, limit: float, step: float = 0.0) -> Iterator[tuple[int, str]]:
         """(wall time of its coming in ns, line), until the server closes its stdout; fails after `limit` seconds.
@@ -96,12 +95,11 @@ class ScriptedServer(RunningServer):
 
     def cpu_seconds(self) -> float:
         """User and system time of the server process until now, to 1/100 s."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
+        return cpu_seconds(self.pid)
 
     def resident_kilobytes(self) -> int:
         """Resident memory of the server process."""
-        return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
+        return resident_bytes(self.pid) // 1024
 
     def living(self, words: str) -> int:
         """How many processes of ours live with just that command line."""

@@ -12,8 +12,6 @@ what the server's process has resident when all wait, less what it had before th
 
 from __future__ import annotations
 
-import os
-import select
 import sqlite3
 import time
 from pathlib import Path
@@ -24,9 +22,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.conftest import Figure
 from benchmarks.extent import only_long
+from benchmarks.observed import cpu_seconds, let_work, pid_of, resident_bytes
 from benchmarks.scripted_server import once
-from benchmarks.test_idle import cpu_seconds
-from benchmarks.test_start_up import resident_mb
 from model.configuration import ClusterDefinition, HostDefinition
 from model.job import SECOND
 from model.task import LinesSource, Periods, TaskDefinition
@@ -67,8 +64,8 @@ class Found(Struct):
     cpu_seconds: float
     flat: float
     first_ns: int
-    before_mb: float
-    waiting_mb: float
+    before_bytes: int
+    waiting_bytes: int
 
 
 def ask(journal: Path, question: str) -> int:
@@ -81,19 +78,13 @@ def ask(journal: Path, question: str) -> int:
 
 def watched(server: RunningServer, jobs: int) -> list[Look]:
     """The server at work, until all are accepted."""
-    assert server.process is not None
-    pid, journal = server.process.pid, server.state / "journal.sqlite"
-    pidfd = os.pidfd_open(pid)
+    pid, journal = pid_of(server), server.state / "journal.sqlite"
     looks: list[Look] = []
     deadline = time.monotonic() + LIMIT
-    try:
-        while not looks or looks[-1].jobs < jobs:
-            assert time.monotonic() < deadline, f"{looks[-1].jobs} are accepted, not {jobs}"
-            ended, _, _ = select.select([pidfd], [], [], LOOK_SECONDS)
-            assert not ended, server.said()
-            looks.append(Look(ask(journal, "SELECT max(job) FROM record WHERE job > 0"), cpu_seconds(pid)))
-    finally:
-        os.close(pidfd)
+    while not looks or looks[-1].jobs < jobs:
+        assert time.monotonic() < deadline, f"{looks[-1].jobs} are accepted, not {jobs}"
+        let_work(server, LOOK_SECONDS)
+        looks.append(Look(ask(journal, "SELECT max(job) FROM record WHERE job > 0"), cpu_seconds(pid)))
     return looks
 
 
@@ -121,18 +112,17 @@ def measured(server: RunningServer, jobs: int) -> Found:
     hosts = (HostDefinition("north", 2),)
     client = server.start(server.configuration(task, cluster=ClusterDefinition(hosts=hosts, pending_max=2 * MANY)))
     until(lambda: client.ask("hosts")[0]["state"] == "up", "the host is up")
-    assert server.process is not None
-    pid, journal = server.process.pid, server.state / "journal.sqlite"
-    before_mb, spent = resident_mb(pid), cpu_seconds(pid)
+    pid, journal = pid_of(server), server.state / "journal.sqlite"
+    before, spent = resident_bytes(pid), cpu_seconds(pid)
     (server.folder / "go").touch()
     looks = watched(server, jobs)
     first = ask(journal, "SELECT min(clock) FROM record WHERE kind = 'job accepted'")
     last = ask(journal, "SELECT max(clock) FROM record WHERE kind = 'job accepted'")
     started = ask(journal, "SELECT min(clock) FROM record WHERE kind = 'attempt started'")
     until(lambda: client.ask("tasks")[0]["pending"] >= jobs - 2, "all wait", LIMIT)
-    waiting_mb = resident_mb(pid)
+    waiting = resident_bytes(pid)
     cpu = looks[-1].cpu_seconds - spent
-    return Found((last - first) / SECOND, cpu, share_of_rates(looks, jobs), started - first, before_mb, waiting_mb)
+    return Found((last - first) / SECOND, cpu, share_of_rates(looks, jobs), started - first, before, waiting)
 
 
 @pytest.mark.parametrize("jobs", [FEW, pytest.param(MANY, marks=only_long)])
@@ -145,14 +135,14 @@ def test_so_many_at_once(benchmark: BenchmarkFixture, figure: Figure, tmp_path: 
         server.clean()
     found = seen[0]
     rate, each = jobs / found.wall_seconds, jobs / found.cpu_seconds
-    size = (found.waiting_mb - found.before_mb) * 2**20 / jobs
+    size = (found.waiting_bytes - found.before_bytes) / jobs
     name = f"{jobs:,} jobs at once"
     words = f"{rate:,.0f}/s, {each:,.0f} for each second of the server's processor time"
     if found.flat:
         words += f", in the last fifth {found.flat:.0%} of the first"
     figure(f"{name}, accepted", words, f"{RATE_LEAST:,}/s, last fifth {FLAT_LEAST:.0%} of the first")
     figure(f"{name}, first start", f"{found.first_ns / SECOND:.2f} s after the first is accepted", "at once")
-    words = f"{found.waiting_mb:.0f} MB resident, {size:.0f} bytes for each that waits"
+    words = f"{found.waiting_bytes / 2**20:.0f} MB resident, {size:.0f} bytes for each that waits"
     asked = f"under {SERVER_MB_MOST} MB" if jobs == FEW else f"under {BYTES_MOST} bytes each"
     figure(f"{name}, memory of the server", words, asked)
     benchmark.extra_info.update(accepted_a_second=round(rate), bytes_each=round(size))

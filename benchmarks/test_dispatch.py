@@ -1,7 +1,7 @@
 """Goal: between a job that may run and its process stands as little as possible. Method: fresh servers, with their
-journals on the disk (WAL, FULL), run thousands of `/bin/true`; before and after each, as many bare starter processes
-as there are keepers (`bare_spawn.py`) run the same number, with and without two output files for each job. A figure
-is the median of the ratios of each run to the mean of its two neighbours.
+journals on the disk (WAL, FULL), run thousands of `/bin/true`; between them, before the first and after the last, as
+many bare starter processes as there are keepers (`bare_spawn.py`) run the same number, with and without two output
+files for each job. A figure is the median of the ratios of each run to the mean of its two neighbours.
 
 Required of local dispatch: 85 % of the bare starts whose output goes to files, for so much every job here can do, with
 enough slots that a keeper always has a start to carry out; and to be ahead of `xargs -P2`, which keeps nothing. The
@@ -16,6 +16,7 @@ import statistics
 import subprocess
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -31,8 +32,6 @@ from model.job import LOCAL, HostWish
 
 JOBS = 3_000
 ROUNDS = 5
-FEW_ROUNDS = 3
-"""Of rows that are only shown."""
 REQUIRED = 0.85
 """Of bare starts with files, for local dispatch with many slots."""
 HOSTS_REQUIRED = 0.90
@@ -60,25 +59,32 @@ class Measured:
         )
 
 
-def measure(benchmark: BenchmarkFixture, run: Callable[[int], float], keepers: int, rounds: int) -> Measured:
+def measure(benchmark: BenchmarkFixture, run: Callable[[int], float], keepers: int) -> Measured:
     """`run(number)` is one run, and gives jobs a second."""
     rates: list[float] = []
-    to_files: list[float] = []
-    to_bare: list[float] = []
+    bare: list[float] = []
+    files: list[float] = []
+
+    def bare_starts() -> None:
+        bare.append(spawn_rate(keepers, JOBS))
+        files.append(spawn_rate(keepers, JOBS, files=True))
 
     def one_round() -> None:
-        files, bare = spawn_rate(keepers, JOBS, files=True), spawn_rate(keepers, JOBS)
-        rate = run(len(rates))
-        rates.append(rate)
-        to_bare.append(2 * rate / (bare + spawn_rate(keepers, JOBS)))
-        to_files.append(2 * rate / (files + spawn_rate(keepers, JOBS, files=True)))
+        rates.append(run(len(rates)))
+        bare_starts()
 
-    benchmark.pedantic(one_round, rounds=rounds)  # type: ignore[no-untyped-call]
-    found = Measured(rates, to_files, to_bare)
+    bare_starts()
+    benchmark.pedantic(one_round, rounds=ROUNDS)  # type: ignore[no-untyped-call]
+    found = Measured(rates, to_neighbours(rates, files), to_neighbours(rates, bare))
     benchmark.extra_info.update(
         jobs_a_second=round(found.rate), ratio_to_files=round(found.to_files, 2), ratio_to_bare=round(found.to_bare, 2)
     )
     return found
+
+
+def to_neighbours(rates: list[float], others: list[float]) -> list[float]:
+    """Each rate in terms of the mean of the other before and the other after it."""
+    return [2 * rate / sum(pair) for rate, pair in zip(rates, pairwise(others), strict=True)]
 
 
 @pytest.mark.benchmark(group="dispatch")
@@ -100,7 +106,7 @@ def test_jobs_of_the_local_host(
     def run(number: int) -> float:
         return dispatch_rate(tmp_path / f"{number}", cluster, LOCALLY, JOBS)
 
-    found = measure(benchmark, run, keepers, ROUNDS if required == REQUIRED else FEW_ROUNDS)
+    found = measure(benchmark, run, keepers)
     asked = f"{required:.0%} of bare starts with files" if required == REQUIRED else ""
     figure(f"dispatch, local, {slots} slots, {keepers} keepers", str(found), asked)
     assert found.to_files >= required
@@ -116,7 +122,7 @@ def test_jobs_of_two_process_hosts(benchmark: BenchmarkFixture, figure: Figure, 
     def run(number: int) -> float:
         return dispatch_rate(tmp_path / f"{number}", cluster, HostWish(), JOBS)
 
-    found = measure(benchmark, run, KEEPERS_MAX, FEW_ROUNDS)
+    found = measure(benchmark, run, KEEPERS_MAX)
     figure(f"dispatch, 2 process hosts of {slots} slots", str(found), "")
     assert found.to_bare >= LEAST
 
@@ -128,16 +134,14 @@ def test_four_process_hosts_against_the_local_one(benchmark: BenchmarkFixture, f
     locally = ClusterDefinition(local_slots=SLOTS)
     rates: list[float] = []
     local = [dispatch_rate(tmp_path / "local", locally, LOCALLY, JOBS)]
-    ratios: list[float] = []
 
     def one_round() -> None:
         number = len(rates)
         rates.append(dispatch_rate(tmp_path / f"{number}", hosts, HostWish(), JOBS))
         local.append(dispatch_rate(tmp_path / f"local {number}", locally, LOCALLY, JOBS))
-        ratios.append(2 * rates[-1] / (local[-2] + local[-1]))
 
     benchmark.pedantic(one_round, rounds=ROUNDS)  # type: ignore[no-untyped-call]
-    ratio, rate = statistics.median(ratios), statistics.median(rates)
+    ratio, rate = statistics.median(to_neighbours(rates, local)), statistics.median(rates)
     benchmark.extra_info.update(jobs_a_second=round(rate), ratio_to_local=round(ratio, 2))
     words = f"{ratio:.0%} of the local rate ({rate:,.0f} of {statistics.median(local):,.0f} jobs/s)"
     figure(f"dispatch, 4 process hosts of {SLOTS // 4} slots", words, f"{HOSTS_REQUIRED:.0%} of the local rate")
@@ -157,15 +161,13 @@ def test_local_jobs_against_xargs(benchmark: BenchmarkFixture, figure: Figure, t
     cluster = ClusterDefinition(local_slots=SLOTS)
     rates: list[float] = []
     peer = [xargs_rate()]
-    ratios: list[float] = []
 
     def one_round() -> None:
         rates.append(dispatch_rate(tmp_path / f"{len(rates)}", cluster, LOCALLY, JOBS))
         peer.append(xargs_rate())
-        ratios.append(2 * rates[-1] / (peer[-2] + peer[-1]))
 
     benchmark.pedantic(one_round, rounds=ROUNDS)  # type: ignore[no-untyped-call]
-    ratio = statistics.median(ratios)
+    ratio = statistics.median(to_neighbours(rates, peer))
     benchmark.extra_info.update(ratio_to_xargs=round(ratio, 2))
     words = f"{ratio:.0%} of it ({statistics.median(rates):,.0f} against {statistics.median(peer):,.0f} jobs/s)"
     figure(f"dispatch, local, {SLOTS} slots, against xargs -P2", words, "100%")

@@ -1,7 +1,7 @@
 """Goal: who has nothing to do costs nothing. Method: a server whose 100 tasks each look at a folder every second, all
 of whose files are done; the CPU time (user and system) of the server process over 20 seconds, as a share of one core.
 Once alone, and once with 100 hosts that dial in by TLS (`tests/cluster/light_agents.py`), each of which is pinged every
-5 s.
+5 s. (Alone by `make bench-long` only.)
 
 Required: under 1 % with the hosts; three times that is let pass, because a busy machine makes everything dearer. The
 baseline is what the looks themselves cost: the same folders listed in this process.
@@ -10,9 +10,8 @@ baseline is what the looks themselves cost: the same folders listed in this proc
 from __future__ import annotations
 
 import os
-import select
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -20,8 +19,11 @@ from msgspec.structs import replace
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.conftest import Figure
+from benchmarks.extent import only_long
 from benchmarks.light_agents import LightAgents
+from benchmarks.observed import share_of_a_core
 from benchmarks.scripted_server import once
+from benchmarks.whole_runs import all_up
 from model.configuration import ClusterDefinition, HostDefinition, Link
 from model.job import SECOND
 from model.task import FilesSource, Periods, TaskDefinition
@@ -37,15 +39,8 @@ HOSTS = 100
 REQUIRED = 0.01
 PASSED = 0.03
 """What is asserted."""
-TICKS = os.sysconf("SC_CLK_TCK")
 
 pytestmark = pytest.mark.timeout(180)
-
-
-def cpu_seconds(pid: int) -> float:
-    """User and system time of a process until now, to 1/100 s."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 def polling_task(folder: Path, number: int) -> TaskDefinition:
@@ -77,25 +72,8 @@ def all_done(client: Client, files: int) -> bool:
     return len(client.ask("history", limit=TASKS * files)) == TASKS * files
 
 
-def share_of_a_core(server: RunningServer, pid: int) -> float:
-    """Of the server, which has nothing to do, over SECONDS."""
-    pidfd = os.pidfd_open(pid)
-    try:
-        begin, spent = time.monotonic(), cpu_seconds(pid)
-        ended, _, _ = select.select([pidfd], [], [], SECONDS)
-        assert not ended, f"the server ended: {server.said()}"
-        return (cpu_seconds(pid) - spent) / (time.monotonic() - begin)
-    finally:
-        os.close(pidfd)
-
-
-def all_up(server: RunningServer) -> bool:
-    with closing(Client(server.state)) as client:
-        return all(row["state"] == "up" for row in client.ask("hosts"))
-
-
 @pytest.mark.benchmark(group="idle")
-@pytest.mark.parametrize("hosts", [0, HOSTS])
+@pytest.mark.parametrize("hosts", [pytest.param(0, marks=only_long), HOSTS])
 def test_a_hundred_tasks_with_nothing_to_do(
     benchmark: BenchmarkFixture, figure: Figure, tmp_path: Path, hosts: int
 ) -> None:
@@ -120,12 +98,9 @@ def test_a_hundred_tasks_with_nothing_to_do(
             agents = LightAgents(site, hosts, 8)
             ending.callback(agents.close)
             agents.until(hosts)
-            until(lambda: all_up(server), "all hosts are up", 60.0)
+            until(lambda: all_up(client), "all hosts are up", 60.0)
         until(lambda: all_done(client, FILES), "all files are done", 60.0)
-        assert server.process is not None
-        pid = server.process.pid
-        once(benchmark, lambda: shares.append(share_of_a_core(server, pid)))
-        assert client.ask("status")["pid"] == pid
+        once(benchmark, lambda: shares.append(share_of_a_core(server, SECONDS)))
         assert len(client.ask("history", limit=2 * TASKS * FILES)) == TASKS * FILES, "no file was done twice"
         for number in range(TASKS):
             (tmp_path / f"in{number}" / "late").touch()

@@ -10,7 +10,6 @@ later than that its job has started, by the journal. The same of the tasks that 
 from __future__ import annotations
 
 import os
-import select
 import sqlite3
 import time
 from pathlib import Path
@@ -21,8 +20,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.conftest import Figure
 from benchmarks.extent import LONG
+from benchmarks.observed import let_work, share_of_a_core
 from benchmarks.scripted_server import milliseconds, once, percentile
-from benchmarks.test_idle import cpu_seconds
 from live.journal import Journal
 from model.configuration import ClusterDefinition
 from model.job import SECOND
@@ -125,16 +124,8 @@ def measured(server: RunningServer) -> Seen:
     server.begin(server.configuration(*tasks(), cluster=ClusterDefinition(local_slots=16)))
     began = time.monotonic()
     client = until(lambda: answering(server), "it answers", LIMIT)
-    assert server.process is not None
-    pidfd = os.pidfd_open(server.process.pid)
-    try:
-        settling = 1.5 * PERIOD_NS / SECOND - (time.monotonic() - began)
-        assert not select.select([pidfd], [], [], max(0.0, settling))[0], server.said()
-        begin, spent = time.monotonic(), cpu_seconds(server.process.pid)
-        assert not select.select([pidfd], [], [], PERIODS * PERIOD_NS / SECOND)[0], server.said()
-        share = (cpu_seconds(server.process.pid) - spent) / (time.monotonic() - begin)
-    finally:
-        os.close(pidfd)
+    let_work(server, 1.5 * PERIOD_NS / SECOND - (time.monotonic() - began))
+    share = share_of_a_core(server, PERIODS * PERIOD_NS / SECOND)
     looked = found_files(server, client)
     client.ask("shutdown", kill=True)
     client.close()

@@ -2,10 +2,10 @@
 
 Method: scheduler and controller as they are in a server, with nothing between them, and hosts that are played here;
 what Python has allocated for them is counted (`tracemalloc`), so the figures are the same on each machine. A job is
-followed through its life: waiting, running at a host, ended (of which nothing may stay but its item, as long as its
-source may show it again). What a host takes is the difference of two controllers with different numbers of them. Whole
-processes are measured in `test_start_up.py` and `test_all_at_once.py`, a million waiting jobs in
-`test_pending_memory.py`.
+followed through its life: waiting at the controller, running at a host, ended (of which nothing may stay but its item,
+as long as its source may show it again). What a host takes is the difference of two controllers with different numbers
+of them. Whole processes are measured in `test_start_up.py` and `test_all_at_once.py`, a million waiting jobs, most of
+which stand in a line of the scheduler, in `test_pending_memory.py`.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ class Rig:
     def __init__(self, hosts: int, slots: int) -> None:
         self.now = SECOND
         self.hosts = {f"node{number}": Played(f"node{number}") for number in range(hosts)}
-        cluster = ClusterDefinition(hosts=tuple(HostDefinition(name, slots) for name in self.hosts))
+        defined = tuple(HostDefinition(name, slots) for name in self.hosts)
+        cluster = ClusterDefinition(hosts=defined, front_max=JOBS)
         task = TaskDefinition(
             "work",
             command=("reduce", "--quick", "$item"),

@@ -9,8 +9,6 @@ drift, which is the median lateness in the last tenth of the run less that in th
 
 from __future__ import annotations
 
-import os
-import select
 import sqlite3
 import statistics
 import time
@@ -23,8 +21,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.conftest import Figure
 from benchmarks.extent import LONG
+from benchmarks.observed import cpu_seconds, let_work
 from benchmarks.scripted_server import once
-from benchmarks.test_idle import cpu_seconds
 from model.configuration import ClusterDefinition
 from model.job import SECOND
 from model.records import JobAccepted, Record
@@ -101,15 +99,10 @@ def test_starts_stay_on_the_grid(benchmark: BenchmarkFixture, figure: Figure, tm
     def measure() -> None:
         client = server.start(server.configuration(*tasks, cluster=ClusterDefinition(local_slots=16)))
         pid = client.ask("status")["pid"]
-        pidfd = os.pidfd_open(pid)
         begin, spent = time.monotonic(), cpu_seconds(pid)
-        try:
-            while (left := begin + SECONDS - time.monotonic()) > 0:
-                ended, _, _ = select.select([pidfd], [], [], min(left, READ_SECONDS))
-                assert not ended, server.said()
-                reader.read()
-        finally:
-            os.close(pidfd)
+        while (left := begin + SECONDS - time.monotonic()) > 0:
+            let_work(server, min(left, READ_SECONDS))
+            reader.read()
         shares.append((cpu_seconds(pid) - spent) / (time.monotonic() - begin))
         assert server.shut_down(kill=True) == 0, server.said()
 

@@ -1,7 +1,8 @@
 """Goal: tasks whose macros are scripts cost little CPU time while they decline, and no memory that stays. Method:
 servers run scripts that measure themselves, as their users do; what a script claims is compared with `/proc`.
 
-With LAULIMA_BENCH_LONG set (`make bench-long`) memory is watched for 100,000 macro runs, else for 10,000.
+With LAULIMA_BENCH_LONG set (`make bench-long`) memory is watched for 100,000 macro runs, of macros that decline and of
+such as make jobs, else for 10,000 of the former.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.conftest import Figure
-from benchmarks.extent import LONG
+from benchmarks.extent import LONG, only_long
 from benchmarks.scripted_server import START_LIMIT, once, results, scripted_server
 from shell.language.commands.table import COMMANDS
 from shell.language.compiling import compile_text
@@ -151,7 +152,9 @@ run
 """
 
 
-@pytest.mark.parametrize(("tasks", "spawns"), [(10, False), (3, True)], ids=["declines", "jobs"])
+@pytest.mark.parametrize(
+    ("tasks", "spawns"), [(10, False), pytest.param(3, True, marks=only_long)], ids=["declines", "jobs"]
+)
 def test_macro_runs_leave_no_memory_behind(
     benchmark: BenchmarkFixture, figure: Figure, tmp_path: Path, tasks: int, spawns: bool
 ) -> None:

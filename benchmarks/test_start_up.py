@@ -22,6 +22,7 @@ from msgspec import Struct
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.conftest import Figure
+from benchmarks.observed import pid_of, resident_bytes
 from benchmarks.scripted_server import once
 from model.job import SECOND
 from model.task import FilesSource, Periods, TaskDefinition
@@ -54,12 +55,6 @@ def run(words: list[str], **environment: str) -> Took:
     return Took(1000 * took, 1000 * (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime))
 
 
-def resident_mb(pid: int) -> float:
-    """What the process has in memory now."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) / 1024
-
-
 def test_commands_and_agents_start_light(benchmark: BenchmarkFixture, figure: Figure, tmp_path: Path) -> None:
     server = RunningServer(tmp_path)
     periods = Periods(exec_ns=3600 * SECOND)
@@ -77,8 +72,7 @@ def test_commands_and_agents_start_light(benchmark: BenchmarkFixture, figure: Fi
             bare.append(run([sys.executable, "-c", "pass"]))
             help_.append(run([*laulima, "--help"]))
             status.append(run([*laulima, "status"], LAULIMA_STATE=str(server.state)))
-        assert server.process is not None
-        sizes.extend((resident_mb(server.agent("north")), resident_mb(server.process.pid)))
+        sizes.extend(resident_bytes(pid) / 2**20 for pid in (server.agent("north"), pid_of(server)))
 
     try:
         once(benchmark, measure)

@@ -18,7 +18,6 @@ queue, its journal, its links. Asked, all beside the work of the light agents on
 from __future__ import annotations
 
 import os
-import selectors
 import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -34,8 +33,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from benchmarks.conftest import Figure
 from benchmarks.extent import only_long
 from benchmarks.light_agents import LightAgents
+from benchmarks.observed import pid_of, resident_bytes, share_of_a_core
 from benchmarks.scripted_server import once
-from benchmarks.test_idle import cpu_seconds
 from benchmarks.whole_runs import job_phase_ns
 from model.configuration import HostDefinition, Link
 from model.job import SECOND
@@ -122,16 +121,7 @@ class Cluster:
 
     def idle_share(self) -> float:
         """CPU time of the server over IDLE_SECONDS, as a share of a core."""
-        assert self.server.process is not None
-        pid = self.server.process.pid
-        pidfd = os.pidfd_open(pid)
-        with selectors.DefaultSelector() as waiting:
-            waiting.register(pidfd, selectors.EVENT_READ)
-            begin, spent = time.monotonic(), cpu_seconds(pid)
-            assert not waiting.select(IDLE_SECONDS), f"the server ended: {self.server.said()}"
-            share = (cpu_seconds(pid) - spent) / (time.monotonic() - begin)
-        os.close(pidfd)
-        return share
+        return share_of_a_core(self.server, IDLE_SECONDS)
 
     def restart_seconds(self) -> float:
         """From a new start after kill -9 until all hosts are up."""
@@ -145,9 +135,7 @@ class Cluster:
         return time.monotonic() - began
 
     def resident_kb(self) -> int:
-        assert self.server.process is not None
-        text = Path(f"/proc/{self.server.process.pid}/status").read_text()
-        return int(next(row.split()[1] for row in text.splitlines() if row.startswith("VmRSS:")))
+        return resident_bytes(pid_of(self.server)) // 1024
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,8 @@
 """Whole runs of a real server, timed by its own journal: from the first job accepted to the last end on the disk.
 
-Called by the dispatch benchmarks. The journal says when, so nothing polls the server while it works, and neither its
-start nor its end is in the time.
+Called by the dispatch benchmarks. The journal says when, so nothing polls the server while it works. Neither its start
+nor its end is in the time, nor that of its hosts: the jobs come when all are up. (Keepers start with the first job, and
+are in it.)
 """
 
 from __future__ import annotations
@@ -9,22 +10,40 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from model.configuration import ClusterDefinition
+from model.configuration import ClusterDefinition, Configuration
 from model.job import SECOND, HostWish
-from model.task import LinesSource, Periods, TaskDefinition
-from tests.live.running_server import RunningServer
+from model.task import Limits, LinesSource, Periods, TaskDefinition
+from tests.live.running_server import Client, RunningServer, until
 
 LIMIT_SECONDS = 100.0
 """The longest that one run may take, start and end of the server included."""
+GO = "go"
+"""A file in the folder: the jobs may come."""
+
+
+def all_up(client: Client) -> bool:
+    """Whether every host is."""
+    return all(row["state"] == "up" for row in client.ask("hosts"))
+
+
+def begin_with_hosts(server: RunningServer, configuration: Configuration, before: str) -> None:
+    """Start a server with `many_jobs`, and let them come when its hosts are there. It ends when all is done. `before`:
+    Python that it runs first."""
+    client = server.start(configuration, until_idle=True, before=before)
+    until(lambda: all_up(client), "all hosts are up", LIMIT_SECONDS)
+    (server.folder / GO).touch()
 
 
 def many_jobs(jobs: int, host: HostWish) -> TaskDefinition:
-    """A task that runs `/bin/true` once for each of `jobs` lines, all of which come in one answer."""
+    """A task that runs `/bin/true` once for each of `jobs` lines, all of which come in one answer, as soon as the file
+    GO is there. More are not wanted, so nothing looks at the source while they run, and nobody waits for its next look
+    at the end."""
     return TaskDefinition(
         "true",
         command=("/bin/true",),
-        source=LinesSource(("seq", str(jobs))),
+        source=LinesSource(("sh", "-c", f"until test -e {GO}; do sleep 0.02; done; seq {jobs}")),
         host=host,
+        limits=Limits(total=jobs),
         periods=Periods(exec_ns=2 * SECOND, timeout_ns=60 * SECOND, pending_ns=600 * SECOND),
     )
 
@@ -35,7 +54,7 @@ def dispatch_rate(folder: Path, cluster: ClusterDefinition, host: HostWish, jobs
     folder.mkdir()
     server = RunningServer(folder)
     try:
-        server.begin(server.configuration(many_jobs(jobs, host), cluster=cluster), until_idle=True, before=before)
+        begin_with_hosts(server, server.configuration(many_jobs(jobs, host), cluster=cluster), before)
         assert server.ended(LIMIT_SECONDS) == 0, server.said()
         assert server.nothing_left()
     finally:

@@ -1,10 +1,11 @@
 """Goal: with all of its protocol, ours replays a job log five times as fast as AccaSim, which has a queue.
 
 Method: the same log (the archive's NASA log where it is at hand, else one that is written here), first come, first
-served, one machine; in turns, by the clock on the wall, for most of AccaSim's time goes into the process that writes
-its results and into waiting for it (its own decisions take about a tenth). That it is ahead is asserted; five times is
-not reached. AccaSim is no dependency of ours: `make bench-peers` installs it below
-`build/peers`, or LAULIMA_ACCASIM_PYTHON names a Python that has it.
+served, one machine; in turns, by the clock on the wall and in processor time, AccaSim's process that writes its results
+included (most of its time goes into that and into waiting for it; its own decisions take about a tenth). Five times is
+not reached: that it is ahead is asserted, in processor time, which others on the machine change least. AccaSim is no
+dependency of ours: `make bench-peers` installs it below `build/peers`, or LAULIMA_ACCASIM_PYTHON names a Python that
+has it.
 """
 
 from __future__ import annotations
@@ -55,15 +56,16 @@ def accasim_python() -> str:
         pytest.skip(f"AccaSim: {error}")
 
 
-def accasim_seconds(python: str, path: Path, processors: int, folder: Path) -> float:
-    """By the wall clock, without its imports."""
+def accasim_seconds(python: str, path: Path, processors: int, folder: Path) -> tuple[float, float]:
+    """(by the wall clock, of processor time), without its imports."""
     done = subprocess.run(
         [python, str(Path(__file__).with_name("run_accasim.py")), str(path), str(processors), str(folder)],
         capture_output=True, text=True, timeout=400, check=True,
     )  # fmt: skip
     told = [line for line in done.stdout.splitlines() if line.startswith("seconds")]
     assert told, done.stdout + done.stderr
-    return float(told[0].split()[1])
+    wall, processor = told[0].split()[1:]
+    return float(wall), float(processor)
 
 
 def test_against_accasim(benchmark: BenchmarkFixture, figure: Figure, tmp_path: Path) -> None:
@@ -73,15 +75,19 @@ def test_against_accasim(benchmark: BenchmarkFixture, figure: Figure, tmp_path: 
     jobs = survey(path).jobs
     ours: list[float] = []
     theirs: list[float] = []
+    ahead: list[float] = []
 
     def one_round() -> None:
         begin = time.perf_counter()
-        replayed(path, Order.STRICT, tmp_path / "jobs.csv")
+        _, our_processor = replayed(path, Order.STRICT, tmp_path / "jobs.csv")
         ours.append(jobs / (time.perf_counter() - begin))
-        theirs.append(jobs / accasim_seconds(python, path, processors, tmp_path))
+        their_wall, their_processor = accasim_seconds(python, path, processors, tmp_path)
+        theirs.append(jobs / their_wall)
+        ahead.append(their_processor / our_processor)
 
     benchmark.pedantic(one_round, rounds=ROUNDS)  # type: ignore[no-untyped-call]
     times = statistics.median(our / their for our, their in zip(ours, theirs, strict=True))
-    words = f"{statistics.median(ours):,.0f} against {statistics.median(theirs):,.0f} jobs/s, {times:.1f} times"
-    figure(row, words, f"{TIMES:.0f} times")
-    assert times > 1.0
+    less = statistics.median(ahead)
+    rates = f"{statistics.median(ours):,.0f} against {statistics.median(theirs):,.0f} jobs/s"
+    figure(row, f"{rates}, {times:.1f} times; {less:.1f} times in processor time", f"{TIMES:.0f} times")
+    assert less > 1.0

@@ -24,7 +24,7 @@ from benchmarks.whole_runs import dispatch_rate
 from model.configuration import ClusterDefinition
 from model.job import LOCAL, HostWish
 
-ROUNDS = 3
+ROUNDS = 5
 SLOTS = (2, 64)
 
 pytestmark = [only_peers, pytest.mark.timeout(3600), pytest.mark.benchmark(group="peers")]
