@@ -54,9 +54,11 @@ class AgentHost:
         post: Callable[[AgentEvent], None],
         notice: Callable[[Notice], None],
         queue_max: int = 100_000,
+        gives_back: bool = False,
     ) -> None:
         """`directory`: where relative paths of jobs start. `post(event)` brings an event to the machine, in a later
-        turn (it may come before the machine is made). `notice` shows a sentence to people. `queue_max`: see `Agent`."""
+        turn (it may come before the machine is made). `notice` shows a sentence to people. `queue_max`,
+        `gives_back`: see `Agent`."""
         self._name = name
         self._slots = slots
         self._path = spool
@@ -65,6 +67,7 @@ class AgentHost:
         self._post = post
         self._notice = notice
         self._queue_max = queue_max
+        self._gives_back = gives_back
         self._looks = Looks(loop, directory, post)
         self._spool: Spool | None = None
         self._keepers: Keepers | None = None
@@ -100,7 +103,7 @@ class AgentHost:
             life.remembers,
             self._queue_max,
         )
-        self.agent = Agent(*self.made)
+        self.agent = Agent(*self.made, gives_back=self._gives_back)
         return self.agent
 
     def _keeper_said(self, keeper: int, message: KeeperMessage) -> None:

@@ -118,6 +118,7 @@ def agent_household(
         times=settings.times,
         post=post,
         notice=notice,
+        gives_back=True,
     )
 
 

@@ -110,7 +110,7 @@ class Checking:
         row = next((each for each in view_rows.task_rows(machines) if each.name == name), None)
         if row is None:
             raise OperatorError(f"there is no task {name}", "see laulima tasks")
-        jobs = [job for job in machines.scheduler.jobs.values() if job.task is not None and job.spec.task == name]
+        jobs = [job for job in machines.scheduler.jobs.values() if job.task is not None and job.common.task == name]
         facts = [
             ("jobs", f"{row.pending} pending, {row.running} running{f' of at most {row.limit}' if row.limit else ''}"),
             ("unfinished", _named(job.id for job in jobs)),

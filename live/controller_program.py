@@ -38,11 +38,11 @@ from live.outputs import Outputs
 from live.outward import CONTROLLER, Outward
 from live.program_link import READY
 from live.recovery import recover, uncollected
-from live.reloading import Load, Reloading, without_tasks
+from live.reloading import Load, Reloading
 from live.scheduler_door import SchedulerDoor
 from live.state_directory import Service, StateDirectory, listen
 from live.systemd import Systemd, hosts_in_short
-from model.configuration import Configuration, OnExit
+from model.configuration import Configuration, OnExit, without_tasks
 from model.controller_job import ControllerJobState
 from model.effects import Disconnect, Notice
 from model.errors import LaulimaError
@@ -253,10 +253,10 @@ class ControllerProgram:
         self.life.close()
 
     def _status(self) -> Status:
-        alarms = [text for text in (self._room.text, *self._here.last_alarms()) if text]
         now = monotonic_ns()
         path = self._configuration.path or str(self._state.path)
-        return controller_status(self._here.machine, now, path, now - self._started_ns, alarms, os.getpid())
+        alarms, age = self._here.last_alarms(), now - self._started_ns
+        return controller_status(self._here.machine, now, path, age, alarms, os.getpid(), self._room.text)
 
     # the schedulers (`Doorkeeper`)
 

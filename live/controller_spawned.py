@@ -17,9 +17,8 @@ import msgspec
 
 from live.controller_program import CONFIGURATION_NAME
 from live.program_link import ProgramLink
-from live.reloading import without_tasks
 from live.state_directory import SCHEDULERS_NAME
-from model.configuration import Configuration, OnExit
+from model.configuration import Configuration, OnExit, without_tasks
 
 LOG_NAME: Final = "controller.log"
 

@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Struct
 
 from live.clock import wall_ns
-from live.journal import CHANGES
+from live.journal import CHANGES, version_of
 from model.errors import LaulimaError, NotReachableError, OperatorError
 from model.job import JobSpec, Outcome
 from model.near_miss import nearest
@@ -97,30 +97,33 @@ class HistoryError(LaulimaError):
     """What is in the journal cannot be read."""
 
 
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[sqlite3.Connection]:
+    """The journal at `path`, for questions. Raises NotReachableError when there is none, JournalError when another
+    version has written it, HistoryError when it cannot be read."""
+    try:
+        connection = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=5.0, isolation_level=None)
+    except sqlite3.OperationalError as error:
+        raise NotReachableError(f"no journal at {path}: {error}", "name the state with --state") from error
+    try:
+        connection.execute("PRAGMA query_only=1")
+        version_of(connection, path)
+        yield connection
+    except OverflowError as error:
+        raise OperatorError("a number of the question is larger than any that is kept") from error
+    except (sqlite3.Error, msgspec.MsgspecError, RecursionError, ValueError) as error:
+        raise HistoryError(
+            f"{path} cannot be read: {error}", "the file was left as it is; check the disk, or restore a copy"
+        ) from error
+    finally:
+        connection.close()
+
+
 class History:
-    """The history in the journal at `path`. Every question raises NotReachableError when there is none, HistoryError
-    when it cannot be read."""
+    """The history in the journal at `path`. Every question raises what `reading` does."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-
-    @contextlib.contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        try:
-            connection = sqlite3.connect(f"file:{quote(str(self.path))}?mode=ro", uri=True, timeout=5.0)
-        except sqlite3.OperationalError as error:
-            raise NotReachableError(f"no journal at {self.path}: {error}", "name the state with --state") from error
-        try:
-            connection.execute("PRAGMA query_only=1")
-            yield connection
-        except OverflowError as error:
-            raise OperatorError("a number of the question is larger than any that is kept") from error
-        except (sqlite3.Error, msgspec.MsgspecError, RecursionError, ValueError) as error:
-            raise HistoryError(
-                f"{self.path} cannot be read: {error}", "the file was left as it is; check the disk, or restore a copy"
-            ) from error
-        finally:
-            connection.close()
 
     def attempts(self, question: HistoryQuestion) -> list[HistoryRow]:
         """The attempts that fit, oldest first."""
@@ -128,7 +131,7 @@ class History:
         where = f"WHERE {' AND '.join(terms)}" if terms else ""
         query = f"SELECT {_COLUMNS} FROM attempt {where} ORDER BY ended_at DESC, job DESC, attempt DESC LIMIT ?"  # noqa: S608 - fixed words; every value is bound
         limit = max(1, min(question.limit, LIMIT_MAX))
-        with self._open() as connection:
+        with reading(self.path) as connection:
             rows = connection.execute(query, (*values, limit)).fetchall()
             return [_row(row) for row in reversed(rows)]
 
@@ -137,7 +140,7 @@ class History:
         terms, values = _terms(question)
         where = f"WHERE {' AND '.join(terms)}" if terms else ""
         query = f"SELECT {_ENDED} FROM attempt {where} ORDER BY ended_at DESC LIMIT ?"  # noqa: S608 - fixed words; every value is bound
-        with self._open() as connection:
+        with reading(self.path) as connection:
             yield from map(Ended._make, connection.execute(query, (*values, max(1, question.limit))))
 
     def final(self, job: int) -> HistoryRow | None:
@@ -148,7 +151,7 @@ class History:
     def spec(self, job: int) -> JobSpec | None:
         """What a job was made to do; None: there is none of this number."""
         query = "SELECT body FROM record WHERE job = ? AND job > 0 AND kind = 'job accepted'"
-        with self._open() as connection:
+        with reading(self.path) as connection:
             row = connection.execute(query, (job,)).fetchone()
             record = None if row is None else msgspec.msgpack.decode(row[0], type=Record)
         return record.spec if isinstance(record, JobAccepted) else None
@@ -157,7 +160,7 @@ class History:
         """The job's last records, each with its wall time, oldest first."""
         decode = msgspec.msgpack.Decoder(Record).decode
         query = "SELECT wall, body FROM record WHERE job = ? AND job > 0 ORDER BY sequence DESC LIMIT ?"
-        with self._open() as connection:
+        with reading(self.path) as connection:
             rows = connection.execute(query, (job, STORY_MAX)).fetchall()
             return [(wall, decode(body)) for wall, body in reversed(rows)]
 
@@ -167,7 +170,7 @@ class History:
         since = 0 if question.since_ns is None else wall_ns() - question.since_ns
         query = f"SELECT wall, body FROM record WHERE {CHANGES} AND wall >= ? ORDER BY wall DESC, sequence DESC"  # noqa: S608 - fixed words
         found: list[ChangeRow] = []
-        with self._open() as connection:
+        with reading(self.path) as connection:
             for wall, body in connection.execute(query, (since,)):
                 row = _change(wall, decode(body))
                 if row is not None and (question.about, question.name) in (("", ""), (row.about, row.name)):
@@ -180,7 +183,7 @@ class History:
         """The last notices of a shared controller, oldest first."""
         decode = msgspec.msgpack.Decoder(Record).decode
         query = "SELECT wall, body FROM record WHERE kind = 'notice heard' ORDER BY sequence DESC LIMIT ?"
-        with self._open() as connection:
+        with reading(self.path) as connection:
             rows = connection.execute(query, (max(1, min(limit, LIMIT_MAX)),)).fetchall()
             found = [(wall, decode(body)) for wall, body in reversed(rows)]
         return [

@@ -173,12 +173,7 @@ class Journal:
 
     def _prepare(self) -> None:
         execute = self._connection.execute
-        version = execute("PRAGMA user_version").fetchone()[0]
-        if version not in (0, WITHOUT_SNAPSHOTS, SCHEMA):
-            raise JournalError(
-                f"{self.path} was written by another version (schema {version}, this one writes {SCHEMA})",
-                "use the version that wrote it, or another state directory",
-            )
+        version = version_of(self._connection, self.path)
         mode = execute("PRAGMA journal_mode=WAL").fetchone()[0]
         if mode != "wal":
             raise JournalError(f"{self.path}: this file system does not take SQLite's WAL mode", "use a local disk")
@@ -448,6 +443,18 @@ class Journal:
                 [(job, forgotten) for job, _, final in rows if final and forgotten],
             )
         return len(rows)
+
+
+def version_of(connection: sqlite3.Connection, path: Path) -> int:
+    """Which tables the file has; 0: none yet. Raises JournalError when another version has made them, whose words this
+    one might misread. Asked by whoever opens a journal."""
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version not in (0, WITHOUT_SNAPSHOTS, SCHEMA):
+        raise JournalError(
+            f"{path} was written by another version (schema {version}, this one writes {SCHEMA})",
+            "use the version that wrote it, or another state directory",
+        )
+    return version
 
 
 def _refuse_network(directory: Path) -> None:

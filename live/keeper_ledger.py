@@ -22,8 +22,11 @@ from model.keeper import Forget, Keeper, KeeperMessage, Log
 GROUP_MAX = 64
 GROUP_NS = 2_000_000
 """Ends that wait for company: at most so many, at most so long, and never while nothing else is ready."""
-AHEAD_NS = 5_000_000
-"""The same while jobs wait here for the end of others: more ends come in a moment, and no slot idles meanwhile."""
+AHEAD_NS = 20_000_000
+"""The same while jobs wait here for the end of others: more ends come in a moment, and no slot idles meanwhile. But
+they are said before half of what waited here has begun, so that the next ones come in time."""
+RIDE_NS = AHEAD_NS // 2
+"""After so long they are said by whoever is awake anyway: to wake up costs more than to say it."""
 SYNC_NS = SECOND // 10
 """An end that was not forgotten within so long is brought to the disk here."""
 RETRY_NS = SECOND
@@ -69,7 +72,7 @@ class Ledger:
         """When `advance` wants to be called, if nothing happens before (ns)."""
         due = None
         if self._ends:
-            due = self._since_ns + (AHEAD_NS if self._machine.any_waiting else 0)
+            due = self._since_ns + (AHEAD_NS if self._machine.waiting else 0)
         if self._unsynced and self._syncing is None:
             sync_ns = next(iter(self._unsynced.values()))
             due = sync_ns if due is None or sync_ns < due else due
@@ -113,10 +116,10 @@ class Ledger:
             self._sync_what_is_due()
 
     def _is_time(self, is_idle: bool) -> bool:
-        waited_ns = boottime_ns() - self._since_ns
-        ahead = self._machine.any_waiting
-        is_time = waited_ns >= (AHEAD_NS if ahead else GROUP_NS) or (is_idle and not ahead)
-        return waited_ns >= 0 and (is_time or self._ends >= GROUP_MAX)
+        waited_ns, waiting = boottime_ns() - self._since_ns, self._machine.waiting
+        is_late = waited_ns >= (RIDE_NS if waiting else GROUP_NS)
+        is_enough = self._ends >= (min(waiting, GROUP_MAX) if waiting else GROUP_MAX)
+        return waited_ns >= 0 and (is_late or is_enough or (is_idle and not waiting))
 
     def _tell_all(self) -> None:
         try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
-from live.history import History
+from live.history import History, reading
 from live.story import told
 from model.job import JobId, Outcome
 from model.records import (
@@ -74,25 +74,24 @@ class Event(Struct, frozen=True):
 
 
 class Lately(History):
-    """The journal at `path`. Every question raises NotReachableError when there is none, HistoryError when it cannot be
-    read."""
+    """The journal at `path`. Every question raises what `history.reading` does."""
 
     def minutes(self, since_minute: int) -> list[Minute]:
         """How attempts ended, by minute and task, from that minute (since 1970) on."""
-        with self._open() as connection:
+        with reading(self.path) as connection:
             rows = connection.execute(_MINUTES, (since_minute * MINUTE_NS,)).fetchall()
             return [Minute(*row) for row in rows]
 
     def ends_after(self, moment_ns: int) -> tuple[list[Minute], int]:
         """How attempts ended after that moment (wall time), by minute and task; and when the last of them did."""
-        with self._open() as connection:
+        with reading(self.path) as connection:
             rows = connection.execute(_AFTER, (moment_ns,)).fetchall()
         return [Minute(*row[:4]) for row in rows], max((row[4] for row in rows), default=moment_ns)
 
     def run_times(self, since_ns: int) -> dict[str, RunTime]:
         """By task, of the last attempts that ended after `since_ns` (wall time)."""
         ran: dict[str, list[int]] = {}
-        with self._open() as connection:
+        with reading(self.path) as connection:
             for task, ran_for_ns in connection.execute(_RUN_TIMES, (since_ns, RUNS_SAMPLED)):
                 ran.setdefault(task, []).append(ran_for_ns)
         return {task: run_time(sorted(times)) for task, times in ran.items()}
@@ -101,7 +100,7 @@ class Lately(History):
         """What the last `limit` records after the record `after` say, oldest first, and the sequence of the last record
         of any kind."""
         decode = msgspec.msgpack.Decoder(Record).decode
-        with self._open() as connection:
+        with reading(self.path) as connection:
             (last,) = connection.execute("SELECT ifnull(max(sequence), 0) FROM record").fetchone()
             rows = connection.execute(_EVENTS, (after, last, *KINDS, limit)).fetchall()
             found = [event(sequence, wall, decode(body)) for sequence, wall, body in reversed(rows)]

@@ -8,19 +8,16 @@ people are `live/history.py`'s.
 
 from __future__ import annotations
 
-import contextlib
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote
 
 import msgspec
 from msgspec import Struct, field
 
-from live.history import HistoryError
+from live.history import reading
 from live.host_outages import HeardOf, Outage, outages
-from model.errors import NotReachableError
 from model.job import SECOND, JobSpec
 from model.records import HostChanged, ItemsFound, JobAccepted, NoticeHeard, Record
 from model.restored import Fold, fold
@@ -83,9 +80,9 @@ class Past(Struct):
 def read_past(path: Path, since_at: int) -> Past:
     """All that was not over at the wall time `since_at`, from the journal at `path`.
 
-    Raises NotReachableError when there is none, HistoryError when it cannot be read.
+    Raises what `history.reading` does.
     """
-    with _open(path) as connection:
+    with reading(path) as connection:
         connection.execute("BEGIN")  # one picture of it, whatever a server writes meanwhile
         past = Past()
         jobs = _jobs(connection, since_at, past)
@@ -96,21 +93,6 @@ def read_past(path: Path, since_at: int) -> Past:
         past.outages = outages(notices, [*_heard_of(connection, since_at - LOOK_BACK_NS), *running])
         past.jobs = [jobs[number] for number in sorted(jobs)]
         return past
-
-
-@contextlib.contextmanager
-def _open(path: Path) -> Iterator[sqlite3.Connection]:
-    try:
-        connection = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=5.0, isolation_level=None)
-    except sqlite3.OperationalError as error:
-        raise NotReachableError(f"no journal at {path}: {error}", "name the state with --state") from error
-    try:
-        connection.execute("PRAGMA query_only=1")
-        yield connection
-    except (sqlite3.Error, msgspec.MsgspecError, RecursionError, ValueError) as error:
-        raise HistoryError(f"{path} cannot be read: {error}", "the file was left as it is; check the disk") from error
-    finally:
-        connection.close()
 
 
 def _jobs(connection: sqlite3.Connection, since_at: int, past: Past) -> dict[int, PastJob]:

@@ -26,7 +26,7 @@ from live.errands import Errands
 from live.loop import Turns
 from live.outward import CONTROLLER, SCHEDULER
 from live.scripts import SCRIPTS
-from model.configuration import Configuration, ControllerKind, HostDefinition, LanguageSettings
+from model.configuration import Configuration, ControllerKind, HostDefinition
 from model.controller import Controller
 from model.errors import ConfigurationError, OperatorError
 from model.events import TakeSettings
@@ -89,11 +89,6 @@ def laid_over(
     if kept:
         say(f"set, not as the file says: {', '.join(words(kept))}; more: laulima diff")
     return configuration, tuple(kept)
-
-
-def without_tasks(configuration: Configuration) -> Configuration:
-    """What a controller of its own process takes of it."""
-    return replace(configuration, tasks=(), notifiers=(), language=LanguageSettings())
 
 
 def taken(old: Configuration, new: Configuration) -> Configuration:

@@ -15,10 +15,11 @@ from live.loop import Turns
 from live.notifying import Notifying
 from live.outward import Outward
 from live.sources import Sources
-from model.alarm_kinds import AlarmKind, Trouble, host_troubles, row_troubles
+from model.alarm_kinds import AlarmKind, Trouble, broken_host, host_troubles, row_troubles
 from model.behaviour import Reaction, Skip
 from model.effects import AskSource, Idle, Look, LookAround, Notify, Prepare, React, ToKeeper
 from model.events import LookedAround, Prepared, Reacted
+from model.job import LOCAL
 
 NO_SCRIPTS = "this server runs no scripts"
 
@@ -72,8 +73,12 @@ class SchedulerEffects:
             troubles, unsure = host_troubles(self._side.machine.hosts.values())
         elif told.pid:
             troubles, unsure = row_troubles(told.hosts)
+            if told.disk:
+                troubles.append(Trouble(AlarmKind.DISK_FULL, "disk of the controller", f"controller: {told.disk}"))
         else:
             troubles, unsure = [], None  # it does not answer
+        if self._local.agent is not None and self._local.agent.dirty:
+            troubles.append(broken_host(LOCAL, self._local.agent.dirty))
         if self._room.text:
             troubles.append(Trouble(AlarmKind.DISK_FULL, "disk", self._room.text))
         found = LookedAround(effect.number, tuple(troubles), None if unsure is None else tuple(unsure))

@@ -91,7 +91,7 @@ def live_jobs(scheduler: Scheduler, selection: Selection) -> list[ScheduledJob]:
 
 def _fits(job: ScheduledJob, selection: Selection) -> bool:
     return (
-        selection.task in (None, job.spec.task)
+        selection.task in (None, job.common.task)
         and selection.host in (None, job.host)
         and (selection.state is None or selection.state.lower() in (job.state.value, _WIDER.get(job.state.value)))
     )

@@ -81,7 +81,7 @@ def _text(record: Record) -> str:
     if isinstance(record, AttemptAssigned):
         return f"attempt {record.attempt}: handed to {record.executor}"
     if isinstance(record, AttemptGiven):
-        return f"attempt {record.attempt}: given to host {record.host}"
+        return f"attempt {record.attempt}: given {'ahead ' if record.ahead else ''}to host {record.host}"
     if isinstance(record, AttemptStarted):
         return f"attempt {record.attempt}: started on {record.host}"
     if isinstance(record, AttemptEnded):

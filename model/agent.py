@@ -37,7 +37,7 @@ from model.hosted_attempt import (
     explain,
     told,
 )
-from model.job import AttemptKey, JobSpec, Outcome, Report
+from model.job import SECOND, AttemptKey, JobSpec, Outcome, Report
 from model.job_numbers import number_text
 from model.keeper import Exited, Forget, Holding, ListHeld, Recall, Recalled, Renew, Running, Start, stop_as
 from model.lanes import PATIENCE_NS, Lanes
@@ -47,6 +47,10 @@ from model.subordinate import SUPERIOR, Subordinate
 from model.timers import NEVER_NS
 
 FOREVER_NS = 1 << 62
+STILL_NS = SECOND // 5
+"""A queue out of which nothing has started for so long is given back to a superior that could give it elsewhere."""
+STAND_NS = SECOND
+"""So does whatever has stood in it for so long."""
 
 AgentEvent = (
     Delivered | LinkUp | LinkDown | Vouched | WallClock | KeeperUp | KeeperDown | KeeperSaid | FilesSeen | HostDirty
@@ -71,14 +75,21 @@ class Agent(Subordinate[HostedAttempt]):
         keepers: tuple[int, ...],
         remembers: int,
         queue_max: int = 100_000,
+        gives_back: bool = False,
     ) -> None:
         """`keepers`: every keeper whose holdings are awaited before an inventory is given. `remembers`: the earliest
-        life of this agent whose attempts the keepers' logs cover."""
+        life of this agent whose attempts the keepers' logs cover. `gives_back`: of a host behind a controller; what it
+        was given beyond its slots it gives back when it cannot start it soon."""
         super().__init__(name, epoch, slots, times, remembers, queue_max)
+        self.gives_back = gives_back
         self.busy = 0
         """slots of processes"""
         self._queue: deque[HostedAttempt] = deque()
         self._queued = 0
+        self._moved_ns = now
+        """when something last left the queue for a slot, or the first one came into it"""
+        self._blocked = 0
+        """slots that are kept for attempts that wait for files; at a host that gives back: elsewhere they hold none"""
         self._lanes = Lanes()
         self._lanes_due_ns: int | None = None
         """when heads that run long are looked for; None: nobody was sent ahead"""
@@ -104,6 +115,8 @@ class Agent(Subordinate[HostedAttempt]):
             self._wait_over(self.attempts[key], now)
         if self._lanes_due_ns is not None and now >= self._lanes_due_ns:
             self._take_back(now)
+        if self.gives_back and self._queued and now >= self._patience_ends():
+            self._give_back(now)
         self.uplink.advance(now)
 
     def next_due(self) -> int | None:
@@ -112,6 +125,8 @@ class Agent(Subordinate[HostedAttempt]):
         earliest = min(self._timers.first, uplink.resend_at)
         if self._lanes_due_ns is not None and self._lanes_due_ns < earliest:
             earliest = self._lanes_due_ns
+        if self.gives_back and self._queued:
+            earliest = min(earliest, self._patience_ends())
         if uplink.lease_end_ns is not None and not uplink.vouched and self.attempts:
             earliest = min(earliest, uplink.lease_end_ns)
         return None if earliest == NEVER_NS else earliest
@@ -144,7 +159,7 @@ class Agent(Subordinate[HostedAttempt]):
             return
         entries = tuple(entry_of(attempt, self.name) for attempt in self.attempts.values())
         lease_before = self.uplink.lease_end_ns
-        self.uplink.inventory(self._inquiry, entries, self.remembers, self.slots, now)
+        self.uplink.inventory(self._inquiry, entries, self.remembers, self.slots, now, self.gives_back)
         self._inquiry = None
         self._lease_heard(lease_before, now)
 
@@ -161,7 +176,11 @@ class Agent(Subordinate[HostedAttempt]):
         return Report(Outcome.OVERLOADED, reason=self.dirty, again=True) if self.dirty else None
 
     def _taken(self, attempt: HostedAttempt) -> None:
-        if attempt.state is _S.QUEUED or attempt.state is _S.BLOCKED_BEFORE:
+        if attempt.state is _S.BLOCKED_BEFORE:
+            if self.gives_back:
+                self._blocked += attempt.spec.slots
+            self.uplink.accepted(attempt.key)
+        elif attempt.state is _S.QUEUED and not self.gives_back:  # else it starts or goes back in a moment
             self.uplink.accepted(attempt.key)
 
     def _say_where(self, attempt: HostedAttempt) -> None:
@@ -186,7 +205,10 @@ class Agent(Subordinate[HostedAttempt]):
             self._queued -= 1
         before = attempt.report
         ran_for = 0 if before is None else before.ran_for_ns
+        blocked = self._blocked
         self.end(attempt, Report(outcome, reason=reason, ran_for_ns=ran_for, started=before is not None), now)
+        if self._blocked < blocked:
+            self._fill(now)
 
     def _vouched(self, event: Vouched, now: int) -> None:
         self.uplink.vouch(event.vouched, event.age_ns, now)
@@ -201,10 +223,14 @@ class Agent(Subordinate[HostedAttempt]):
         self.dirty = event.reason
         if self.uplink.open:
             self.uplink.outbox.append(Pong(0, self.busy, self._queued, self.dirty))
+        if self.dirty and self.gives_back:
+            self._close(now)
 
     # slots and keepers
 
     def _enqueue(self, attempt: HostedAttempt, now: int) -> None:
+        if not self._queued:
+            self._moved_ns = now
         self._queue.append(attempt)
         self._queued += 1
         self._fill(now)
@@ -219,12 +245,44 @@ class Agent(Subordinate[HostedAttempt]):
             if attempt.state is not _S.QUEUED:
                 queue.popleft()  # it ended while it waited
                 continue
-            if self.busy + attempt.spec.slots <= self.slots:
+            if self.busy + self._blocked + attempt.spec.slots <= self.slots:
                 self._start(attempt, now)
             elif not self._send_ahead(attempt, now):
                 return
             queue.popleft()
             self._queued -= 1
+            self._moved_ns = now
+
+    def _patience_ends(self) -> int:
+        """When the first in the queue is given back (ns). Only if there is one."""
+        queue = self._queue
+        while queue[0].state is not _S.QUEUED:
+            queue.popleft()
+        if not self._load:  # its keepers are on their way
+            return NEVER_NS
+        return min(self._moved_ns + STILL_NS, queue[0].accepted_ns + STAND_NS)
+
+    def _give_back(self, now: int) -> None:
+        """What waits here may start sooner elsewhere. It was given beyond the slots, so none of it has a right to one
+        here."""
+        still = self.dirty or now >= self._moved_ns + STILL_NS
+        kept: deque[HostedAttempt] = deque()
+        for attempt in self._queue:
+            if attempt.state is not _S.QUEUED:
+                continue
+            if not still and now < attempt.accepted_ns + STAND_NS:
+                kept.append(attempt)
+                continue
+            self._queued -= 1
+            reason = self.dirty or f"{self.name} had no slot for it soon"
+            self.end(attempt, Report(Outcome.OVERLOADED, reason=reason, again=True, given_back=True), now)
+        self._queue = kept
+
+    def _close(self, now: int) -> None:
+        """The host is dirty: what waits is given back."""
+        self._give_back(now)
+        for attempt in self._lanes.staged():
+            self._recall(attempt)
 
     def _start(self, attempt: HostedAttempt, now: int) -> None:
         attempt.keeper = min(self._load, key=self._load.__getitem__)
@@ -293,9 +351,14 @@ class Agent(Subordinate[HostedAttempt]):
         attempt.keeper, attempt.recalled = -1, False
         self._queue.appendleft(attempt)
         self._queued += 1
-        if attempt.deadline_ns is not None:
+        if attempt.deadline_ns is not None and now >= attempt.deadline_ns:
+            self._pending_over(attempt, now)  # else it would be sent ahead again, and recalled again, for ever
+        elif attempt.deadline_ns is not None:
             self._timers.set(attempt.key, attempt.deadline_ns)
-        self._fill(now)
+        if self.dirty and self.gives_back:
+            self._give_back(now)
+        else:
+            self._fill(now)
 
     def _keeper_up(self, event: KeeperUp, now: int) -> None:
         self._unheard.add(event.keeper)
@@ -334,6 +397,8 @@ class Agent(Subordinate[HostedAttempt]):
             pids = " ".join(map(str, report.survivors))
             self.dirty = f"processes of job {number_text(attempt.key[0])} could not be ended: {pids}"
             self._effects.append(Notice("alarm", f"host {self.name}", self.dirty))
+            if self.gives_back:
+                self._close(now)
         report = completed(attempt, report, self.name)
         if attempt.state is not _S.STOPPING and self._wait_for_outputs(attempt, report, now):
             self._move(attempt, _S.BLOCKED_AFTER, now)
@@ -382,8 +447,16 @@ class Agent(Subordinate[HostedAttempt]):
     # waits and ends
 
     def _unblocked(self, attempt: HostedAttempt, now: int) -> None:
-        self._move(attempt, _S.QUEUED, now)
-        self._enqueue(attempt, now)
+        if not self.gives_back:
+            self._move(attempt, _S.QUEUED, now)
+            self._enqueue(attempt, now)
+            return
+        self._move(attempt, _S.QUEUED, now)  # its slots were kept for it, whoever has come meanwhile
+        self._queue.appendleft(attempt)
+        self._queued += 1
+        self._fill(now)
+        if attempt.deadline_ns is not None:
+            self._timers.set(attempt.key, attempt.deadline_ns)
 
     def _pending_over(self, attempt: HostedAttempt, now: int) -> None:
         if attempt.state is _S.STAGED:  # unless it starts this very moment, it comes back and its time is over
@@ -404,6 +477,8 @@ class Agent(Subordinate[HostedAttempt]):
     def _move(self, attempt: HostedAttempt, state: AttemptState, now: int) -> None:
         if state not in AGENT_MOVES[attempt.state]:
             check_move(AGENT_MOVES, attempt.state, state, f"attempt {attempt.key} on {self.name}")
+        if attempt.state is _S.BLOCKED_BEFORE and self.gives_back:
+            self._blocked -= attempt.spec.slots
         attempt.state = state
         attempt.since_ns = now
 

@@ -149,18 +149,25 @@ def host_troubles(hosts: Iterable[Host]) -> tuple[list[Trouble], list[str]]:
             continue  # nearly all of them
         _judge_state(host.name, host.state, host.tries, host.reason, found, unsure)
         if host.dirty and host.state in _SURE:
-            text = host_text(host.name, "broken", host.dirty)
-            found.append(Trouble(AlarmKind.HOST_BROKEN, f"host {host.name}", text))
+            found.append(broken_host(host.name, host.dirty))
     return found, unsure
 
 
 def row_troubles(rows: Iterable[HostRow]) -> tuple[list[Trouble], list[str]]:
-    """The same of the rows of a controller in another process, which do not tell what is broken on a host."""
+    """The same of the rows of a controller in another process."""
     found: list[Trouble] = []
     unsure: list[str] = []
     for row in rows:
-        _judge_state(row.name, HostState(row.state), row.tries, row.why, found, unsure)
+        state = HostState(row.state)
+        _judge_state(row.name, state, row.tries, row.why, found, unsure)
+        if row.broken and state in _SURE:
+            found.append(broken_host(row.name, row.broken))
     return found, unsure
+
+
+def broken_host(name: str, why: str) -> Trouble:
+    """It is there and can be given nothing."""
+    return Trouble(AlarmKind.HOST_BROKEN, f"host {name}", host_text(name, "broken", why))
 
 
 def _judge_state(name: str, state: HostState, tries: int, why: str, found: list[Trouble], unsure: list[str]) -> None:

@@ -3,9 +3,9 @@
 At each look (`alarms.look`) everything that is wrong is found anew: of its tasks and jobs the scheduler knows it, of
 hosts and disks the driver says it (`LookAround`, answered by `LookedAround`). What is found and was not there before
 begins an alarm; what is gone for long enough is over. So nothing depends on having heard of a change, a restart finds
-the same again, and all that is recorded is which alarms stand, and who was told of them (`AlarmChanged`, `AlarmTold`):
-an alarm that an earlier life has told is not told again. Failures of jobs and pending timeouts happen at a moment; they
-are alarms until they have not happened for `clear`.
+the same again, and all that is recorded is which alarms stand, who was told of them, and what handlers want told
+(`AlarmChanged`, `AlarmTold`, `HandlerSaid`): what an earlier life has told is not told again. Failures of jobs and
+pending timeouts happen at a moment; they are recorded at once, and are alarms until they have not happened for `clear`.
 
 Who is told when is `model/notifying.py`'s. A message is recorded as told when the notifier has confirmed it, so a crash
 between makes it told twice, never lost. That a notifier fails is never an alarm: `status` says it.
@@ -40,7 +40,7 @@ from model.ending import describe
 from model.events import LookedAround, Notified, SetAlarms
 from model.job import SECOND, Outcome, Report
 from model.notifying import LIMIT_NS, Channel, Key, Standing
-from model.records import AlarmChanged, AlarmTold, JobDue
+from model.records import AlarmChanged, AlarmTold, HandlerSaid, JobDue
 from model.scheduled_job import ScheduledJob
 from model.snapshot import RestoredAlarms
 from model.views import AlarmRow, NotifierRow
@@ -74,7 +74,9 @@ class Alarms:
         self._scheduler = scheduler
         self._tasks = scheduler.spawning.tasks
         self._effects = scheduler.effects
-        self._deadlines = DeadlineWatch(self._tasks, lambda cycle: self._effects.append(Commit(cycle)))
+        self._deadlines = DeadlineWatch(
+            self._tasks, scheduler.jobs, lambda record: self._effects.append(Commit(record))
+        )
         self._happened: dict[Key, _Happened] = {}
         self._next_look_ns: int | None = None
         self._asked = 0
@@ -115,6 +117,7 @@ class Alarms:
             self._effects.append(Commit(record))
         self.standing.clear()
         self._happened.clear()
+        self._deadlines.forget()
 
     def _watches(self) -> bool:
         told = any(each.rules.kinds or each.rules.heartbeat_ns for each in self.settings.channels)
@@ -136,12 +139,14 @@ class Alarms:
             for kind, subject in self.standing
             if kind in LATE
         }
+        for name, said in old.said.items():
+            for each in said if name in self.channels else ():
+                self.channels[name].say(_item(each))
+        self._set_due()
         if self._next_look_ns is None:
             self._forget_all()
-        self._deadlines.restore(old.cycles, late)
-        for job in self._scheduler.jobs.values():
-            if job.task is not None and job.task.definition.deadline is not None:
-                self._deadlines.made(job, old.dues.get(job.id))
+        else:
+            self._deadlines.restore(old.cycles, late, old.dues)
 
     # what happens
 
@@ -169,7 +174,8 @@ class Alarms:
         known = self._happened.get(key)
         count = 1 if known is None else known.count + 1
         jobs = "1 job has" if count == 1 else f"{count} jobs have"
-        self._happened[key] = _Happened(count, now, f"task {task}: {jobs} {how}, {what}")
+        happened = self._happened[key] = _Happened(count, now, f"task {task}: {jobs} {how}, {what}")
+        self._stands(key, happened.text, now)  # recorded with the end: no restart finds it again by looking
 
     def say(self, notifier: str, about: str, text: str, now: int) -> None:
         """A handler's `notify`."""
@@ -177,7 +183,9 @@ class Alarms:
         if channel is None:
             self._effects.append(Notice("warning", about, f"notifier {notifier} is not defined"))
             return
-        channel.say(Item(HANDLER, HANDLER, about, text, now + self._offset_ns))
+        said = HandlerSaid(notifier, about, text, now + self._offset_ns)
+        self._effects.append(Commit(said))
+        channel.say(_item(said))
         self._decide(channel, now)
         self._set_due()
 
@@ -362,3 +370,7 @@ class Alarms:
         kinds = [kind.value for kind in (LATE if of_job else AlarmKind)]
         told = [row for row in self.rows() if row.subject == f"task {task}" and row.kind in kinds]
         return lines + [f"alarm: {row.text}" for row in told]
+
+
+def _item(said: HandlerSaid) -> Item:
+    return Item(HANDLER, HANDLER, said.about, said.text, said.at)

@@ -63,7 +63,8 @@ def expand(word: str, values: dict[str, str]) -> str:
     parts: list[str] = []
     position = 0
     while (dollar := word.find("$", position)) >= 0:
-        parts.append(word[position:dollar])
+        if dollar > position:
+            parts.append(word[position:dollar])
         name, position = _name_at(word, dollar + 1)
         if name == "$":
             parts.append("$")
@@ -71,8 +72,9 @@ def expand(word: str, values: dict[str, str]) -> str:
             parts.append(values[name])
         else:
             parts.append(word[dollar:position])
-    parts.append(word[position:])
-    return "".join(parts)
+    if position < len(word):
+        parts.append(word[position:])
+    return "".join(parts)  # of one part alone that part: a million jobs whose word is `$item` have each name once
 
 
 def _name_at(word: str, start: int) -> tuple[str, int]:

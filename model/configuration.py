@@ -22,6 +22,9 @@ PASSED_MAX = 1000
 """How often a job may be passed by later ones unless the configuration says otherwise: some minutes of a busy
 cluster, and far more than in a pipeline whose jobs all find room."""
 
+FRONT_MAX = 10_000
+"""As `ClusterDefinition.front_max`: what a hundred hosts start in some ten seconds, and 10 MB."""
+
 
 class Order(Enum):
     """`FILL`: a job that cannot start yet does not keep later ones from starting. `STRICT`: no job passes one that
@@ -166,6 +169,9 @@ class ClusterDefinition(Struct, frozen=True):
     pending_max: int = 100_000
     """jobs that the controller's queue holds; one more is refused: OVERLOADED"""
     pending_local_max: int = 100_000
+    front_max: int = FRONT_MAX
+    """jobs that an executor has and that do not run yet, of those that need the same; the others stand in a line of the
+    scheduler (`model/lines.py`)"""
     rooms_max: int = 5
     """starts in a row that may fail for want of room before the outcome is OVERLOADED"""
     backoff_ns: int = SECOND
@@ -240,6 +246,11 @@ class LanguageSettings(Struct, frozen=True):
     """a script's `periods -timeout` limits nothing for jobs of the controller"""
     jitter: float = 0.0
     """0..1: how much of its exec period each start of a script's task may be late, at random"""
+
+
+def without_tasks(configuration: Configuration) -> Configuration:
+    """What a controller of its own process takes of it."""
+    return replace(configuration, tasks=(), notifiers=(), language=LanguageSettings())
 
 
 class Configuration(Struct, frozen=True):

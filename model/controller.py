@@ -15,6 +15,7 @@ from typing import Any
 
 from msgspec import structs
 
+from model.ahead import Pace
 from model.channel import ProtocolError
 from model.configuration import ClusterDefinition, times_of
 from model.controller_job import ControllerJob, ControllerJobState
@@ -326,17 +327,20 @@ class Controller:
         assert job.host is not None
         if job.state is not _S.CANCELLING:
             job.move(_S.CANCELLING, now)
+            self.placing.runs(job, job.host, now)
             self._overtime.cancel(job)
         if job.key in job.host.link.given:
             job.host.link.cancel(job.key, why, now)
             self.table.talking[job.host.name] = None
 
     def _lease_ended(self, superior: Superior, now: int) -> None:
-        """The scheduler was not heard for the lease: nothing of it may live on."""
+        """The scheduler was not heard for the lease: nothing of it may live on. What waits here never began: when the
+        scheduler is back, it makes another attempt."""
         superior.uplink.lease_end_ns = None
         for job in [each for each in self.jobs.values() if each.superior is superior]:
             if job.state is _S.QUEUED:
-                self.end(job, Outcome.LOST, "lease ended", now)
+                waited = job.waited_ns + now - job.since_ns
+                self._end_with(job, Report(Outcome.LOST, reason="lease ended", waited_ns=waited, again=True), now)
             elif job.state is not _S.ENDED and job.state is not _S.CANCELLING:
                 self._cancel_at_host(job, CancelReason.ORPHAN, now)
 
@@ -354,11 +358,12 @@ class Controller:
         job.report = report
         job.superior.ended(job.key, report, now)
 
-    def give(self, job: ControllerJob, host: Host, now: int) -> None:
-        """Hand an attempt to a host that has the slots for it."""
+    def give(self, job: ControllerJob, host: Host, pace: Pace, now: int) -> None:
+        """Hand an attempt to a host that has the slots for it, or may get it ahead."""
         self.placing.unqueue(job, now)
         job.waited_ns += now - job.since_ns
         job.host = host
+        job.pace = pace
         host.holding += 1
         if host.health.why:
             self.table.health.given(host, job.key)
@@ -367,7 +372,8 @@ class Controller:
         spec = job.spec if job.spec.needs is None else _with_share(job)
         if THREADS_WORD in spec.command:
             spec = _for_host(spec, host)
-        self.effects.append(Commit(AttemptGiven(job.key[0], job.key[1], host.name, host.link.peer_epoch, spec)))
+        ahead = pace is Pace.AHEAD
+        self.effects.append(Commit(AttemptGiven(job.key[0], job.key[1], host.name, host.link.peer_epoch, spec, ahead)))
         host.link.assign(job.key, spec, job.waited_ns, now)
         self.table.talking[host.name] = None
 
@@ -449,6 +455,8 @@ class Controller:
             job.superior.started(job.key, host.name, message.started_at, message.why)
         elif job.state in (_S.GIVEN, _S.AT_HOST):
             job.move(_S.RUNNING, now)
+            self.placing.brief.runs(job.superior.number, job.spec.task)
+            self.placing.runs(job, host, now)
             if job.spec.timeout_ns:
                 limit_ns = self._overtime_limit(job)
                 self._overtime.set(job, limit_ns, now + limit_ns)
@@ -463,7 +471,7 @@ class Controller:
             report = structs.replace(report, host=host.name)  # the name of a folder, too: no host speaks for another
         if job.state is _S.RUNNING and job.spec.timeout_ns:
             self._overtime.cancel(job)
-        if report.again:
+        if report.again and not (report.given_back and job.pace is Pace.AHEAD):
             self.table.press(host, now)
         elif report.started:
             host.pressure_ns = 0
@@ -472,6 +480,7 @@ class Controller:
         else:
             host.failed += 1
         self.table.health.ended(host, job.key, job.spec.task, report, now)
+        self.placing.ended(job, host, report, now)
         self.placing.give_back(job, host, now)
         self._end_with(job, report, now)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from model.ahead import Pace
 from model.host import Host
 from model.job import AttemptKey, JobSpec, Report
 from model.messages import Entry, Held
@@ -24,6 +25,7 @@ class ControllerJobState(State):
 
 
 _S = quick(ControllerJobState)
+_LONG = Pace.LONG
 CONTROLLER_MOVES: dict[ControllerJobState, frozenset[ControllerJobState]] = {
     _S.QUEUED: frozenset({_S.GIVEN, _S.ENDED}),
     _S.GIVEN: frozenset({_S.AT_HOST, _S.RUNNING, _S.CANCELLING, _S.ENDED}),
@@ -53,6 +55,8 @@ class ControllerJob(Struct, eq=False, gc=False):
     """whether a host is kept for it (`reserving.py`)"""
     gpus: tuple[int, ...] = ()
     """which GPUs of its host it has"""
+    pace: Pace = _LONG
+    """while it is at a host"""
     state: ControllerJobState = _S.QUEUED
     queued: bool = True
     anywhere: bool = False

@@ -5,6 +5,9 @@ day. The first is also missed when no job could be made at all: the task is held
 is a cycle from one such moment to the next: in it a job must have been made and started, or one must have ended well,
 and none that was due before is left. A task with items needs none where no item came.
 
+A deadline that is new (a reload) counts for the jobs that are there, too: they are taken up at the next look, and so
+are those of an earlier life. Where it is not known when a job was due, it was due when this life made or found it.
+
 Costs nothing for tasks without a deadline; for others one entry for each job until it has started, or ended.
 """
 
@@ -18,8 +21,8 @@ from msgspec import Struct
 
 from model.alarm_kinds import AlarmKind, Trouble
 from model.explain import Reason
-from model.job import SECOND, JobState
-from model.records import DeadlineCycle
+from model.job import SECOND, JobId, JobState
+from model.records import DeadlineCycle, JobDue
 from model.scheduled_job import ScheduledJob
 from model.task import Deadline
 from model.task_state import TaskState
@@ -37,10 +40,9 @@ _EXCUSES = frozenset({Reason.WINDOW, Reason.INACTIVE, Reason.DELETED, Reason.LIM
 
 
 class _Awaited(Struct):
-    """A job of which a deadline speaks. `due_at`: when it was due (wall time, ns); None: it is of an earlier life that
-    knew no deadline, so it is taken as due at the first look."""
+    """A job of which a deadline speaks. `due_at`: when it was due (wall time, ns)."""
 
-    due_at: int | None
+    due_at: int
     job: ScheduledJob
 
 
@@ -73,35 +75,86 @@ def next_moment(deadline: Deadline, second: int, wall_ns: int) -> int:
     raise AssertionError("some weekday comes within a week")
 
 
+_Key = tuple[str, str]
+"""A task, and START or END."""
+
+
 class DeadlineWatch:
     """What is awaited, by task."""
 
-    def __init__(self, tasks: Mapping[str, TaskState], record: Callable[[DeadlineCycle], None]) -> None:
-        """`record`: a cycle has changed, and is to be remembered."""
+    def __init__(
+        self,
+        tasks: Mapping[str, TaskState],
+        jobs: Mapping[JobId, ScheduledJob],
+        record: Callable[[DeadlineCycle | JobDue], None],
+    ) -> None:
+        """`jobs`: all that are not final. `record`: this is to be remembered."""
         self._tasks = tasks
+        self._jobs = jobs
         self._record = record
-        self._awaited: dict[tuple[str, str], deque[_Awaited]] = {}
-        self._cycles: dict[tuple[str, str], DeadlineCycle] = {}
-        self._was_late: dict[tuple[str, str], None] = {}
+        self._awaited: dict[_Key, deque[_Awaited]] = {}
+        """of each deadline that was looked at"""
+        self._dues: dict[JobId, int] = {}
+        """when jobs were due that are still to be taken up"""
+        self._cycles: dict[_Key, DeadlineCycle] = {}
+        self._was_late: dict[_Key, None] = {}
         """missed in an earlier life: it stays so while nothing can be started, however long that is"""
 
-    def restore(self, cycles: Mapping[tuple[str, str], DeadlineCycle], late: Mapping[tuple[str, str], None]) -> None:
-        """Take up what an earlier life knew. `late`: (task, which) that were missed."""
+    def restore(
+        self, cycles: Mapping[_Key, DeadlineCycle], late: Mapping[_Key, None], dues: Mapping[JobId, int]
+    ) -> None:
+        """Take up what an earlier life knew. `late`: deadlines that were missed; `dues`: when jobs were due."""
         self._cycles = dict(cycles)
         self._was_late = dict(late)
+        self._dues = dict(dues)
 
-    def made(self, job: ScheduledJob, due_at: int | None) -> None:
+    def forget(self) -> None:
+        """Nobody looks any more."""
+        for known in (self._awaited, self._dues, self._cycles, self._was_late):
+            known.clear()
+
+    def made(self, job: ScheduledJob, due_at: int) -> None:
         """A job of a task with a deadline is there."""
         assert job.task is not None
-        definition = job.task.definition
-        deadline = definition.deadline
-        assert deadline is not None
-        for which, watched in ((START, deadline.start), (END, deadline.end)):
-            if watched is not None:
-                self._awaited.setdefault((definition.name, which), deque()).append(_Awaited(due_at, job))
+        for key in _keys(job.task):
+            queue = self._awaited.get(key)
+            if queue is None:
+                self._dues[job.id] = due_at  # nobody has looked at this deadline yet
+            else:
+                queue.append(_Awaited(due_at, job))
+
+    def _take_up(self, offset_ns: int) -> None:
+        """Deadlines that are new concern all jobs that are there; what has none any more is forgotten."""
+        wanted = [key for task in self._tasks.values() for key in _keys(task)]
+        if wanted == list(self._awaited):
+            return
+        old, self._awaited = self._awaited, {}
+        for key in wanted:
+            self._awaited[key] = old.get(key) or deque()
+        self._cycles = {key: cycle for key, cycle in self._cycles.items() if key in self._awaited}
+        self._was_late = {key: None for key in self._was_late if key in self._awaited}
+        new = {key: list[_Awaited]() for key in wanted if key not in old}
+        if not new:
+            return
+        for job in self._jobs.values():
+            keys = () if job.task is None else _keys(job.task)
+            if not any(key in new for key in keys):
+                continue
+            due_at = self._dues.pop(job.id, None)
+            if due_at is None:
+                due_at = job.made_ns + offset_ns
+                if not any(key in old for key in keys):
+                    self._record(JobDue(job.id, due_at))
+            for key in keys:
+                if key in new:
+                    new[key].append(_Awaited(due_at, job))
+        for key, entries in new.items():
+            self._awaited[key].extend(sorted(entries, key=lambda each: each.due_at))
+        self._dues = {job: due_at for job, due_at in self._dues.items() if job in self._jobs}
 
     def late(self, now: int, offset_ns: int, stopped: bool) -> list[Trouble]:
         """Every deadline that is missed now. `stopped`: the intake is, so nothing is made."""
+        self._take_up(offset_ns)
         found: list[Trouble] = []
         for name, task in self._tasks.items():
             deadline = task.definition.deadline
@@ -119,12 +172,10 @@ class DeadlineWatch:
                     found.append(Trouble(KINDS[which], f"task {name}", f"{text} (deadline.{which}: {limit.text})"))
         return found
 
-    def _left(self, task: TaskState, which: str, before_at: int, wall: int) -> tuple[int, int]:
+    def _left(self, task: TaskState, which: str, before_at: int) -> tuple[int, int]:
         """(how many jobs, the first one) were due before this wall time and have not started, or ended."""
         count, first = 0, 0
         for each in self._open(task.definition.name, which, task.in_flight):
-            if each.due_at is None:
-                each.due_at = wall
             if count == COUNTED or each.due_at >= before_at:
                 break
             if not _IS_DONE[which](each.job):
@@ -134,9 +185,7 @@ class DeadlineWatch:
 
     def _open(self, name: str, which: str, in_flight: int) -> deque[_Awaited]:
         """What is awaited, less what needs it no more at the head."""
-        queue = self._awaited.get((name, which))
-        if queue is None:
-            return deque()
+        queue = self._awaited[name, which]
         is_done = _IS_DONE[which]
         while queue and is_done(queue[0].job):
             queue.popleft()
@@ -146,7 +195,7 @@ class DeadlineWatch:
 
     def _late_after(self, task: TaskState, which: str, after_ns: int, now: int, wall: int) -> str:
         name = task.definition.name
-        count, first = self._left(task, which, wall - after_ns + 1, wall)
+        count, first = self._left(task, which, wall - after_ns + 1)
         if count:
             return _jobs_text(name, which, count, first)
         if task.blocked is None or task.blocked[0] in _EXCUSES or (task.sourced and not task.items):
@@ -177,16 +226,16 @@ class DeadlineWatch:
             cycle = self._keep(DeadlineCycle(*key, moment, *old))
         if wall >= cycle.next_at:
             missed = (cycle.missed_at, cycle.missed_made, cycle.missed_done)
-            if not cycle.missed_at and not self._is_met(task, which, (cycle.next_at, cycle.made, cycle.done), wall):
+            if not cycle.missed_at and not self._is_met(task, which, (cycle.next_at, cycle.made, cycle.done)):
                 missed = (cycle.next_at, cycle.made, cycle.done)
             moment = next_moment(deadline, second, wall)
             cycle = self._keep(DeadlineCycle(*key, moment, task.made, task.done, *missed))
         if not cycle.missed_at:
             return ""
-        if self._is_met(task, which, (cycle.missed_at, cycle.missed_made, cycle.missed_done), wall):
+        if self._is_met(task, which, (cycle.missed_at, cycle.missed_made, cycle.missed_done)):
             self._keep(DeadlineCycle(*key, cycle.next_at, cycle.made, cycle.done))
             return ""
-        count, first = self._left(task, which, cycle.missed_at, wall)
+        count, first = self._left(task, which, cycle.missed_at)
         if count:
             return _jobs_text(key[0], which, count, first)
         if task.items:
@@ -198,12 +247,22 @@ class DeadlineWatch:
         self._record(cycle)
         return cycle
 
-    def _is_met(self, task: TaskState, which: str, cycle: tuple[int, int, int], wall: int) -> bool:
+    def _is_met(self, task: TaskState, which: str, cycle: tuple[int, int, int]) -> bool:
         """`cycle`: its end (wall time), and how many jobs had been made and done when it began."""
         end_at, made, done = cycle
-        if task.items or self._left(task, which, end_at, wall)[0]:
+        if task.items or self._left(task, which, end_at)[0]:
             return False
         return task.sourced or (task.made > made if which == START else task.done > done)
+
+
+def _keys(task: TaskState) -> list[_Key]:
+    """The deadlines of a task."""
+    definition, deadline = task.definition, task.definition.deadline
+    if deadline is None:
+        return []
+    return [
+        (definition.name, which) for which, limit in ((START, deadline.start), (END, deadline.end)) if limit is not None
+    ]
 
 
 def deadline_lines(deadline: Deadline | None) -> list[str]:

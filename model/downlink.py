@@ -73,6 +73,7 @@ class Downlink(End):
         "_resend_at",
         "_unanswered_since",
         "given",
+        "gives_back",
         "last_pong",
         "last_pong_ns",
         "name",
@@ -93,6 +94,8 @@ class Downlink(End):
         self.unconfirmed: dict[AttemptKey, Given] = {}
         """given and not answered, or cancelled and not ended: said again every `resend_ns`"""
         self.slots = 0
+        self.gives_back = False
+        """whether the subordinate gives back what it cannot start soon; see `Inventory`"""
         self.wanted_slots = 0
         """slots that the subordinate is told to have; 0: as it was started"""
         self.vouched = False
@@ -326,6 +329,7 @@ class Downlink(End):
             return []  # no answer to what we asked last
         self.state = _L.OPEN
         self.slots = inventory.slots
+        self.gives_back = inventory.gives_back
         self._inquire_at = None
         self._heard_pong(inventory.number, now)
         self._ping_at = now + self.times.ping_ns

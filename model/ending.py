@@ -1,8 +1,8 @@
 """What follows from the end of an attempt: policies first, then the task's behaviour; recorded, then acknowledged.
 
-Owned by the scheduler. The order of the rules: no room -> again; never started because of a shutdown -> again, in the
-next life; lost, or ended by a shutdown -> rerun, as often as the task allows; then the task's retries and handlers. A
-deleted job has none of it.
+Owned by the scheduler. The order of the rules: given back, or no room -> again; never started because of a shutdown ->
+again, in the next life; lost, or ended by a shutdown -> rerun, as often as the task allows; then the task's retries and
+handlers. A deleted job has none of it.
 """
 
 from __future__ import annotations
@@ -48,6 +48,9 @@ class Ending:
         """Let the policies, then the task's behaviour, say what follows from the report."""
         report = job.report
         assert report is not None
+        if report.given_back and job.attempt == 1 and job.special.cancel is None:  # no second one is given ahead
+            self._try_again(job, report, 0, now)
+            return
         if report.again and job.special.cancel is None and job.special.rooms < self._scheduler.cluster.rooms_max:
             cluster = self._scheduler.cluster
             wait = min(cluster.backoff_cap_ns, cluster.backoff_ns << job.special.rooms)

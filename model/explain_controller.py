@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from model.ahead import Pace
 from model.configuration import Order
 from model.explain import Explanation, Reason
 from model.explain_needs import explain_needs
@@ -51,6 +52,9 @@ def _explain_given(job: ControllerJob) -> Explanation:
         until = job.host.link.lost_at if job.host.state in (HostState.DOWN, HostState.SILENT) else None
         text = f"{job.state.value} ({host}), and the host is {job.host.state.value}: {job.host.reason}"
         return Explanation(trouble, text, job.since_ns, until, (f"{host} answers",))
+    if job.host is not None and job.pace is Pace.AHEAD:
+        text = f"given ahead to {host}: it starts there behind brief jobs, or comes back"
+        return Explanation(Reason.NO_SLOT, text, job.since_ns, None, (f"a job on {host} ends",))
     given = None if job.host is None else job.host.link.given.get(job.key)
     where = f"{host}: {given.why}" if given is not None and given.why else host
     return Explanation(reason, f"{job.state.value} ({where})", job.since_ns)
@@ -145,7 +149,7 @@ def explain_host_state(host: Host) -> Explanation:
 def explain_host(host: Host, now: int) -> Explanation:
     """Why a host is in its state."""
     if host.takes_work(now):
-        text = f"up, {host.slots - host.free} of {host.slots} slots in use"
+        text = f"up, {host.busy} of {host.slots} slots in use"
         used = [
             f"{amount_text(name, some)} of {amount_text(name, all_)} {name}" for name, some, all_ in host.stock.used()
         ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from enum import Enum
 from itertools import islice
 
+from model.ahead import Lead
 from model.channel import ChannelTimes, LinkState
 from model.downlink import Downlink
 from model.health import HostHealth
@@ -55,7 +56,8 @@ _ON = HostOrder.ON
 
 
 class Host:
-    """One host. `free` counts slots that are not given out, whatever the state."""
+    """One host. `free` counts slots that are not given out, whatever the state; below 0: jobs were given ahead
+    (`ahead.py`), or it has fewer slots than before."""
 
     __slots__ = (
         "backoff_ns",
@@ -67,6 +69,7 @@ class Host:
         "health",
         "holding",
         "labels",
+        "lead",
         "link",
         "name",
         "next_try_ns",
@@ -119,6 +122,7 @@ class Host:
         self.gpus_used: dict[int, int] = {}
         """indices of GPUs that are given out, and to how many: after a restart also to such as ended meanwhile"""
         self.health = HostHealth()
+        self.lead = Lead()
 
     def resize(self, slots: int, now: int) -> None:
         """It has so many slots from now on; more attempts than that end as they would."""
@@ -147,6 +151,18 @@ class Host:
             self.gpus_used[index] -= 1
             if not self.gpus_used[index]:
                 del self.gpus_used[index]
+
+    @property
+    def busy(self) -> int:
+        """Slots that are in use: those that are given out, but for what was given ahead."""
+        return max(self.lead.long, self.slots - max(0, self.free))
+
+    @property
+    def room_ahead(self) -> int:
+        """Slots' worth of brief jobs that may be given to it beyond its slots, its state aside."""
+        if not self.link.gives_back or self.health.why:
+            return 0
+        return self.lead.room(self.slots, self.free)
 
     def takes_work(self, now: int) -> bool:
         """Whether a job may be given to it now, slots and resources aside."""

@@ -104,6 +104,7 @@ def completed(attempt: HostedAttempt, report: Report, host: str) -> Report:
         report.stdout_bytes,
         report.stderr_bytes,
         report.survivors,
+        report.given_back,
     )
 
 

@@ -187,6 +187,9 @@ class Report(Struct, frozen=True, array_like=True, gc=False):
     stderr_bytes: Number = 0
     survivors: tuple[Number, ...] = ()
     """process ids that could not be ended (their host is dirty)"""
+    given_back: bool = False
+    """with `again`: its host was given more than it has slots for, and could not start it soon; it says nothing about
+    the host's room, and another attempt follows at once"""
 
 
 class JobState(State):

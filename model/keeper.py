@@ -309,9 +309,9 @@ class Keeper:
         return self.leaving and not self.attempts
 
     @property
-    def any_waiting(self) -> bool:
-        """Somebody waits here for the end of another attempt."""
-        return bool(self._followers)
+    def waiting(self) -> int:
+        """How many wait here for the end of another attempt."""
+        return len(self._followers)
 
     # the four methods
 

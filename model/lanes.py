@@ -64,6 +64,10 @@ class Lanes:
         """Whether anybody was sent ahead."""
         return bool(self._staged)
 
+    def staged(self) -> list[HostedAttempt]:
+        """Whoever was sent ahead, the last ones first."""
+        return [attempt for lane in self._lanes.values() for attempt in reversed(lane.staged)]
+
     def begin(self, head: HostedAttempt, now: int) -> None:
         """An attempt was given a slot of its own."""
         self._lanes[head.key] = Lane(head, now)

@@ -108,6 +108,15 @@ class Line:
                 del self.waiting[shape]
         return best
 
+    def next(self, able: Callable[[Shape], bool]) -> ControllerJob | None:
+        """The same, jobs aside for which a host is kept: they wait for that one."""
+        best: ControllerJob | None = None
+        for shape, waiting in self.waiting.items():
+            job = waiting.first()
+            if job is not None and not job.kept and (best is None or job.key < best.key) and able(shape):
+                best = job
+        return best
+
     def passes(self, job: ControllerJob, most: int) -> bool:
         """A later one goes before this job, the earliest here; whether that was so `most` times in a row."""
         if job.key != self._passed_key:
@@ -158,6 +167,15 @@ class WaitingJobs:
         for line in lines.values() if len(lines) < 2 else self._sorted():
             if not line.superior.is_full:
                 job = line.first(able)
+                if job is not None:
+                    return job
+        return None
+
+    def next(self, able: Callable[[Shape], bool]) -> ControllerJob | None:
+        """The same, jobs aside for which a host is kept."""
+        for line in self.lines():
+            if not line.superior.is_full:
+                job = line.next(able)
                 if job is not None:
                     return job
         return None

@@ -151,6 +151,8 @@ class Inventory(Struct, frozen=True, array_like=True, tag="inventory", gc=False)
     a later one and is absent here was never started; of what was given earlier nothing is known"""
     slots: Number = 0
     """how many slots the subordinate has (agents)"""
+    gives_back: bool = False
+    """it may be given more than it has slots for: what it cannot start soon it gives back (`Report.given_back`)"""
 
 
 class Pong(Struct, frozen=True, array_like=True, tag="pong", gc=False):

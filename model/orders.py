@@ -114,7 +114,7 @@ class Orders:
         job.note(silently=job.special.silently or delete)
         if job.state is _S.REACTING:
             return f"job {job.id} has ended already, its task's reaction is awaited"
-        executor = scheduler.executor_of(job.spec)
+        executor = scheduler.executor_of(job)
         if job.executor and executor.away_since_ns is not None and job.state not in (_S.READY, _S.HELD, _S.RETRYING):
             text = f"job {job.id}: asked for, {executor.name} does not answer; it ends when that is back"
             scheduler.effects.append(Answer(order.request, True, text, job.id))
@@ -134,7 +134,7 @@ class Orders:
             job.note(requests=(*job.special.requests, order.request))
             scheduler.cancel(job, CancelReason.HELD, now)
             return ""
-        scheduler.executor_of(job.spec).waiting.pop(job.id, None)
+        scheduler.assigning.leave(job)
         if job.state is not _S.HELD:
             scheduler.move(job, _S.HELD, now)
             scheduler.hold_until(job, None if order.until_ns is None else now + order.until_ns)
@@ -284,7 +284,8 @@ class Orders:
             job = scheduler.jobs.get(number)
             if job is not None:
                 scheduler.ending.react(job, now)
-        scheduler.flush_all(now)
+        for executor in scheduler.executors.values():
+            scheduler.assigning.flush(executor, now)
         scheduler.spawning.wake_all(now)
 
     def _end_all(self, now: int) -> None:

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections import deque
 from typing import Protocol
 
+from model.ahead import BriefTasks, Pace
 from model.configuration import ClusterDefinition, Order
 from model.controller_job import ControllerJob, ControllerJobState
 from model.host import Host, HostState
-from model.job import AttemptKey, HostPolicy, Outcome, Wait
+from model.job import AttemptKey, HostPolicy, Outcome, Report, Wait
 from model.matching import WaitingJobs, anything, is_before
 from model.reserving import Reserving
 from model.resources import GPUS, Stock
@@ -25,6 +26,7 @@ from model.timers import Deadlines, Timers
 
 _S = quick(ControllerJobState)
 _FILL, _STRICT = Order.FILL, Order.STRICT
+_LONG, _BRIEF, _AHEAD = Pace.LONG, Pace.BRIEF, Pace.AHEAD
 
 
 class Owner(Protocol):
@@ -35,8 +37,8 @@ class Owner(Protocol):
     def end(self, job: ControllerJob, outcome: Outcome, reason: str, now: int) -> None:
         """End an attempt that is at no host."""
 
-    def give(self, job: ControllerJob, host: Host, now: int) -> None:
-        """Hand an attempt to a host that has the slots for it."""
+    def give(self, job: ControllerJob, host: Host, pace: Pace, now: int) -> None:
+        """Hand an attempt to a host that has the slots for it, or may get it ahead."""
 
     def why(self, job: ControllerJob, now: int) -> str:
         """Why a queued attempt waits, in one clause."""
@@ -61,6 +63,7 @@ class Placing:
         self.shapes = Shapes(hosts, self.shared, cluster.place)
         self.reserving = Reserving(hosts, self.shapes, cluster.passed_max, cluster.order is _STRICT)
         self.sharing = Sharing()
+        self.brief = BriefTasks()
         self._kept = self.reserving.kept
         self._owner = owner
         self._hosts = hosts
@@ -249,6 +252,8 @@ class Placing:
     def take(self, job: ControllerJob, host: Host, now: int) -> None:
         """The attempt is at the host from now on: its slots, its resources and those of the cluster are taken."""
         host.free -= job.slots
+        if job.pace is _LONG:
+            host.lead.long += job.slots
         job.superior.count_in_flight(1)
         needs = job.spec.needs
         if needs is not None and needs.resources:
@@ -266,6 +271,8 @@ class Placing:
     def give_back(self, job: ControllerJob, host: Host, now: int) -> None:
         """The attempt is gone from the host, and what it took is free."""
         host.free += job.slots
+        if job.pace is _LONG:
+            host.lead.long -= job.slots
         superior = job.superior
         if superior.is_full:
             self.look_again(superior)
@@ -282,6 +289,26 @@ class Placing:
                 host.give_back_gpus(job.gpus)
                 job.gpus = ()
         self.offer(host, now)
+
+    def ended(self, job: ControllerJob, host: Host, report: Report, now: int) -> None:
+        """The host has said how an attempt ended: what that tells of its task's jobs, and of how much the host may have
+        ahead."""
+        lead = host.lead
+        if report.given_back:
+            lead.given_back()
+        if not report.started:
+            return
+        lead.failing = report.outcome is not Outcome.EXITED or report.exit_code != 0
+        self.brief.ran(job.superior.number, job.spec.task, report.ran_for_ns)
+        if job.pace is _AHEAD:
+            lead.ended(job.since_ns, host.slots, now)
+
+    def runs(self, job: ControllerJob, host: Host, now: int) -> None:
+        """The attempt is not over in a moment: its host says that it runs, or it is being ended."""
+        if job.pace is not _LONG:
+            job.pace = _LONG
+            host.lead.long += job.slots
+            self._note(host, now)
 
     # matching
 
@@ -323,7 +350,7 @@ class Placing:
             if self.cluster.order is _STRICT and self.any_queue.first_of(job.superior) is not job:
                 self._release(job, now)  # one that comes before it has come meanwhile
             else:
-                self._owner.give(job, self._hosts[name], now)
+                self._owner.give(job, self._hosts[name], self._pace(job), now)
                 self.sharing.charge(job.superior, job.slots)
 
     def _match_filling(self, changed: dict[str, None], now: int) -> None:
@@ -340,6 +367,50 @@ class Placing:
             wish = job.spec.host.name
             name = wish if wish is not None and shapes.fits(job.shape, wish) else shapes.choose(job.shape)
             self._give(job, self._hosts[name], now)
+        if shapes.ahead.most() > 0:
+            for name in changed:
+                if name in self.queues:
+                    self._give_ahead(name, now)
+            while shapes.ahead.most() > 0 and self._give_ahead(shapes.ahead.freest(), now):
+                pass
+
+    def _pace(self, job: ControllerJob) -> Pace:
+        """What is thought of a job that gets slots of its own."""
+        spec = job.spec
+        return _BRIEF if spec.block is None and self.brief.has(job.superior.number, spec.task) else _LONG
+
+    def _may_go_ahead(self, job: ControllerJob, host: Host) -> bool:
+        """Not the second attempt of any job: the first one may have come back from where it was ahead. And none that
+        needs more than slots: what others wait for is not held by somebody who waits himself."""
+        return (
+            job.shape.plain
+            and job.key[1] == 1
+            and 0 < job.slots <= self.shapes.ahead.free(host.name)
+            and self._pace(job) is _BRIEF
+        )
+
+    def _give_ahead(self, name: str, now: int) -> bool:
+        """Give a host more than it has slots for, as long as whoever is next of those that only slots keep from going
+        there is brief: nobody is passed, so nobody waits longer than what is ahead takes. Whether something was given.
+        """
+        host = self._hosts[name]
+        own, given = self.queues.get(name), False
+
+        def able(shape: Shape) -> bool:
+            return self.shapes.lacks_slots(shape, host)
+
+        while self.shapes.ahead.free(name) > 0:
+            job = self.any_queue.next(able)
+            mine = None if own is None else own.next(able)
+            if mine is not None and (job is None or is_before(mine, job)):
+                job = mine
+            elif name != self.shapes.ahead.freest():
+                break  # it may go anywhere, and elsewhere there is more room
+            if job is None or not self._may_go_ahead(job, host):
+                break
+            self._give(job, host, now, _AHEAD)
+            given = True
+        return given
 
     def _match_host(self, name: str, queue: WaitingJobs, now: int) -> None:
         """The host gets jobs as long as some of its own queue fits."""
@@ -357,9 +428,9 @@ class Placing:
         if name in self._sharing and not queue.is_sharing:
             del self._sharing[name]
 
-    def _give(self, job: ControllerJob, host: Host, now: int) -> None:
+    def _give(self, job: ControllerJob, host: Host, now: int, pace: Pace | None = None) -> None:
         """Hand it over, and see who was passed: when that was too often, a host is kept."""
-        self._owner.give(job, host, now)
+        self._owner.give(job, host, self._pace(job) if pace is None else pace, now)
         own = self.queues.get(host.name)
         if own is not None and self.cluster.order is _FILL:
             for kept in self.reserving.passed(own, job, host, now):
@@ -379,6 +450,9 @@ class Placing:
         while (found := self._next_strictly()) is not None:
             job, host = found
             self._give(job, host, now)
+        while self.shapes.ahead.most() > 0 and (found := self._next_ahead()) is not None:
+            job, host = found
+            self._give(job, host, now, _AHEAD)
 
     def _next_strictly(self) -> tuple[ControllerJob, Host] | None:
         shapes = self.shapes
@@ -391,6 +465,24 @@ class Placing:
                 return job, self._hosts[wish]
             if job.anywhere and shapes.able(job.shape):
                 return job, self._hosts[shapes.choose(job.shape)]
+        return None
+
+    def _next_ahead(self) -> tuple[ControllerJob, Host] | None:
+        """Only whoever is next of all goes ahead; one whose host takes nothing, or that has one kept, keeps nobody
+        back."""
+        for line in self.any_queue.lines():
+            job = None if line.superior.is_full else line.first(anything)
+            if job is None or job.kept:
+                continue
+            wish = job.spec.host.name
+            if job.anywhere:
+                name = self.shapes.ahead.freest()
+            elif wish is not None and self.shapes.ahead.free(wish) > 0:
+                name = wish
+            else:
+                continue
+            host = self._hosts[name]
+            return (job, host) if self._may_go_ahead(job, host) else None
         return None
 
     def _release(self, job: ControllerJob, now: int) -> None:
@@ -421,5 +513,7 @@ class Placing:
 
     def _note(self, host: Host, now: int) -> None:
         """What this host can take now is as it says."""
-        is_open = host.takes_work(now) and host.name not in self._kept
-        self.shapes.changed(host.name, host.free if is_open else 0)
+        if host.takes_work(now) and host.name not in self._kept:
+            self.shapes.changed(host.name, host.free, host.room_ahead if host.free <= 0 else 0)
+        else:
+            self.shapes.changed(host.name, 0)

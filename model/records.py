@@ -54,6 +54,8 @@ class AttemptGiven(Struct, frozen=True, array_like=True, tag="attempt given", gc
     host: str
     host_epoch: int
     spec: JobSpec
+    ahead: bool = False
+    """beyond the host's slots"""
 
 
 class AttemptReturned(Struct, frozen=True, array_like=True, tag="attempt returned", gc=False):
@@ -232,6 +234,16 @@ class AlarmTold(Struct, frozen=True, array_like=True, tag="alarm told", gc=False
     at: int
 
 
+class HandlerSaid(Struct, frozen=True, array_like=True, tag="handler said", gc=False):
+    """A handler wants a notifier to tell this, until an `AlarmTold` of the notifier has an item about it. `at`: wall
+    time (ns)."""
+
+    notifier: str
+    about: str
+    text: str
+    at: int
+
+
 class DeadlineCycle(Struct, frozen=True, array_like=True, tag="deadline cycle", gc=False):
     """A deadline by a time of day: since the last such moment the task had made and done so many jobs; `next_at` (wall
     time, ns) is the next one. `missed_*`: the same of a cycle whose deadline was missed, and still is; 0: none was."""
@@ -366,11 +378,13 @@ class SnapshotSuperiors(Struct, frozen=True, array_like=True, tag="snapshot of s
 
 
 class SnapshotAlarms(Struct, frozen=True, array_like=True, tag="snapshot of alarms", gc=False):
-    """Alarms that stand, as (kind, subject, what is remembered), the cycles of deadlines, and when jobs were due."""
+    """Alarms that stand, as (kind, subject, what is remembered), the cycles of deadlines, when jobs were due, and what
+    handlers have said that nobody was told yet."""
 
     alarms: tuple[tuple[str, str, RestoredAlarm], ...]
     cycles: tuple[DeadlineCycle, ...] = ()
     dues: tuple[JobDue, ...] = ()
+    said: tuple[HandlerSaid, ...] = ()
 
 
 class SnapshotVariables(Struct, frozen=True, array_like=True, tag="snapshot of variables", gc=False):
@@ -422,6 +436,7 @@ Record = (
     | ConfigurationTaken
     | AlarmChanged
     | AlarmTold
+    | HandlerSaid
     | DeadlineCycle
     | JobDue
     | ScriptsChanged

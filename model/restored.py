@@ -12,9 +12,10 @@ from collections.abc import Iterable
 from msgspec import structs
 
 from model import script_data
-from model.alarm_kinds import RECOVERED
+from model.alarm_kinds import HANDLER, RECOVERED
 from model.events import HostVerb
 from model.job import Outcome, Report
+from model.notifying import SAID_KEPT
 from model.records import (
     SET_ASIDE,
     WELL,
@@ -28,6 +29,7 @@ from model.records import (
     ConfigurationTaken,
     ControllerKnown,
     DeadlineCycle,
+    HandlerSaid,
     HostChanged,
     IntakeChanged,
     ItemsFound,
@@ -63,7 +65,7 @@ class Fold:
     """Records in, in the order of the journal; `scheduler` and `controller` out. Records are never changed."""
 
     def __init__(self) -> None:
-        self.scheduler = RestoredScheduler({}, {})
+        self.scheduler = RestoredScheduler()
         self.controller = RestoredController({}, [])
         self.since = 0
         """records since the begin of the last complete snapshot, or of the journal"""
@@ -118,7 +120,7 @@ class Fold:
 
     def _accepted(self, record: JobAccepted) -> None:
         self.scheduler.next_job = max(self.scheduler.next_job, record.job + 1)
-        self.scheduler.jobs[record.job] = RestoredJob(record.spec, record.parent, record.plain)
+        self.scheduler.jobs.accept(record.job, record.spec, record.parent, record.plain)
         if record.plain:
             return
         task = self.task(record.spec.task)
@@ -188,7 +190,7 @@ class Fold:
             self.scheduler.keep_ns = record.keep_ns
         elif isinstance(record, ConfigurationTaken):
             self.scheduler.settings = record.settings
-        elif isinstance(record, AlarmChanged | AlarmTold | DeadlineCycle | JobDue):
+        elif isinstance(record, AlarmChanged | AlarmTold | HandlerSaid | DeadlineCycle | JobDue):
             self._alarm(record)
 
     def _items(self, record: ItemsFound | ItemsGone) -> None:
@@ -200,15 +202,22 @@ class Fold:
                 task.items.pop(item, None)
                 task.finished.pop(item, None)
 
-    def _alarm(self, record: AlarmChanged | AlarmTold | DeadlineCycle | JobDue) -> None:
+    def _alarm(self, record: AlarmChanged | AlarmTold | HandlerSaid | DeadlineCycle | JobDue) -> None:
         """What stands, and who knows it."""
         alarms = self.scheduler.alarms
         if isinstance(record, DeadlineCycle):
             alarms.cycles[record.task, record.which] = record
         elif isinstance(record, JobDue):
             alarms.dues[record.job] = record.at
+        elif isinstance(record, HandlerSaid):
+            said = alarms.said.setdefault(record.notifier, [])
+            said.append(record)
+            del said[:-SAID_KEPT]
         elif isinstance(record, AlarmTold):
             for event, kind, subject in record.items:
+                if event == HANDLER:
+                    self._is_told(alarms.said.get(record.notifier, []), subject)
+                    continue
                 alarm = alarms.standing.get((kind, subject))
                 if alarm is not None and event == RECOVERED:
                     alarm.told.pop(record.notifier, None)
@@ -218,6 +227,12 @@ class Fold:
             alarms.standing.pop((record.kind, record.subject), None)
         else:
             alarms.standing[record.kind, record.subject] = RestoredAlarm(record.text, record.at)
+
+    def _is_told(self, said: list[HandlerSaid], about: str) -> None:
+        """The first sentence about it is."""
+        told = next((each for each in said if each.about == about), None)
+        if told is not None:
+            said.remove(told)
 
     def _processes(self, record: SuperiorKnown | SuperiorForgotten | ControllerKnown) -> None:
         """Schedulers and controllers in other processes."""

@@ -9,6 +9,8 @@ from msgspec.structs import replace
 
 from model.explain import Explanation, Reason, held_text
 from model.job import JobId, JobSpec, JobState, Report
+from model.kept_specs import Kept, common_of, spec_of
+from model.lines import Line
 from model.messages import CancelReason
 from model.task_state import TaskState
 
@@ -43,7 +45,8 @@ class ScheduledJob(Struct, eq=False, gc=False):
     it holds refers to it.)"""
 
     id: JobId
-    spec: JobSpec
+    kept: Kept
+    """its specification (`spec`), as small as it can be while the job stands in a line"""
     made_ns: int
     ready_ns: int
     """since when this attempt waits (its pending time counts from here)"""
@@ -57,10 +60,32 @@ class ScheduledJob(Struct, eq=False, gc=False):
     executor: str = ""
     host: str = ""
     """where it runs; empty while it does not"""
+    line: Line | None = None
+    """where it stands, or stood, before its executor"""
+    in_line: int = 0
+    """how it stands there now: `lines.SOON` or `LONG`; 0: it does not"""
     task: TaskState | None = None
     report: Report | None = None
     special: Special = NOTHING_SPECIAL
     """(apart, so that a job that waits takes 64 bytes less)"""
+
+    @property
+    def spec(self) -> JobSpec:
+        """What it asks for. Of a job in a line it is made anew each time: see `common`."""
+        kept = self.kept
+        return kept if type(kept) is JobSpec else spec_of(kept)
+
+    @property
+    def common(self) -> JobSpec:
+        """The same but for what jobs of one task may have of their own (`kept_specs.OWN`): for whoever looks at many
+        jobs, and at no such field."""
+        kept = self.kept
+        return kept if type(kept) is JobSpec else common_of(kept)
+
+    @property
+    def is_new(self) -> bool:
+        """Nothing has happened to it since it was made ready."""
+        return not self.attempt and self.special is NOTHING_SPECIAL
 
     def note(self, **changes: Any) -> None:
         """Something special has happened to it, or is over: fields of `Special` with their new values."""
@@ -73,9 +98,15 @@ class ScheduledJob(Struct, eq=False, gc=False):
 
 
 def explain_job(
-    job: ScheduledJob, executor: str, away_since_ns: int | None, patience_ns: int | None, stopped: str
+    job: ScheduledJob,
+    executor: str,
+    away_since_ns: int | None,
+    patience_ns: int | None,
+    stopped: str,
+    in_line: Explanation | None,
 ) -> Explanation:
-    """Why the job is where it is, as far as the scheduler knows. `patience_ns`: when it ends CONTROLLER_SILENT."""
+    """Why the job is where it is, as far as the scheduler knows. `patience_ns`: when it ends CONTROLLER_SILENT.
+    `in_line`: why it stands in its line, when that is before an executor that takes jobs."""
     state, since = job.state, job.since_ns
     release = f"laulima release {job.id}"
     if state is JobState.HELD:
@@ -96,6 +127,8 @@ def explain_job(
             Reason.EXECUTOR_SILENT, text, max(since, away_since_ns), patience_ns, (f"{executor} answers",)
         )
     if state is JobState.READY:
+        if in_line is not None:
+            return in_line
         if stopped:
             return Explanation(Reason.INTAKE_STOPPED, stopped, since, None, ("laulima resume",))
         return Explanation(Reason.STOPPING, "its earlier attempt is still being ended", since)

@@ -16,10 +16,10 @@ from msgspec.structs import replace
 
 from model.alarm_kinds import AlarmSettings
 from model.alarms import Alarms
+from model.assigning import Assigning
 from model.behaviour import Behaviour
 from model.channel import LinkState
-from model.configuration import ClusterDefinition, two_hops
-from model.downlink import Downlink
+from model.configuration import ClusterDefinition
 from model.effects import Commit, Effect, Notice, Transmit, records_first
 from model.ending import Ending, describe
 from model.events import (
@@ -56,10 +56,10 @@ from model.job import (
     in_directory,
     within_bounds,
 )
+from model.lines import CONTROLLER, Executor
 from model.messages import Batch, CancelReason, Ended, Notices, Pong, Started, Up
-from model.notices import Hearing
 from model.orders import Orders
-from model.records import AttemptAssigned, AttemptStarted, ControllerKnown, JobAccepted, NoticeHeard
+from model.records import AttemptStarted, ControllerKnown, JobAccepted, NoticeHeard
 from model.restored import RestoredScheduler, RestoredTask
 from model.scheduled_job import AT_EXECUTOR, NOTHING_SPECIAL, ScheduledJob, explain_job
 from model.spawning import Spawning
@@ -68,9 +68,6 @@ from model.taking_up import take_up
 from model.task import TaskDefinition
 from model.task_state import TaskState
 from model.timers import NEVER_NS, Timers
-
-CONTROLLER = "controller"
-NEVER_STARTED = frozenset({JobState.READY, JobState.ASSIGNED, JobState.PENDING})
 
 SchedulerEvent = (
     Delivered
@@ -94,22 +91,8 @@ SchedulerEvent = (
 )
 
 _S = quick(JobState)
+_AT_EXECUTOR = frozenset({_S.ASSIGNED, _S.PENDING, _S.RUNNING})
 _OPEN = LinkState.OPEN
-
-
-class Executor:
-    """An executor as the scheduler uses it: its link, and the jobs that wait for it to be ready."""
-
-    __slots__ = ("away_since_ns", "hearing", "link", "name", "waiting")
-
-    def __init__(self, name: str, link: Downlink, now: int) -> None:
-        self.name = name
-        self.link = link
-        self.waiting: dict[JobId, ScheduledJob] = {}
-        """ready jobs that could not be assigned, in order"""
-        self.away_since_ns: int | None = now
-        """since when nothing can be assigned; None: something can"""
-        self.hearing = Hearing()
 
 
 class Scheduler:
@@ -134,18 +117,14 @@ class Scheduler:
         self.halted: dict[JobId, Report] = {}
         """ends to which nothing reacted, because of `halt`"""
         self.effects: list[Effect] = []
-        self.executors = {
-            CONTROLLER: Executor(CONTROLLER, Downlink(CONTROLLER, epoch, two_hops(cluster), now), now),
-            LOCAL: Executor(LOCAL, Downlink(LOCAL, epoch, cluster.local_times, now), now),
-        }
+        self.assigning = Assigning(self, epoch, now)
+        self.executors = self.assigning.executors
         self.spawning = Spawning(self.effects, self._made, lambda: self.next_job)
         self.orders = Orders(self)
         self.ending = Ending(self)
         self.alarms = Alarms(self, alarms, now)
         self.wakes: Timers[JobId] = Timers()
         """ends of back-offs and of holds"""
-        self._silent: Timers[JobId] = Timers()
-        """ends of the patience with a silent executor"""
         self._handlers: dict[type, Callable[[Any, int], None]] = {
             Delivered: self._delivered,
             SourceAnswered: self.spawning.answered,
@@ -183,17 +162,18 @@ class Scheduler:
         """Take one event."""
         for executor in self.executors.values():
             if not executor.link.vouched and executor.link.notice_stall(now):
-                self._sync(executor, now)
+                self.assigning.sync(executor, now)
         self._handlers[type(event)](event, now)
+        if self.assigning.stirred or self.assigning.refused:
+            self.assigning.settle(now)
 
     def advance(self, now: int) -> None:
         """Do what is due: links, patience with silence, back-offs, then polls."""
         for executor in self.executors.values():
             if executor.link.next_due() <= now:
                 self._take_reports(executor, executor.link.advance(now), now)
-                self._sync(executor, now)
-        for job_id in self._silent.take(now):
-            self._patience_over(self.jobs[job_id], now)
+                self.assigning.sync(executor, now)
+        self.assigning.advance(now)
         self.ending.advance(now)
         for job_id in self.wakes.take(now):
             job = self.jobs[job_id]
@@ -203,12 +183,14 @@ class Scheduler:
         due = self.alarms.due_ns
         if due is not None and due <= now:
             self.alarms.advance(now)
+        if self.assigning.stirred or self.assigning.refused:
+            self.assigning.settle(now)
 
     def next_due(self) -> int | None:
         """When `advance` wants to be called (ns)."""
         earliest = min(
             self.spawning.next_due(),
-            self._silent.first,
+            self.assigning.next_due(),
             self.ending.reactions.first,
             self.wakes.first,
             NEVER_NS if self.alarms.due_ns is None else self.alarms.due_ns,
@@ -257,7 +239,7 @@ class Scheduler:
         self.spawning.restore({name: old}, now)
         task = self.spawning.tasks[name]
         for job in self.jobs.values():
-            if job.spec.task == name and job.task is None and not job.plain:
+            if job.task is None and not job.plain and job.common.task == name:
                 job.task = task
                 task.in_flight += 1
                 task.running += job.state is _S.RUNNING
@@ -286,13 +268,15 @@ class Scheduler:
             self._last = spec, taken
         spec = self._last[1]
         job = ScheduledJob(number, spec, now, now, now, plain)
+        job.line = self.assigning.line_of(spec)
         self.jobs[number] = job
         self.effects.append(Commit(JobAccepted(number, spec, due_ns, parent, plain)))
         return job
 
-    def executor_of(self, spec: JobSpec) -> Executor:
+    def executor_of(self, job: ScheduledJob) -> Executor:
         """Who gets this job."""
-        return self.executors[LOCAL if spec.host.name == LOCAL else CONTROLLER]
+        assert job.line is not None
+        return job.line.executor
 
     def make_ready(self, job: ScheduledJob, now: int) -> None:
         """The job may be assigned; it is, if its executor can take it."""
@@ -303,34 +287,7 @@ class Scheduler:
                 self.wakes.cancel(job.id)
             job.note(wake_ns=None, held="")
         job.ready_ns = now
-        self._assign(job, now)
-
-    def _assign(self, job: ScheduledJob, now: int) -> None:
-        executor = self.executor_of(job.spec)
-        link = executor.link
-        if link.state is not _OPEN or self.orders.assigning_stopped or (job.id, job.attempt) in link.given:
-            executor.waiting[job.id] = job
-            if executor.away_since_ns is not None:
-                self._lose_patience(job, max(now, executor.away_since_ns))
-            return
-        job.attempt += 1
-        job.executor = executor.name
-        self.move(job, _S.ASSIGNED, now)
-        key = (job.id, job.attempt)
-        self.effects.append(Commit(AttemptAssigned(job.id, job.attempt, executor.name)))
-        link.assign(key, job.spec, now - job.ready_ns, now)
-
-    def _flush(self, executor: Executor, now: int) -> None:
-        """The executor can take jobs again (or a person lets it): assign what waited for it, in order."""
-        waiting, executor.waiting = executor.waiting, {}
-        for job in waiting.values():
-            if job.state is _S.READY:
-                self._assign(job, now)
-
-    def flush_all(self, now: int) -> None:
-        """See `_flush`."""
-        for executor in self.executors.values():
-            self._flush(executor, now)
+        self.assigning.assign(job, now)
 
     # what executors say
 
@@ -338,7 +295,7 @@ class Scheduler:
         executor = self.executors[event.peer]
         batch: Batch = event.batch
         self._take_reports(executor, executor.link.receive(batch, now), now)
-        self._sync(executor, now)
+        self.assigning.sync(executor, now)
 
     def _take_reports(self, executor: Executor, reports: list[Up], now: int) -> None:
         for message in reports:
@@ -360,7 +317,7 @@ class Scheduler:
                 key = (message.job, message.attempt)  # type: ignore[union-attr]
                 self._stale(executor, key, job, kind is Ended, now)
             elif kind is Ended:
-                self._ended(job, message.report, now)  # type: ignore[union-attr]
+                self.ended(job, message.report, now)  # type: ignore[union-attr]
             elif kind is Started:
                 self._started(job, message.host, now)  # type: ignore[union-attr]
             elif job.state is _S.ASSIGNED:
@@ -374,9 +331,9 @@ class Scheduler:
             return  # its end is being reacted to, and is acknowledged then
         if ended:
             link.acknowledge(key)
-            if job is not None and job.id in executor.waiting:
-                del executor.waiting[job.id]
-                self._assign(job, now)
+            if job is not None and job.id in executor.barred:
+                del executor.barred[job.id]
+                self.assigning.assign(job, now)
         elif key in link.given:
             link.cancel(key, CancelReason.ORPHAN, now)
         else:
@@ -392,7 +349,7 @@ class Scheduler:
         self.move(job, _S.RUNNING, now)
         if job.task is not None:
             job.task.running += 1
-        self._silent.cancel(job.id)
+        self.assigning.silent.cancel(job.id)
         self.effects.append(Commit(AttemptStarted(job.id, job.attempt, host)))
 
     def _link_up(self, event: LinkUp, now: int) -> None:
@@ -411,65 +368,20 @@ class Scheduler:
     def _link_down(self, event: LinkDown, now: int) -> None:
         executor = self.executors[event.peer]
         executor.link.closed(now)
-        self._sync(executor, now)
+        self.assigning.sync(executor, now)
 
     def _vouched(self, event: Vouched, now: int) -> None:
         self.executors[event.peer].link.vouch(event.vouched, now)
 
-    def _sync(self, executor: Executor, now: int) -> None:
-        """Follow the link: a silent executor's jobs lose patience one by one, a ready one gets what waited."""
-        ready = executor.link.state is _OPEN
-        if ready and executor.away_since_ns is not None:
-            self.effects.append(Notice("info", executor.name, f"{executor.name} answers"))
-            executor.away_since_ns = None
-            self._silent = Timers()
-            for other in self.executors.values():
-                if other.away_since_ns is not None:
-                    self._all_lose_patience(other, now)
-            self._flush(executor, now)
-        elif not ready and executor.away_since_ns is None:
-            state = executor.link.state.value
-            self.effects.append(Notice("warning", executor.name, f"{executor.name} is {state}: its jobs wait"))
-            executor.away_since_ns = now
-            self._all_lose_patience(executor, now)
-
-    # silence
-
-    def _all_lose_patience(self, executor: Executor, now: int) -> None:
-        since = executor.away_since_ns
-        assert since is not None
-        for job in self.jobs.values():
-            if job.state in NEVER_STARTED and self.executor_of(job.spec) is executor:
-                self._lose_patience(job, max(since, job.since_ns if job.state is _S.READY else since))
-
-    def _lose_patience(self, job: ScheduledJob, since_ns: int) -> None:
-        grace = job.spec.pending_ns
-        if job.task is not None and job.task.definition.silent_grace_ns is not None:
-            grace = job.task.definition.silent_grace_ns
-        if grace and self._silent.at(job.id) is None:
-            self._silent.set(job.id, since_ns + grace)
-
-    def _patience_over(self, job: ScheduledJob, now: int) -> None:
-        """The executor was silent for the job's grace, and it is not known to run."""
-        if job.state not in NEVER_STARTED:
-            return
-        executor = self.executor_of(job.spec)
-        executor.waiting.pop(job.id, None)
-        if job.state is not _S.READY:
-            executor.link.cancel((job.id, job.attempt), CancelReason.CONTROLLER_SILENT, now)
-        waited = now - job.ready_ns
-        reason = f"{executor.name} did not answer"
-        self._ended(job, Report(Outcome.CONTROLLER_SILENT, reason=reason, waited_ns=waited), now, by_executor=False)
-
     # ends
 
-    def _ended(self, job: ScheduledJob, report: Report, now: int, *, by_executor: bool = True) -> None:
+    def ended(self, job: ScheduledJob, report: Report, now: int, *, by_executor: bool = True) -> None:
         """An attempt has ended (or the job without one): decide what follows."""
         if job.state is _S.RUNNING or (job.state is _S.CANCELLING and job.host):
             if job.task is not None and job.host:
                 job.task.running -= 1
         else:
-            self._silent.cancel(job.id)
+            self.assigning.silent.cancel(job.id)
             if report.outcome is Outcome.PENDING_TIMEOUT and job.task is not None:
                 self.alarms.timed_out(job, now)
         if job.host and not report.started:  # a host that lost its memory says that it was never there
@@ -488,10 +400,10 @@ class Scheduler:
 
     def end_now(self, job: ScheduledJob, outcome: Outcome, reason: str, now: int) -> None:
         """End a job that no executor has."""
-        self.executor_of(job.spec).waiting.pop(job.id, None)
+        self.assigning.leave(job)
         self.wakes.cancel(job.id)
         report = Report(outcome, reason=reason, waited_ns=now - job.ready_ns)
-        self._ended(job, report, now, by_executor=False)
+        self.ended(job, report, now, by_executor=False)
 
     def cancel(self, job: ScheduledJob, why: CancelReason, now: int) -> None:
         """End a job wherever it is; one that an executor has ends when that confirms it."""
@@ -500,7 +412,7 @@ class Scheduler:
         job.note(cancel=why)
         if job.state in AT_EXECUTOR:
             self.move(job, _S.CANCELLING, now)
-            self._silent.cancel(job.id)
+            self.assigning.silent.cancel(job.id)
             self.executors[job.executor].link.cancel((job.id, job.attempt), why, now)
         elif job.state is not _S.REACTING:
             self.end_now(job, Outcome.KILLED, why.value, now)
@@ -523,9 +435,11 @@ class Scheduler:
         """Change a job's state, by the table."""
         if state not in JOB_MOVES[job.state]:
             check_move(JOB_MOVES, job.state, state, f"job {job.id} ({job.spec.task})", job.story())
-        job.before = job.state
+        job.before = before = job.state
         job.state = state
         job.since_ns = now
+        if before in _AT_EXECUTOR and state is not _S.PENDING:
+            self.assigning.moved(job, before, state)
 
     # explain
 
@@ -534,8 +448,9 @@ class Scheduler:
         job = self.jobs.get(JobId(number))
         if job is None:
             return None
-        executor = self.executor_of(job.spec)
-        return explain_job(job, executor.name, executor.away_since_ns, self._silent.at(job.id), self.orders.stopped)
+        executor = self.executor_of(job)
+        patience_ns, in_line = self.assigning.silent.at(job.id), self.assigning.explain(job)
+        return explain_job(job, executor.name, executor.away_since_ns, patience_ns, self.orders.stopped, in_line)
 
     def explain_task(self, name: str, now: int) -> Explanation | None:
         """Why a task spawns nothing now; None: no such task."""

@@ -64,8 +64,12 @@ class Shape:
 
     def fits(self, host: Host) -> bool:
         """Whether the host has what it takes free, its state and what the cluster shares aside."""
+        return host.free >= self.slots and self.fits_but_for_slots(host)
+
+    def fits_but_for_slots(self, host: Host) -> bool:
+        """The same for a host whose slots become free in a moment."""
         return (
-            host.free >= self.slots
+            host.slots >= self.slots
             and (not self.own or host.stock.has(self.own))
             and (not self.labels or all(label in host.labels for label in self.labels))
             and host.name not in self.avoid
@@ -82,6 +86,8 @@ class Shapes:
     def __init__(self, hosts: dict[str, Host], shared: Stock, place: Place) -> None:
         self.free = FreeHosts()
         """hosts that take work, with their free slots"""
+        self.ahead = FreeHosts()
+        """those of them that may have more than their slots, with how many more (`ahead.py`)"""
         self.shared = shared
         self.held_back: dict[str, Shape | None] = {}
         """resources of the cluster that are for one shape alone, or for nobody in the queue (`reserving.py`)"""
@@ -149,9 +155,11 @@ class Shapes:
 
     # hosts
 
-    def changed(self, host: str, free: int) -> None:
-        """The host has so many free slots for work, 0: it takes none; its resources may be others as well."""
+    def changed(self, host: str, free: int, ahead: int = 0) -> None:
+        """The host has so many free slots for work, 0: it takes none; its resources may be others as well. `ahead`:
+        how much more than its slots it may get."""
         self.free.set(host, free)
+        self.ahead.set(host, ahead)
         if self._special:
             for shape in self._special.values():
                 shape.stale[host] = None
@@ -169,6 +177,10 @@ class Shapes:
         return (
             self.free.free(name) > 0 and shape.fits(self._hosts[name]) and (not shape.shared or self._has_shared(shape))
         )
+
+    def lacks_slots(self, shape: Shape, host: Host) -> bool:
+        """Whether a job of this shape could go to the host if slots became free there."""
+        return shape.fits_but_for_slots(host) and (not shape.shared or self._has_shared(shape))
 
     def _has_shared(self, shape: Shape) -> bool:
         if self.held_back and any(self.held_back.get(name, shape) is not shape for name, _ in shape.shared):

@@ -25,6 +25,7 @@ from model import script_data
 from model.job import AttemptKey, JobId
 from model.records import (
     DeadlineCycle,
+    HandlerSaid,
     HostChanged,
     JobDue,
     Record,
@@ -41,7 +42,8 @@ from model.records import (
     SnapshotVariables,
     SuperiorKnown,
 )
-from model.remembered import GivenAttempt, RestoredAlarm, RestoredData, RestoredJob, RestoredTask, Setting
+from model.remembered import GivenAttempt, RestoredAlarm, RestoredData, RestoredTask, Setting
+from model.restored_jobs import RestoredJobs
 
 Entry = TypeVar("Entry")
 
@@ -65,19 +67,20 @@ class RestoredController(Struct):
 
 
 class RestoredAlarms(Struct):
-    """Alarms that stand, by (kind, subject), cycles of deadlines, by (task, which), and when unfinished jobs of tasks
-    with a deadline were due (wall time)."""
+    """Alarms that stand, by (kind, subject), cycles of deadlines, by (task, which), when unfinished jobs of tasks with
+    a deadline were due (wall time), and what handlers have said that nobody was told yet, by notifier."""
 
     standing: dict[tuple[str, str], RestoredAlarm] = field(default_factory=dict)
     cycles: dict[tuple[str, str], DeadlineCycle] = field(default_factory=dict)
     dues: dict[JobId, int] = field(default_factory=dict)
+    said: dict[str, list[HandlerSaid]] = field(default_factory=dict)
 
 
 class RestoredScheduler(Struct):
     """What the scheduler was about to do."""
 
-    jobs: dict[JobId, RestoredJob]
-    tasks: dict[str, RestoredTask]
+    jobs: RestoredJobs = field(default_factory=RestoredJobs)
+    tasks: dict[str, RestoredTask] = field(default_factory=dict)
     next_job: int = 1
     intake: str = "running"
     intake_reason: str = ""
@@ -135,6 +138,8 @@ def _parts(scheduler: RestoredScheduler, controller: RestoredController) -> Iter
         yield SnapshotAlarms((), tuple(cycles))
     for dues in _batches(scheduler.alarms.dues.items()):
         yield SnapshotAlarms((), (), tuple(JobDue(job, at) for job, at in dues))
+    for said in _batches([each for one in scheduler.alarms.said.values() for each in one]):
+        yield SnapshotAlarms((), (), (), tuple(said))
     yield from script_data.parts(scheduler.scripts, PART_ENTRIES)
 
 
@@ -166,7 +171,9 @@ class Taking:
     """A snapshot as its parts come in. `rest` are the other records since its begin."""
 
     def __init__(self, begun: SnapshotBegun) -> None:
-        self.scheduler = RestoredScheduler({}, {}, begun.next_job, begun.intake, begun.intake_reason, begun.keep_ns)
+        self.scheduler = RestoredScheduler(
+            next_job=begun.next_job, intake=begun.intake, intake_reason=begun.intake_reason, keep_ns=begun.keep_ns
+        )
         self.scheduler.controller, self.scheduler.settings = begun.controller, begun.settings
         self.controller = RestoredController({}, list(begun.hosts))
         self.rest: list[Record] = []
@@ -176,7 +183,8 @@ class Taking:
         """One part; it is left as it is."""
         self._parts += 1
         if isinstance(part, SnapshotJobs):
-            self.scheduler.jobs.update((number, structs.replace(job)) for number, job in part.jobs.items())
+            for number, unfinished in part.jobs.items():
+                self.scheduler.jobs[number] = structs.replace(unfinished)
         elif isinstance(part, SnapshotGiven):
             for job, attempt, given in part.given:
                 self.controller.given[job, attempt] = structs.replace(given)
@@ -192,6 +200,8 @@ class Taking:
             alarms.standing.update(((kind, subject), _with_own_told(alarm)) for kind, subject, alarm in part.alarms)
             alarms.cycles.update(((cycle.task, cycle.which), cycle) for cycle in part.cycles)
             alarms.dues.update((due.job, due.at) for due in part.dues)
+            for said in part.said:
+                alarms.said.setdefault(said.notifier, []).append(said)
         elif isinstance(part, SnapshotVariables | SnapshotQueue | SnapshotBook):
             script_data.take(self.scheduler.scripts, part)
 

@@ -184,8 +184,11 @@ class Spawning:
         if passed > 1 and task.definition.missed is Missed.ELASTIC:
             self._catch_up(task, due, passed, now)
         starts = self._starts(task, passed)
+        kept = due  # the first due time that was not counted as missed
+        if task.definition.missed is not Missed.ELASTIC:
+            kept += (passed - starts) * task.definition.periods.exec_ns
         for _ in range(starts):
-            if self._block(task, due, now):
+            if self._block(task, kept, now):
                 return
             self._prepare(task, None, due, now)
 

@@ -25,6 +25,7 @@ def take_up(scheduler: Scheduler, restored: RestoredScheduler, now: int) -> dict
         job.host = old.host if old.running else ""  # an earlier attempt's host is not where this one runs
         if old.retries or old.reruns or old.rooms or old.held:
             job.special = Special(old.retries, old.reruns, old.rooms, held=old.held)
+        job.line = scheduler.assigning.line_of(old.spec)
         scheduler.jobs[number] = job
         job.task = None if old.plain else tasks.get(old.spec.task)
         if job.task is not None:
@@ -33,6 +34,7 @@ def take_up(scheduler: Scheduler, restored: RestoredScheduler, now: int) -> dict
             job.state = JobState.RUNNING if old.running else JobState.PENDING
             if old.running and job.task is not None:
                 job.task.running += 1
+            scheduler.assigning.restored(job)
             link = scheduler.executors[old.executor].link
             link.restore((number, old.attempt), old.spec, running=old.running, sent_to=1 << 62)
         elif old.held:

@@ -99,7 +99,15 @@ class Uplink(End):
             if end > now and (self.lease_end_ns is None or end > self.lease_end_ns):
                 self.lease_end_ns = end
 
-    def inventory(self, number: int, entries: tuple[Entry, ...], remembers: int, slots: int, now: int) -> None:
+    def inventory(
+        self,
+        number: int,
+        entries: tuple[Entry, ...],
+        remembers: int,
+        slots: int,
+        now: int,
+        gives_back: bool = False,
+    ) -> None:
         """Answer an Inquire. Everything still to be said about attempts is in it."""
         self.outbox.clear()
         self._remember_pong(number, now)
@@ -110,7 +118,7 @@ class Uplink(End):
         for key, (ended, _) in self.results.items():
             self.results[key] = (ended, now)
         self.resend_at = now + self.times.resend_ns if self.results else NEVER_NS
-        self.outbox.append(Inventory(entries, number, remembers, slots))
+        self.outbox.append(Inventory(entries, number, remembers, slots, gives_back))
 
     def pong(self, number: int, running: int, waiting: int, dirty: str, now: int) -> None:
         """Answer a Ping, also before the superior has inquired: so it learns that it may."""

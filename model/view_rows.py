@@ -157,7 +157,7 @@ def task_rows(machines: Machines) -> list[TaskRow]:
     for job in machines.scheduler.jobs.values():
         if job.task is None or job.state is JobState.RUNNING:
             continue
-        sample = waiting.get(job.spec.task)
+        sample = waiting.get(job.common.task)
         if sample is not None and len(sample) < REASONS_SAMPLED:
             sample.append(job)
     return [_task_row(machines, name, task, waiting[name]) for name, task in tasks.items()]
@@ -220,11 +220,11 @@ def controller_host_rows(controller: Controller, now_ns: int) -> list[HostRow]:
         assert found is not None
         why = "" if found.reason is Reason.UP else found.text
         queued = 0 if queue is None else len(queue.all())
-        busy = max(0, host.slots - host.free)
+        busy = host.busy
         since = now_ns - host.since_ns
         state, resources = host.state.value, resource_rows(host.stock)
         counts = (host.slots, busy, queued, host.done, host.failed)
-        rows.append(HostRow(name, state, *counts, since, why, resources, host.labels, host.tries))
+        rows.append(HostRow(name, state, *counts, since, why, resources, host.labels, host.tries, host.dirty))
     return rows
 
 
@@ -272,7 +272,7 @@ def _local_row(machines: Machines, agent: Agent) -> HostRow:
     queued = sum(1 for attempt in agent.attempts.values() if attempt.state.value.startswith("waits for"))
     state = _EXECUTOR_WORDS[executor.link.state]
     age = 0 if since is None else machines.now_ns - since
-    return HostRow(LOCAL, state, agent.slots, agent.busy, queued, 0, 0, age, agent.dirty)
+    return HostRow(LOCAL, state, agent.slots, agent.busy, queued, 0, 0, age, agent.dirty, broken=agent.dirty)
 
 
 def executor_rows(machines: Machines) -> list[ExecutorRow]:
@@ -280,7 +280,7 @@ def executor_rows(machines: Machines) -> list[ExecutorRow]:
     scheduler = machines.scheduler
     counts = {name: [0, 0] for name in scheduler.executors}
     for job in scheduler.jobs.values():
-        name = job.executor or scheduler.executor_of(job.spec).name
+        name = job.executor or scheduler.executor_of(job).name
         counts[name][job.state is JobState.RUNNING] += 1
     return [
         ExecutorRow(name, _EXECUTOR_WORDS[executor.link.state], *counts[name])
@@ -328,9 +328,15 @@ def status(
 
 
 def controller_status(
-    controller: Controller, now_ns: int, configuration: str, running_for_ns: int, alarms: Iterable[str], pid: int
+    controller: Controller,
+    now_ns: int,
+    configuration: str,
+    running_for_ns: int,
+    alarms: Iterable[str],
+    pid: int,
+    disk: str = "",
 ) -> Status:
-    """The same of a controller that has a process of its own."""
+    """The same of a controller that has a process of its own. `disk`: what is wrong with that of its journal."""
     hosts = controller_host_rows(controller, now_ns)
     return Status(
         configuration,
@@ -340,10 +346,11 @@ def controller_status(
         (),
         tuple(hosts),
         (),
-        (*alarms, *_host_alarms(hosts)),
+        (*((disk,) if disk else ()), *alarms, *_host_alarms(hosts)),
         pid,
         resources=resource_rows(controller.placing.shared),
         schedulers=tuple(superior_rows(controller)),
+        disk=disk,
     )
 
 
@@ -378,7 +385,7 @@ def explain_task(machines: Machines, name: str) -> ExplanationView | None:
     if found is None:
         return None
     chain = [found]
-    jobs = [job for job in machines.scheduler.jobs.values() if job.task is not None and job.spec.task == name]
+    jobs = [job for job in machines.scheduler.jobs.values() if job.task is not None and job.common.task == name]
     waiting = [job for job in jobs if job.state is not JobState.RUNNING]
     seen: dict[str, Explanation] = {}
     for job in waiting[:REASONS_SAMPLED]:

@@ -80,6 +80,8 @@ class HostRow(Struct, frozen=True):
     labels: tuple[str, ...] = ()
     tries: int = 0
     """attempts to connect that failed since it was up"""
+    broken: str = ""
+    """why it gets nothing although it is there: its disk is full, processes cannot be ended"""
 
 
 class SuperiorRow(Struct, frozen=True):
@@ -148,6 +150,8 @@ class Status(Struct, frozen=True):
     """of a controller with a process of its own: who uses it"""
     alarm_rows: tuple[AlarmRow, ...] = ()
     notifiers: tuple[NotifierRow, ...] = ()
+    disk: str = ""
+    """of a controller with a process of its own: what is wrong with the disk of its journal"""
 
 
 class HistoryRow(Struct, frozen=True):

@@ -11,6 +11,9 @@ import shutil
 import pytest
 from hypothesis import HealthCheck, settings
 
+TOLD = "told"
+"""The property of a test (`record_property`) that is shown at the end of the run, whatever came of it."""
+
 # No example is judged by the speed of the machine. A test run tries the same examples each time, so that it judges the
 # change; new ones are looked for by `make fuzz` and, on a quiet evening, with `--hypothesis-profile=thorough`.
 settings.register_profile(
@@ -30,3 +33,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         if os.environ.get("LAULIMA_TEST_ALL"):
             pytest.fail(f"{reason}; add it to DEBIAN_PACKAGES in the Makefile", pytrace=False)
         pytest.skip(reason)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Sentences of tests for the person who runs them. (What a test prints is not seen when workers run it.)"""
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)]
+    for report in reports:
+        for name, text in report.user_properties:
+            if name == TOLD:
+                terminalreporter.write_line(str(text))

@@ -27,6 +27,7 @@ from shell.tables import (
     SCHEDULERS,
     TASKS,
     TASKS_FULL,
+    Column,
     Style,
     host_columns,
     resources_text,
@@ -310,12 +311,19 @@ def history(
         return _statistics(session, [{**each, "since_ns": since} for each in questions], most, wide=wide, json=json)
     limits = {"since_ns": since, "limit": limit or HISTORY_DEFAULT}
     rows = [row for question in questions for row in _past(session, {**limits, **question})]
+    return _say_rows(session, "history", rows, HISTORY, none="nothing that ended fits", wide=wide, json=json)
+
+
+def _say_rows(
+    session: Session, name: str, rows: Sequence[T], columns: Sequence[Column[T]], *, none: str, wide: bool, json: bool
+) -> int:
+    """A list, as JSON by its name or as a table. `none`: what is said instead of an empty table."""
     if json:
-        return session.say_json(rows, "history")
+        return session.say_json(rows, name)
     if rows:
-        session.say("\n".join(table(HISTORY, rows, now_ns(), session.style(wide=wide))))
+        session.say("\n".join(table(columns, rows, now_ns(), session.style(wide=wide))))
     else:
-        session.note("nothing that ended fits")
+        session.note(none)
     return 0
 
 
@@ -342,13 +350,7 @@ def _statistics(session: Session, questions: list[dict[str, Any]], most: int, *,
 def plan(session: Session, *, for_ns: int, wide: bool, json: bool) -> int:
     """What would start when."""
     rows = session.ask({"for_ns": for_ns}, list[PlanRow])
-    if json:
-        return session.say_json(rows, "plan")
-    if not rows:
-        session.note("no tasks are defined")
-        return 0
-    session.say("\n".join(table(PLAN, rows, now_ns(), session.style(wide=wide))))
-    return 0
+    return _say_rows(session, "plan", rows, PLAN, none="no tasks are defined", wide=wide, json=json)
 
 
 def _changes(session: Session, words: Sequence[str], since: int | None, limit: int, *, wide: bool, json: bool) -> int:
@@ -357,13 +359,7 @@ def _changes(session: Session, words: Sequence[str], since: int | None, limit: i
 
     about, name = change_words(words)
     rows = History(session.state() / "journal.sqlite").changes(ChangeQuestion(about, name, limit, since))
-    if json:
-        return session.say_json(rows, "changes")
-    if rows:
-        session.say("\n".join(table(CHANGES, rows, now_ns(), session.style(wide=wide))))
-    else:
-        session.note("nobody has changed anything")
-    return 0
+    return _say_rows(session, "changes", rows, CHANGES, none="nobody has changed anything", wide=wide, json=json)
 
 
 def change_words(words: Sequence[str]) -> tuple[str, str]:
@@ -378,13 +374,8 @@ def change_words(words: Sequence[str]) -> tuple[str, str]:
 
 def _notices(session: Session, limit: int, *, wide: bool, json: bool) -> int:
     rows = session.ask({"limit": limit}, list[NoticeRow], verb="notices")
-    if json:
-        return session.say_json(rows, "notices")
-    if rows:
-        session.say("\n".join(table(NOTICES, rows, now_ns(), session.style(wide=wide))))
-    else:
-        session.note("no shared controller has told anything")
-    return 0
+    none = "no shared controller has told anything"
+    return _say_rows(session, "notices", rows, NOTICES, none=none, wide=wide, json=json)
 
 
 def _questions(words: Sequence[str], filters: dict[str, Any]) -> list[dict[str, Any]]:

@@ -74,7 +74,9 @@ class DirectJobs:
         jobs = machines.scheduler.jobs
         job = jobs.get(JobId(self._numbers.get(word, 0)))
         if job is None:  # it ended before its number was told
-            job = next((job for job in jobs.values() if job.spec.options == (word,) and job.spec.task == DIRECT), None)
+            job = next(
+                (job for job in jobs.values() if job.common.task == DIRECT and job.spec.options == (word,)), None
+            )
         return 1 if job is None else job.attempt
 
     # what the commands ask

@@ -73,7 +73,7 @@ def controller_jobs(machines: Machines, ends: list[End]) -> list[StackedJob]:
     """The jobs that the controller has or is to get, and those of the command `job` that have ended; by number, at most
     `JOBS_MOST` of each."""
     found = [_ended(end) for end in ends[-JOBS_MOST:] if end.spec.host.name != LOCAL]
-    living = (job for job in machines.scheduler.jobs.values() if job.spec.host.name != LOCAL)
+    living = (job for job in machines.scheduler.jobs.values() if job.common.host.name != LOCAL)
     found += [_living(machines, job) for job in islice(living, JOBS_MOST)]
     return sorted(found, key=lambda job: job.number)
 
@@ -157,7 +157,7 @@ def _why(machines: Machines, host: Host) -> str:
 
 
 def _busy(host: Host) -> int:
-    return min(host.slots, max(0, host.slots - host.free))
+    return min(host.slots, host.busy)
 
 
 def host_entries(machines: Machines) -> list[tuple[int, Host, str]]:

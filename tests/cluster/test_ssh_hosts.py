@@ -26,6 +26,7 @@ from shell import demo_check
 from shell.demo_check import check_result
 from shell.demo_folder import Arrivals, Folder
 from tests.cluster.ssh_site import SshSite
+from tests.live.followed_logs import follow_a_job
 from tests.live.running_server import QUICK, Client, RunningServer, until
 
 pytestmark = [pytest.mark.needs("/usr/sbin/sshd", "openssh-server")]
@@ -114,25 +115,7 @@ def test_the_demo_runs_over_four_ssh_hosts(site: SshSite, server: RunningServer,
 
 
 def test_both_streams_of_a_job_are_followed_while_it_runs(site: SshSite, server: RunningServer) -> None:
-    """They stand on the other machine, so they come through the server."""
-    os.mkfifo(server.folder / "gate")
-    script = "echo one; echo wrong >&2; read x < gate; echo two"
-    talk = TaskDefinition("talk", ("sh", "-c", script), periods=QUICK, limits=Limits(total=1))
-    client = server.start(server.configuration(talk, cluster=cluster(site, "node1")))
-    until(lambda: client.ask("jobs", selection={"state": "running"}), "it runs", PATIENCE)
-    assert client.ask("logs", job=1)["path"] is None, "no file of this machine"
-    with subprocess.Popen(
-        [sys.executable, "-m", "shell.main", "logs", "last", "-f", "--both"],
-        cwd=server.folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
-    ) as following:  # fmt: skip
-        assert following.stdout is not None
-        assert following.stderr is not None
-        assert following.stdout.readline() == b"one\n"
-        assert following.stderr.readline() == b"wrong\n"
-        open_gate(server)
-        assert following.communicate(timeout=PATIENCE) == (b"two\n", b"")
-        assert following.returncode == 0
+    follow_a_job(server, cluster(site, "node1"), here=False)
 
 
 # broken connections, dead servers
@@ -235,23 +218,6 @@ def test_what_a_job_writes_is_read_from_here(site: SshSite, server: RunningServe
     away = laulima("logs", "1", folder=server.folder)
     assert away.returncode == 1
     assert "stands on node1: host node1 is not connected" in away.stderr
-
-
-def test_the_output_of_a_running_job_is_followed(site: SshSite, server: RunningServer) -> None:
-    client = server.start(server.configuration(cluster=cluster(site, "node1")))
-    until(lambda: up(client, "node1"), "the host is up")
-    os.mkfifo(server.folder / "gate")
-    client.ask("submit", command=["sh", "-c", "echo first; read x < gate; echo last"], host="node1", required=True)
-    with subprocess.Popen(
-        [sys.executable, "-m", "shell.main", "logs", "1", "-f"],
-        cwd=server.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
-    ) as following:  # fmt: skip
-        assert following.stdout is not None
-        assert following.stdout.readline() == b"first\n"
-        open_gate(server)
-        assert following.stdout.read() == b"last\n"
-        assert following.wait(PATIENCE) == 0
 
 
 def test_a_script_gets_what_its_job_wrote(site: SshSite, server: RunningServer) -> None:

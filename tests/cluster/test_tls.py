@@ -26,6 +26,7 @@ from model.job import SECOND, HostWish
 from model.task import Limits, TaskDefinition
 from shell.certificate_authority import Authority
 from tests.cluster.tls_site import TlsSite
+from tests.live.followed_logs import follow_a_job
 from tests.live.running_server import QUICK, Client, RunningServer, until
 
 pytestmark = [pytest.mark.needs("openssl", "openssl")]
@@ -106,6 +107,12 @@ def test_jobs_run_on_a_host_that_dials_in_and_outlive_connections_servers_and_th
     client.ask("shutdown", kill=True)
     assert server.ended(PATIENCE) == 0, server.said()
     assert "may be left" not in server.said()
+
+
+def test_both_streams_of_a_job_are_followed_while_it_runs(tls: TlsSite, server: RunningServer) -> None:
+    tls.run("cert", "host", "n1")
+    tls.agent("n1")
+    follow_a_job(server, tls.cluster("n1"), here=False)
 
 
 def test_a_host_that_has_not_dialled_in_is_down_once_and_is_not_dialled(tls: TlsSite, server: RunningServer) -> None:

@@ -51,6 +51,7 @@ from model.configuration import BatchSettings, ClusterDefinition, HostDefinition
 from model.job import SECOND, HostWish, JobId, JobSpec, Outcome, Report
 from model.task import LinesSource, Periods, TaskDefinition
 from tests.live import fake_slurm
+from tests.live.followed_logs import follow_a_job
 from tests.live.running_server import RunningServer, until
 
 LONG = 20.0
@@ -402,6 +403,11 @@ def test_jobs_go_through_the_batch_system_to_their_end(server: RunningServer) ->
     assert [path.name for path in shared.glob("*/output/*/3.1.*")] == ["3.1.stdout"]
     assert not list(shared.glob("*/submissions/*")), "nothing is kept that nobody needs"
     assert server.nothing_left()
+
+
+def test_both_streams_of_a_job_are_followed_while_it_runs(server: RunningServer) -> None:
+    """Its outputs stand on the file system that the batch system shares with us."""
+    follow_a_job(server, configured(server, "", 0).cluster, here=True)
 
 
 def test_a_submission_whose_answer_was_lost_is_found_by_its_mark(server: RunningServer) -> None:

@@ -1,5 +1,5 @@
 """Goal: the few that failed are found among the many that did not without looking at those, also in the journals of
-earlier versions; and a question may be about final attempts only.
+earlier versions; those of later ones are left alone; and a question may be about final attempts only.
 
 Method: a small journal; SQLite is asked how it would look for the answer.
 """
@@ -7,13 +7,15 @@ Method: a small journal; SQLite is asked how it would look for the answer.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from live.history import History, HistoryQuestion, _terms
-from live.journal import Journal
+from live.journal import SCHEMA, Journal, JournalError
+from live.lately import Lately
+from live.past import read_past
 from live.selection import Selection
 from model.errors import OperatorError
 from model.job import JobId, JobSpec, Outcome, Report
@@ -120,6 +122,24 @@ def test_a_near_miss_of_an_outcome_is_named() -> None:
 def test_every_state_of_a_job_may_be_asked_for(path: Path, word: str) -> None:
     found = [row.job for row in Selection(last=True, state=word).final_rows(History(path))]
     assert found == {"final": [4], "exit 3": [4], "timed-out": [2], "TIMED_OUT": [2]}.get(word, [])
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda path: History(path).attempts(HistoryQuestion()),
+        lambda path: Lately(path).events(0, 10),
+        lambda path: read_past(path, 0),
+    ],
+    ids=["history", "page", "past"],
+)
+def test_a_journal_of_a_later_version_is_not_misread(path: Path, ask: Callable[[Path], object]) -> None:
+    assert ask(path)
+    connection = sqlite3.connect(path)
+    connection.execute(f"PRAGMA user_version={SCHEMA + 1}")
+    connection.close()
+    with pytest.raises(JournalError, match=f"written by another version .schema {SCHEMA + 1}, this one"):
+        ask(path)
 
 
 def test_a_question_may_be_about_final_attempts_only_and_any_number_are_counted(path: Path) -> None:

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from live import keeper_ledger
-from live.keeper_ledger import GROUP_MAX, GROUP_NS, RETRY_NS, SYNC_NS, Ledger
+from live.keeper_ledger import AHEAD_NS, GROUP_MAX, GROUP_NS, RETRY_NS, RIDE_NS, SYNC_NS, Ledger
 from live.keeper_link import Readiness
 from live.spool import StatusLog, read_log
 from model.job import JobId, JobSpec, Outcome, Report
-from model.keeper import Exited, Forget, Keeper, KeeperMessage, Log, Running
+from model.keeper import Exited, Forget, Keeper, KeeperMessage, Log, Running, Start
 
 REPORT = Report(Outcome.EXITED, 0, started=True)
 SPEC = JobSpec("test", command=("x",))
@@ -42,7 +42,8 @@ class Scene:
         monkeypatch.setattr(keeper_ledger, "boottime_ns", lambda: self.now)
         self.path = path / "log"
         self.log = FullLog(self.path, [])
-        self.ledger = Ledger(self.log, Keeper(0), Readiness(), self._say)
+        self.machine = Keeper(0)
+        self.ledger = Ledger(self.log, self.machine, Readiness(), self._say)
         self.ledger._syncer = self  # type: ignore[assignment]
 
     def _say(self, messages: Sequence[KeeperMessage]) -> None:
@@ -161,6 +162,29 @@ def test_ends_travel_in_company_while_there_is_other_work(scene: Scene) -> None:
     scene.now += GROUP_NS
     scene.ledger.advance(is_idle=False)
     assert scene.said[-1] == late
+
+
+def test_ends_wait_for_company_while_other_jobs_wait_behind_them(scene: Scene) -> None:
+    """No slot idles meanwhile. They leave when half of those have begun, or with whatever wakes the keeper, or late."""
+    for job in range(100, 104):
+        after = None if job == 100 else (JobId(job - 1), 1)
+        scene.machine.receive(Start(JobId(job), 1, SPEC, after), 0)
+    assert scene.machine.waiting == 3
+    first = scene.end_of(1)
+    scene.ledger.advance(is_idle=True)
+    assert scene.said == []
+    assert scene.ledger.next_due() == scene.now + AHEAD_NS
+    scene.now += RIDE_NS - 1
+    scene.ledger.advance(is_idle=True)
+    assert scene.said == []
+    scene.now += 1
+    scene.ledger.advance(is_idle=True)
+    assert scene.said == [first]
+    for job in range(2, 5):
+        assert len(scene.said) == 1
+        scene.end_of(job)
+        scene.ledger.advance(is_idle=True)
+    assert len(scene.said) == 4
 
 
 def test_what_a_full_disk_did_not_take_is_tried_again_and_told_then(scene: Scene) -> None:

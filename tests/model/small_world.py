@@ -44,14 +44,16 @@ from model.events import (
     Notified,
     SourceAnswered,
 )
-from model.job import SECOND, HostWish
-from model.keeper import Died, Keeper, Log, SignalTree, Spawn, Spawned, SpawnFailed, Tell
+from model.job import LOCAL, SECOND, HostWish
+from model.keeper import Died, Keeper, Log, Running, SignalTree, Spawn, Spawned, SpawnFailed, Tell
 from model.records import AttemptEnded, JobAccepted, Record
 from model.restored import fold
 from model.scheduler import Scheduler
 from model.task import Periods, TaskDefinition
 
 ANY = HostWish()
+BRIEF_NS = SECOND // 50
+"""So long keepers wait before they tell that a job runs."""
 
 
 def task(name: str = "reduce", *words: str, every: int = 10, **fields: Any) -> TaskDefinition:
@@ -89,7 +91,8 @@ class SmallHost:
         self.new_agent(now, remembers=self.epoch)
 
     def new_agent(self, now: int, remembers: int) -> None:
-        self.agent = Agent(self.name, self.epoch, now, self.slots, self.times, (0,), remembers)
+        gives_back = self.name != LOCAL
+        self.agent = Agent(self.name, self.epoch, now, self.slots, self.times, (0,), remembers, gives_back=gives_back)
         self.agent.receive(KeeperUp(0), now)
 
 
@@ -276,6 +279,8 @@ class SmallWorld:
 
     def _keeper_effect(self, host: SmallHost, effect: Any) -> None:
         if isinstance(effect, Tell):
+            if isinstance(effect.message, Running) and self._is_brief(host, effect.message):
+                return
             if not host.frozen:
                 host.agent.receive(KeeperSaid(0, effect.message), self.now)
         elif isinstance(effect, Spawn):
@@ -284,6 +289,11 @@ class SmallWorld:
             self._signal(host, effect)
         else:
             assert isinstance(effect, Log)
+
+    def _is_brief(self, host: SmallHost, running: Running) -> bool:
+        """That a job runs is not told when it is over in a moment, as live."""
+        end = host.processes.get((running.job, running.attempt))
+        return end is not None and end[0] - self.now <= BRIEF_NS
 
     def _spawn(self, host: SmallHost, effect: Spawn) -> None:
         key = (effect.job, effect.attempt)

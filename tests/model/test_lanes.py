@@ -4,6 +4,9 @@ local host, whose keeper answers within the instant; what was sent ahead is seen
 
 from __future__ import annotations
 
+import pytest
+
+from model.agent import Agent
 from model.events import JobVerb, OrderJob, Submit
 from model.hosted_attempt import AttemptState
 from model.job import LOCAL, SECOND, HostWish, JobId, JobSpec
@@ -14,13 +17,13 @@ from tests.model.small_world import SmallWorld, cluster
 HERE = HostWish(LOCAL, required=True)
 
 
-def world_with(*seconds: float, slots: int = 1, pending: int = 0) -> SmallWorld:
+def world_with(*seconds: float, slots: int = 1, pending: float = 0) -> SmallWorld:
     """A local host that knows one brief run, and then gets a job for each number."""
     world = SmallWorld(definition=cluster(local_slots=slots))
     world.give(Submit(1, JobSpec("brief", ("run", "0.01", "0"), host=HERE)))
     world.run(1)
     for number in seconds:
-        spec = JobSpec("brief", ("run", str(number), "0"), host=HERE, pending_ns=pending * SECOND)
+        spec = JobSpec("brief", ("run", str(number), "0"), host=HERE, pending_ns=round(pending * SECOND))
         world.give(Submit(1, spec))
     return world
 
@@ -88,4 +91,24 @@ def test_a_pending_timeout_reaches_one_that_was_sent_ahead() -> None:
     world = world_with(60, 0.01, pending=2)
     world.run(3)
     assert world.outcomes()[-1] == "PENDING_TIMEOUT"
+    assert (3, 1) not in world.hosts["local"].ran
+
+
+def test_one_whose_time_is_over_before_its_head_runs_long_is_not_sent_ahead_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The head still counts as brief, so there is a place behind it: whoever is called back for good would go there."""
+    world = world_with(100, 0.01, pending=PATIENCE_NS / SECOND / 2)
+    assert waiting(world) == [3]
+    turns, advance = [0], Agent.advance
+
+    def counted(agent: Agent, now: int) -> None:
+        turns[0] += 1
+        assert turns[0] < 1000, "it goes round and round at one instant"
+        advance(agent, now)
+
+    monkeypatch.setattr(Agent, "advance", counted)
+    world.run(PATIENCE_NS / SECOND * 0.75)
+    assert world.outcomes()[-1] == "PENDING_TIMEOUT"
+    assert waiting(world) == []
     assert (3, 1) not in world.hosts["local"].ran

@@ -156,6 +156,23 @@ def test_jobs_of_one_that_stays_away_end_with_its_lease_and_no_others() -> None:
     assert running == [(below(world.superior(NIGHT), 1), 1)]
 
 
+def test_what_waits_longer_than_the_lease_for_its_scheduler_is_not_lost() -> None:
+    """It never began, so it may be tried again, whatever the policy for lost jobs says."""
+    world = world_of_two()
+    world.submit(NIGHT, 400, count=4)
+    world.submit(EVENING, 1, count=2)
+    world.crash(EVENING)
+    world.run(world.cluster.times.lease_ns / SECOND + 20)
+    evening = world.superior(EVENING).number
+    assert not any(number == evening for number, _, _ in world.ran()), "there was no room for them"
+    world.start(EVENING)
+    world.run(200)
+    assert world.members[EVENING].outcomes() == {1: "EXITED", 2: "EXITED"}
+    ran = {key: count for key, count in world.ran().items() if key[0] == evening}
+    assert ran == {(evening, 1, 2): 1, (evening, 2, 2): 1}
+    assert world.controller.jobs == {}
+
+
 def test_the_parting_of_one_says_nothing_to_hosts() -> None:
     world = world_of_two()
     world.submit(EVENING, 2000)

@@ -12,17 +12,18 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from msgspec.structs import replace
 
 from model.alarm_kinds import AlarmKind, AlarmSettings, ChannelRules, NotifyRules
 from model.channel import ChannelTimes
 from model.configuration import ClusterDefinition
 from model.deadline_watch import next_moment
-from model.events import OrderTask, TaskVerb, WallClock
+from model.events import DefineTask, OrderTask, TaskVerb, WallClock
 from model.job import SECOND, HostWish
-from model.records import DeadlineCycle
+from model.records import DeadlineCycle, JobDue
 from model.restored import Fold, fold
 from model.snapshot import say
-from model.task import Deadline, FilesSource, Handler, Limits, Retry, TimeLimit
+from model.task import Deadline, FilesSource, Handler, Limits, Retry, TaskDefinition, TimeLimit
 from model.view_rows import Machines, explain_job, explain_task
 from tests.model.small_world import SmallWorld, cluster, task
 
@@ -249,6 +250,68 @@ def test_a_server_that_was_away_at_the_time_of_day_says_so() -> None:
     tell_wall_clock(world, MONDAY + timedelta(hours=8))
     world.run(MINUTE)
     assert set(late(world)) == {"late-end"}
+
+
+# reloads
+
+
+def redefine(world: SmallWorld, definition: TaskDefinition) -> None:
+    """As a reload of the file does."""
+    world.tasks = (definition,)
+    world.give(DefineTask(0, definition))
+
+
+def test_a_deadline_that_a_reload_brings_counts_for_the_jobs_that_are_there() -> None:
+    wish = HostWish("node1", required=True)
+    plain = task("t", "run", "99999", "0", every=600, host=wish, pending=10**6, timeout=10**6)
+    world = world_of(plain)
+    world.run(12 * MINUTE)  # job 1 runs, job 2 waits behind it for two minutes
+    redefine(world, replace(plain, deadline=Deadline(FIVE)))
+    world.run(2 * MINUTE)
+    assert late(world) == {}
+    world.run(2 * MINUTE)
+    assert late(world) == {"late-start": "task t: job 2 has not started in time (deadline.start: 5m)"}
+    dues = [(record.job, record.at) for record in world.records if isinstance(record, JobDue)]
+    offset = world.scheduler.spawning.wall_offset_ns
+    assert dues == [(record.job, record.due_ns + offset) for record in world.made]
+    redefine(world, replace(plain, deadline=Deadline(FIVE, FIVE)))
+    world.run(10)
+    assert late(world)["late-end"] == "task t: 2 jobs have not ended in time, the first is job 1 (deadline.end: 5m)"
+    assert len([record for record in world.records if isinstance(record, JobDue)]) == 2, (
+        "it is known when they were due"
+    )
+    world.restart_server()
+    tell_wall_clock(world, MONDAY + timedelta(seconds=world.now // SECOND))
+    world.run(10)
+    assert set(late(world)) == {"late-start", "late-end"}, "no later for a restart"
+
+
+def test_a_deadline_that_a_reload_takes_away_is_missed_no_more() -> None:
+    fields: dict[str, Any] = {"pending": 10**6, "timeout": 10**6}
+    dated = task("t", "run", "9999999", "0", every=10**6, deadline=Deadline(end=at("06:00")), **fields)
+    other = task("u", every=600, deadline=Deadline(FIVE))
+    world = world_of(dated, other, hosts=rarely(("node1", 2)))
+    world.run(7 * HOUR)
+    assert set(late(world)) == {"late-end"}
+    world.give(DefineTask(0, replace(dated, deadline=None)))
+    world.run(2 * MINUTE)
+    assert late(world) == {} and events(world) == ["alarm late-end", "recovered late-end"]
+    world.run(23 * HOUR)
+    world.give(DefineTask(0, replace(dated, deadline=Deadline(end=at("06:00")))))
+    world.run(2 * MINUTE)
+    assert late(world) == {}, "of the day without a deadline nothing is missed"
+
+
+def test_jobs_of_a_task_with_a_deadline_are_taken_up_from_a_life_without_one() -> None:
+    plain = task("t", "run", "99999", "0", every=10**6, pending=10**6, timeout=10**6)
+    world = world_of(plain)
+    world.run(10 * MINUTE)
+    world.tasks = (replace(plain, deadline=Deadline(end=FIVE)),)
+    for _ in range(2):  # each life begins three minutes after the one before
+        world.restart_server()
+        tell_wall_clock(world, MONDAY + timedelta(seconds=world.now // SECOND))
+        world.run(3 * MINUTE)
+    assert late(world) == {"late-end": "task t: job 1 has not ended in time (deadline.end: 5m)"}
 
 
 # for people

@@ -16,9 +16,8 @@ IN_ONE_TURN = 1_000
 class Server:
     """Scheduler and controller, with nothing between them."""
 
-    def __init__(self) -> None:
+    def __init__(self, cluster: ClusterDefinition = ClusterDefinition(pending_max=1 << 40)) -> None:  # noqa: B008 - frozen
         self.now = SECOND
-        cluster = ClusterDefinition(pending_max=1 << 40)
         self.scheduler = Scheduler(1, self.now, cluster, ())
         self.controller = Controller(1, self.now, cluster)
         self.controller.receive(LinkUp(SUPERIOR), self.now)
@@ -44,16 +43,18 @@ class Server:
                 said = True
         return said
 
-    def submit(self, jobs: int, item: bool) -> None:
-        """So many wait from now on."""
+    def submit(self, jobs: int, item: bool, *, in_command: bool = False) -> None:
+        """So many wait from now on, equal ones or each with an item, which the command may hold."""
         for first in range(0, jobs, IN_ONE_TURN):
             for number in range(first, first + IN_ONE_TURN):
                 name = f"incoming/{number:07}.fits" if item else None
-                spec = JobSpec("work", ("reduce", "--quick"), item=name, timeout_ns=SECOND, pending_ns=3600 * SECOND)
+                words = ("reduce", "--quick", name) if name and in_command else ("reduce", "--quick")
+                spec = JobSpec("work", words, item=name, timeout_ns=SECOND, pending_ns=3600 * SECOND)
                 self.scheduler.receive(Submit(0, spec), self.now)
             self.speak()
         self.now += 30 * SECOND  # what is said again when it was not answered would be by now
         self.scheduler.advance(self.now)
         self.controller.advance(self.now)
         self.speak()
-        assert self.controller.queued == len(self.scheduler.jobs) == jobs
+        standing = self.scheduler.executors[CONTROLLER].standing
+        assert self.controller.queued + standing == len(self.scheduler.jobs) == jobs

@@ -255,7 +255,7 @@ def reset(call: Call) -> Waiting:
     """`reset`: ends and forgets all jobs of the command `job`. (The historical client had one job at a time.)"""
     call.arguments(0, 0, "reset")
     direct, machines = direct_jobs(call.language), machines_of(call)
-    living = [int(number) for number, job in machines.scheduler.jobs.items() if job.spec.task == DIRECT]
+    living = [int(number) for number, job in machines.scheduler.jobs.items() if job.common.task == DIRECT]
     known = bool(living) or bool(direct.ends())
     for number in living:
         yield from end_job(call, JobVerb.DELETE, number)
