@@ -15,7 +15,7 @@ from shell.durations import parse_duration
 from shell.tables import Column, Style, table
 from shell.wording import clean, count, cut, measured, nearest, thousands
 from sim.expectations import Judged
-from sim.figures import HOSTS, TASKS, Unit, UnknownFigureError, find, split
+from sim.figures import HOSTS, SCHEDULERS, TASKS, Unit, UnknownFigureError, find, split
 from sim.scenario import Comparison, Wanted
 
 _LINE = re.compile(r"\s*([A-Za-z0-9_.-]+)\s*(==|>=|<=|>|<)\s*(\S.*?)\s*")
@@ -34,8 +34,11 @@ class ExpectedLine(Struct, frozen=True):
     holds: bool
 
 
-def parse_expectation(text: str, tasks: Sequence[str] | None, hosts: Sequence[str] | None) -> Wanted:
-    """One line. `tasks`, `hosts`: those that there are; None: nobody can know. Raises `ValueError` with a sentence."""
+def parse_expectation(
+    text: str, tasks: Sequence[str] | None, hosts: Sequence[str] | None, schedulers: Sequence[str] = ()
+) -> Wanted:
+    """One line. `tasks`, `hosts`: those that there are; None: nobody can know. `schedulers`: those that use one
+    controller together. Raises `ValueError` with a sentence."""
     match = _LINE.fullmatch(text)
     if match is None:
         raise ValueError(f'expects a figure, a comparison and a limit, {EXAMPLE}, not "{cut(clean(text), 60)}"')
@@ -47,7 +50,7 @@ def parse_expectation(text: str, tasks: Sequence[str] | None, hosts: Sequence[st
         known = "" if guess else f"; for example {', '.join(list(error.near)[:6])} (all: laulima docs expect)"
         raise ValueError(f"{error}{guess or known}") from None
     group, owner, _ = split(name)
-    for word, what, there in ((TASKS, "task", tasks), (HOSTS, "host", hosts)):
+    for word, what, there in ((TASKS, "task", tasks), (HOSTS, "host", hosts), (SCHEDULERS, "scheduler", schedulers)):
         if group == word and there is not None and owner not in there:
             raise ValueError(f"{name}: there is no {what} {owner}{nearest(owner, list(there))}")
     try:

@@ -19,7 +19,8 @@ A fault is one line, after --fail or in a scenario's `faults:`
 WHERE   node3, node[01-16], a,b     hosts, each of them
         hosts, rack2                all hosts; the hosts of a group (`groups:`)
         20% of hosts                a share of hosts (or of a group), drawn with the seed
-        controller, scheduler       a server
+        controller, scheduler       a server; of several schedulers scheduler/north, or schedulers: all of them
+        local                       the scheduler's own computer; of several local/north
         controller node3            the link between two; one host: its link to the controller
 WHAT    down        without power; boots when the fault ends    spool=lost: with an empty disk
         reboot, agent_restart       gone for WHEN's length (1s)
@@ -37,7 +38,8 @@ WHAT    down        without power; boots when the fault ends    spool=lost: with
         restarted, crashed          gone for WHEN's length (1s), and reads its journal
         overloaded  each batch of messages takes so long        delay=100ms
         disk_full, disk_broken      the disk of its journal
-    at a link, or at a host (its link to the controller) or the controller (its link to the scheduler)
+    at a link, or at a host (its link to the controller) or the controller (its link to the scheduler, or to all of
+    them); at scheduler/north: its link to the controller
         split, lost nothing passes, and nobody is told
         lossy       messages are lost                           chance=0.5
         doubled, reordered          chance=0.5, delay=2s

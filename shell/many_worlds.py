@@ -20,15 +20,16 @@ from msgspec.structs import replace
 
 from model.errors import ConfigurationError
 from shell.commands.many_worlds import each
-from shell.config.script_file import has_scripts
 from shell.expectations import UNDEFINED, figure_text
 from shell.file_errors import refuse_without_folder
-from shell.prepared import Asked, Output, Prepared, prepare
+from shell.finished_worlds import FinishedWorlds
+from shell.prepared import Asked, Output, Prepared, prepare, scripted
 from shell.report.drawing import require_matplotlib
 from shell.simulate import NOTHING, Measured, rehearse
 from shell.tables import Column, Style, table
 from shell.wording import count, duration, thousands
 from shell.world_runs import Arm, Runs
+from sim.checkpoints import code_digest, inputs_digest
 from sim.confidence import Interval, share_interval
 from sim.figures import Unit, find
 from sim.many import (
@@ -49,6 +50,8 @@ CHUNKS_EACH = 8
 SEEDS_HINT = "as in --seeds 1-1000, --seeds 7 or --seeds 1-10,17"
 AGAINST_SEEDS = "1-20"
 """Seeds of a comparison that names none."""
+SWEEP_SEEDS = "1-10"
+"""The same of a sweep."""
 FAILING_SHOWN = 10
 GAIN_SHOWN = 1.2
 """What the same weather for both saves is told from here on."""
@@ -107,6 +110,8 @@ class Many(Struct, frozen=True):
     warm_up_ns: int = 0
     shrink: Path | None = None
     """make the worst failing world small, and keep it here"""
+    checkpoint: Path | None = None
+    """keep finished worlds here, and go on with the others"""
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -143,7 +148,9 @@ def run_many(asked: Asked, many: Many, *, json: bool, style: Style, output: Outp
     for warning in (*prepared.loaded.warnings, *(() if baseline is None else baseline.loaded.warnings)):
         sys.stderr.write(warning + "\n")
     began = time.perf_counter()
-    worlds, others = _all(prepared, baseline, many)
+    names = names_of(prepared.loaded.scenario, [task.name for task in prepared.loaded.configuration.tasks])
+    worlds, *more = run_arms([prepared] if baseline is None else [prepared, baseline], many, names)
+    others = more[0] if more else []
     answer = sum_up(prepared, many, worlds, baseline, others)
     took_s = time.perf_counter() - began
     if json:
@@ -174,22 +181,42 @@ def _other(asked: Asked, against: Path) -> Asked:
     return replace(asked, file=against, changes=())
 
 
-def _all(prepared: Prepared, baseline: Prepared | None, many: Many) -> tuple[list[Drawn], list[Drawn]]:
-    """Every seed, of both one after the other, so that what was run is paired wherever it ends."""
-    tasks = [task.name for task in prepared.loaded.configuration.tasks]
-    names = names_of(prepared.loaded.scenario, tasks)
-    both = [prepared] if baseline is None else [prepared, baseline]
-    runs = [(which, seed) for seed in many.seeds for which in range(len(both))]
-    chunk = 1 if many.until else max(1, min(CHUNK_MAX, len(runs) // (many.jobs * CHUNKS_EACH)))
-    found: tuple[list[Drawn], list[Drawn]] = ([], [])
-    ready = partial(Runs.begin, [_arm(one) for one in both], names, many.warm_up_ns)
-    answers = each(Runs.run, runs, min(many.jobs, len(runs)), chunk, ready)
-    for (which, _), world in zip(runs, answers, strict=False):
-        found[which].append(world)
-        if many.until and not world.good and which == 0:
-            break
-    _close(answers)
+def run_arms(arms: Sequence[Prepared], many: Many, names: Sequence[str]) -> list[list[Drawn]]:
+    """Every seed of every arm; of all arms one after the other, so that what was run is paired wherever it ends. What
+    is finished is kept in `many.checkpoint`."""
+    runs = [(which, seed) for seed in many.seeds for which in range(len(arms))]
+    finished = FinishedWorlds(many.checkpoint, "" if many.checkpoint is None else _inputs(arms, many, names))
+    left = finished.without(runs)
+    if len(left) < len(runs):
+        sys.stderr.write(f"goes on from {many.checkpoint}: {len(runs) - len(left)} of {count(len(runs), 'world')}\n")
+    chunk = 1 if many.until else max(1, min(CHUNK_MAX, len(left) // (many.jobs * CHUNKS_EACH)))
+    ready = partial(Runs.begin, [_arm(one) for one in arms], names, many.warm_up_ns)
+    answers = each(Runs.run, left, max(1, min(many.jobs, len(left))), chunk, ready)
+    found: list[list[Drawn]] = [[] for _ in arms]
+    done = False
+    try:
+        for which, seed in runs:
+            world = finished.worlds.get((which, seed))
+            if world is None:
+                world = next(answers)
+                finished.add(which, world)
+            found[which].append(world)
+            if many.until and not world.good and which == 0:
+                break
+        done = True
+    finally:
+        _close(answers)
+        finished.close(done=done)
     return found
+
+
+def _inputs(arms: Sequence[Prepared], many: Many, names: Sequence[str]) -> str:
+    """Names everything that decides these worlds."""
+    told = [
+        inputs_digest(arm.loaded.configuration, arm.loaded.scenario, [*arm.words(seeds=many.text), str(arm.pace)])
+        for arm in arms
+    ]
+    return "/".join([code_digest(), *told, *names, str(many.warm_up_ns)])
 
 
 def _close(answers: Iterable[Drawn]) -> None:
@@ -201,8 +228,8 @@ def _close(answers: Iterable[Drawn]) -> None:
 def _arm(prepared: Prepared) -> Arm:
     """What processes are told of it."""
     loaded = prepared.loaded
-    scripted = has_scripts(loaded.configuration)
-    return Arm(loaded.configuration, loaded.scenario, scripted, None if prepared.found is None else prepared)
+    with_scripts = scripted(loaded.configuration, loaded.scenario)
+    return Arm(loaded.configuration, loaded.scenario, with_scripts, None if prepared.found is None else prepared)
 
 
 def sum_up(

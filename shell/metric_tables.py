@@ -9,6 +9,10 @@ from shell.wording import duration, thousands
 from sim.metrics import Metrics, Spread, TaskMetrics
 
 UNDEFINED = "-"
+HOSTS_UP_SHOWN = 3
+"""Numbers of hosts that were up, of which the share of time is told: the largest."""
+AFTER_LAST_TOLD = 0.01
+"""The time after the last job came is told when it is more than this share of the window."""
 TASKS_SHOWN = 30
 """Tasks in the table: those that asked for the most."""
 
@@ -29,13 +33,14 @@ def metric_lines(metrics: Metrics, style: Style) -> list[str]:
     window = f"window     {duration(metrics.end - metrics.begin)} from the first submit"
     if metrics.warm_up:
         window = f"window     {duration(metrics.end - metrics.begin)} after {duration(metrics.warm_up)} to warm up"
-    lines = [window, "", *table(_SPREADS, _rows(metrics), 0, style)]
+    lines = [window + after_last_text(metrics), "", *table(_SPREADS, _rows(metrics), 0, style)]
     if len(metrics.tasks) > 1:
         shown = sorted(metrics.tasks, key=lambda task: -(task.asked or 0))[:TASKS_SHOWN]
         lines += ["", *table(_TASKS, [*shown, metrics.total], 0, style)]
         if len(metrics.tasks) > len(shown):
             lines.append(f"and {thousands(len(metrics.tasks) - len(shown))} tasks more (--json has all)")
     lines += ["", *table(_FIGURES, _figures(metrics), 0, style)]
+    lines += ["", f"polls missed, in the whole run: {missed_text(metrics.total)}"]
     if metrics.total.open:
         lines += ["", f"still open: {thousands(metrics.total.open)}"]
         for job in metrics.open_jobs:
@@ -85,6 +90,7 @@ def _figures(metrics: Metrics) -> list[_Figure]:
         ("ends that nobody waited for", thousands(metrics.orphans)),
         ("slots with power", _share(metrics.system_availability)),
         ("time with all hosts up", _share(metrics.all_up)),
+        ("time with at least so many hosts", hosts_up_text(metrics)),
         ("controller running", _share(metrics.controller_availability)),
         ("fairness over tasks (Jain)", _number(metrics.fairness)),
     ]
@@ -93,6 +99,32 @@ def _figures(metrics: Metrics) -> list[_Figure]:
     if metrics.unrecovered:
         pairs.append(("faults after which the queue stayed long", thousands(metrics.unrecovered)))
     return [_Figure(name, value) for name, value in pairs]
+
+
+def after_last_text(metrics: Metrics) -> str:
+    """How much of the window is after the last job came, where that is more than a little: averages count it."""
+    if metrics.last_submit is None or metrics.end <= metrics.begin:
+        return ""
+    after = metrics.end - max(metrics.last_submit, metrics.begin)
+    if after <= AFTER_LAST_TOLD * (metrics.end - metrics.begin):
+        return ""
+    return f"; no job came in the last {duration(after)} of it, which averages count"
+
+
+def missed_text(task: TaskMetrics) -> str:
+    """Why it was not asked for a job when it was due."""
+    return ", ".join(f"{reason} {thousands(number)}" for reason, number in task.missed.items()) or "none"
+
+
+def hosts_up_text(metrics: Metrics) -> str:
+    """The shares of the largest numbers of hosts, until one that is always reached."""
+    shown, share = [], 0.0
+    for number, exactly in metrics.hosts_up.items():
+        share += exactly
+        shown.append(f"{thousands(number)}: {100 * share:.3g} %")
+        if len(shown) == HOSTS_UP_SHOWN:
+            break
+    return ", ".join(shown) or UNDEFINED
 
 
 def _counts(task: TaskMetrics) -> str:

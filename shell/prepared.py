@@ -20,7 +20,7 @@ from shell.config.script_file import has_scripts, read_script
 from shell.durations import format_duration
 from shell.replay import Replay, beside, feed, left_out, load, with_warnings
 from sim.job_log import Survey
-from sim.scenario import DAY
+from sim.scenario import DAY, Scenario
 from sim.workload import Feed
 from sim.world import Scripting
 
@@ -60,13 +60,15 @@ class Prepared:
     asked: Asked
     loaded: LoadedScenario
     found: Survey | None = None
+    pace: float = 1.0
+    """the job log's submissions come so many times as fast"""
 
     def feed(self, seed: int | None = None) -> Feed | None:
         """The jobs of the log, for one simulation; `seed`: of another world."""
         if self.asked.replay is None or self.found is None:
             return None
         seed = self.loaded.scenario.seed if seed is None else seed
-        return feed(self.found, self.asked.replay, seed, alone=self.asked.file is None)
+        return feed(self.found, self.asked.replay, seed, alone=self.asked.file is None, pace=self.pace)
 
     def of_seed(self, seed: int) -> Prepared:
         """The world of another seed."""
@@ -106,6 +108,8 @@ def prepare(asked: Asked) -> Prepared:
     else:
         loaded = load_rehearsal(asked.file, asked.scenario, asked.changes)
         if replay is not None:
+            if loaded.scenario.schedulers:
+                raise ConfigurationError("a job log is replayed at one scheduler", "a scenario without `schedulers`")
             found = beside(replay, loaded)
             loaded = with_warnings(loaded, left_out(found))
         if loaded.path is not None and for_ns == DAY:
@@ -113,7 +117,7 @@ def prepare(asked: Asked) -> Prepared:
     if loaded.configuration.controller.kind is ControllerKind.SOCKET:
         raise ConfigurationError(
             "the hosts of this pipeline are those of a shared controller, which a rehearsal does not know",
-            "rehearse a copy that says `controller: spawn` and has the hosts under `cluster.hosts`",
+            "a scenario names its file: `controller: FILE`, and who else uses it: laulima docs scenario",
         )
     if asked.faults is not None:
         loaded = with_prefab(loaded, asked.faults)
@@ -121,10 +125,15 @@ def prepare(asked: Asked) -> Prepared:
     return Prepared(asked, loaded, found)
 
 
-def scripting_of(configuration: Configuration, *, quiet: bool) -> Scripting | None:
+def scripted(configuration: Configuration, scenario: Scenario) -> bool:
+    """Whether task scripts are run in this world."""
+    return any(map(has_scripts, (configuration, *(sharer.configuration for sharer in scenario.schedulers))))
+
+
+def scripting_of(configuration: Configuration, scenario: Scenario, *, quiet: bool) -> Scripting | None:
     """How the simulation runs task scripts; None: there are none. What they print goes where it goes live, unless
     `quiet`: then only their errors are shown."""
-    if not has_scripts(configuration):
+    if not scripted(configuration, scenario):
         return None
     from shell.language.machine import Scripts  # noqa: PLC0415 - only for pipelines with scripts
 

@@ -108,9 +108,10 @@ def with_warnings(loaded: LoadedScenario, more: list[str]) -> LoadedScenario:
     return replace(loaded, warnings=(*loaded.warnings, *more))
 
 
-def feed(found: Survey, replay: Replay, seed: int, *, alone: bool) -> Feed:
-    """The log's jobs at their times; `alone`: the simulation ends with the last of them. `seed`: for what is drawn."""
-    return Feed(submissions(found, replay.by, replay.reshape, seed), ends=alone)
+def feed(found: Survey, replay: Replay, seed: int, *, alone: bool, pace: float = 1.0) -> Feed:
+    """The log's jobs at their times; `alone`: the simulation ends with the last of them. `seed`: for what is drawn;
+    `pace`: they come so many times as fast."""
+    return Feed(submissions(found, replay.by, replay.reshape, seed, pace), ends=alone)
 
 
 def parse_reshape(shake: str | None, resample: str | None) -> Reshape:

@@ -21,7 +21,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from model.configuration import Order
-from shell.config.scenario import LoadedScenario
+from shell.checkpointing import checkpoints_of, tell_found
+from shell.config.scenario import START, LoadedScenario
 from shell.course_lines import course_lines, ends_by_task
 from shell.durations import format_duration
 from shell.expectations import ExpectedLine, expectation_lines, expected_line
@@ -32,13 +33,17 @@ from shell.replay import Replay, WorkloadLine, workload_line, workload_text
 from shell.report.drawing import require_matplotlib
 from shell.tables import Column, Style, table
 from shell.wording import count, duration, sparkline, thousands
+from sim.checkpoints import Checkpoints
 from sim.expectations import judge_expectations
+from sim.figures import DONE
 from sim.jobs_csv import JobsCsv
-from sim.measuring import Measuring
-from sim.metrics import Metrics
+from sim.metrics import Metrics, SchedulerMetrics
+from sim.missed_polls import with_missed
+from sim.shared_measuring import Measures, measuring_of
 from sim.simulation import SimulationResult, simulate
 from sim.tally import HostTally, TaskTally, percentile
 from sim.timeline import Timeline
+from sim.views import for_all
 from sim.workload import Feed
 
 WIDE = Style(columns=0)
@@ -75,6 +80,22 @@ class HostLine(Struct, frozen=True):
     """share of the slots' time in use"""
     done: int
     failed: int
+
+
+class SchedulerLine(Struct, frozen=True):
+    """One row of the table of schedulers, where several use one controller. Times in ns; None: undefined."""
+
+    scheduler: str
+    weight: int
+    jobs: int
+    open: int
+    failed: int
+    wait_p50_ns: float | None
+    wait_p95_ns: float | None
+    per_hour: float | None
+    share_due: float | None
+    """of the slots that were given while several asked"""
+    share_got: float | None
 
 
 class NotifierLine(Struct, frozen=True):
@@ -116,6 +137,9 @@ class Rehearsal(Struct, frozen=True):
     notifiers: tuple[NotifierLine, ...] = ()
     workload: WorkloadLine | None = None
     metrics: Metrics | None = None
+    schedulers: tuple[SchedulerLine, ...] = ()
+    share_fairness: float | None = None
+    """Jain's index of the share that each got by what it had to get; None: nobody had to share"""
     schema: int = SCHEMA
 
 
@@ -152,6 +176,7 @@ def run(
     measured: Measured = UNMEASURED,
     output: Output = NOTHING,
     shrink: Path | None = None,
+    checkpoint: Path | None = None,
 ) -> int:
     """Simulate and print. Returns 0 when every promise held and every expectation was met, else 1. What decides the
     world is said at `Asked`.
@@ -165,13 +190,13 @@ def run(
         require_matplotlib()
         refuse_without_folder(output.html)
     began = time.perf_counter()
-    course = rehearse(prepared, log, measured, quiet=json, drawn=output.wanted)
+    course = rehearse(prepared, log, measured, quiet=json, drawn=output.wanted, checkpoint=checkpoint)
     answer, took_s = course.answer, time.perf_counter() - began
     if json:
         sys.stdout.write(msgspec.json.encode(answer).decode() + "\n")
     else:
         how = None if file is not None or replay is None else replay.order
-        sys.stdout.write("\n".join(report(answer, took_s, style, how, course.seen(prepared.loaded.start))) + "\n")
+        sys.stdout.write("\n".join(report(answer, took_s, style, how, course)) + "\n")
     if output.wanted and course.timeline is not None and course.metrics is not None:
         from shell.report.making import write_report  # noqa: PLC0415 - only where a report is asked for
 
@@ -189,32 +214,39 @@ class Course(Struct, frozen=True):
     answer: Rehearsal
     metrics: Metrics | None = None
     timeline: Timeline | None = None
-
-    def seen(self, start: datetime) -> Seen | None:
-        """What a terminal shows of its course."""
-        return None if self.timeline is None else Seen(self.timeline, start)
-
-
-class Seen(Struct, frozen=True):
-    """What was seen of a run that began at `start` on its wall."""
-
-    timeline: Timeline
-    start: datetime
+    start: datetime = START
+    """on its wall"""
+    resumed_ns: int = 0
+    """so much of it was simulated before, and kept in a checkpoint"""
 
 
-def rehearse(prepared: Prepared, log: Path | None, measured: Measured, *, quiet: bool, drawn: bool = False) -> Course:
+def rehearse(
+    prepared: Prepared,
+    log: Path | None,
+    measured: Measured,
+    *,
+    quiet: bool,
+    drawn: bool = False,
+    checkpoint: Path | None = None,
+) -> Course:
     """Simulate it. Metrics are in the answer where they were asked for, or a job log is replayed; `drawn`: there are
-    pictures to be made of it; `quiet`: nobody reads it on a terminal."""
+    pictures to be made of it; `quiet`: nobody reads it on a terminal; `checkpoint`: it is kept there, and goes on from
+    there."""
     loaded, replay, jobs = prepared.loaded, prepared.asked.replay, prepared.feed()
     shown = measured.metrics or measured.jobs_csv is not None or replay is not None
-    wanted = shown or drawn or bool(loaded.scenario.wanted)
+    wanted = shown or drawn or bool(loaded.scenario.wanted or loaded.scenario.schedulers)
     timeline = Timeline() if drawn or not quiet else None
-    result, metrics = _simulate(loaded, _Extras(log, jobs, measured if wanted else None, timeline), quiet=quiet)
     words = [*prepared.words(), *measured.words()]
+    kept: Checkpoints | None = None
+    if checkpoint is not None:
+        readers = [f"measured: {wanted}", f"drawn: {timeline is not None}"]
+        kept = checkpoints_of(prepared, checkpoint, log, [*measured.words(), *readers])
+    result, metrics = _simulate(loaded, _Extras(log, jobs, measured if wanted else None, timeline, kept), quiet=quiet)
     answer = rehearsal(loaded, result, shlex.join(words), metrics)
     if prepared.found is not None and jobs is not None and replay is not None:
         answer = replace(answer, workload=workload_line(prepared.found, jobs, replay.reshape))
-    return Course(replace(answer, metrics=metrics if shown else None), metrics, timeline)
+    resumed_ns = 0 if kept is None or kept.head is None else kept.head.t
+    return Course(replace(answer, metrics=metrics if shown else None), metrics, timeline, loaded.start, resumed_ns)
 
 
 class _Extras(Struct, frozen=True):
@@ -224,35 +256,46 @@ class _Extras(Struct, frozen=True):
     jobs: Feed | None
     measured: Measured | None
     timeline: Timeline | None = None
+    checkpoints: Checkpoints | None = None
 
 
 def _simulate(loaded: LoadedScenario, extras: _Extras, *, quiet: bool) -> tuple[SimulationResult, Metrics | None]:
-    scripting = scripting_of(loaded.configuration, quiet=quiet)
+    scenario = loaded.scenario
+    scripting = scripting_of(loaded.configuration, scenario, quiet=quiet)
     writing, measured = extras.log, extras.measured
+    kept = extras.checkpoints
+    mode = "wb"
+    if kept is not None and kept.find():
+        tell_found(kept)
+        mode = "r+b"
     try:
         with ExitStack() as files:
-            file: IO[bytes] | None = None if writing is None else files.enter_context(writing.open("wb"))
-            measuring: Measuring | None = None
+            file: IO[bytes] | None = None if writing is None else files.enter_context(writing.open(mode))
+            measuring: Measures | None = None
             if measured is not None:
                 writer: JobsCsv | None = None
                 if measured.jobs_csv is not None:
                     writing = measured.jobs_csv
                     rows = files.enter_context(writing.open("w", newline="", encoding="utf-8"))
                     writer = JobsCsv(rows, Path(loaded.configuration.path).name)
-                measuring = Measuring(warm_up_ns=measured.warm_up_ns, writer=writer)
+                measuring = measuring_of(loaded.configuration, scenario, warm_up_ns=measured.warm_up_ns, writer=writer)
+            timeline = None if extras.timeline is None else for_all(scenario, extras.timeline)
             result = simulate(
                 loaded.configuration,
-                loaded.scenario,
+                scenario,
                 file=file,
                 scripting=scripting,
                 feed=extras.jobs,
-                readers=tuple(reader for reader in (measuring, extras.timeline) if reader is not None),
+                readers=tuple(reader for reader in (measuring, timeline) if reader is not None),
+                checkpoints=kept,
             )
     except OSError as error:
         if writing is None:
             raise
         raise unwritable(writing, error) from error
-    return result, None if measuring is None else measuring.metrics()
+    if kept is not None:
+        kept.remove()
+    return result, None if measuring is None else with_missed(measuring.metrics(), result.missed)
 
 
 def rehearsal(
@@ -261,7 +304,7 @@ def rehearsal(
     """The answer as data, without its metrics, which are needed where figures are expected."""
     tally, for_ns = result.tally, result.ended_ns
     expected = tuple(expected_line(one) for one in judge_expectations(result.scenario, tally, metrics))
-    order = [task.name for task in loaded.configuration.tasks]
+    order = loaded.task_names
     names = [*order, *sorted(set(tally.tasks) - set(order))]
     return Rehearsal(
         configuration=loaded.configuration.path,
@@ -288,6 +331,8 @@ def rehearsal(
         notifiers=tuple(
             NotifierLine(name, told.messages, dict(told.about.most_common())) for name, told in tally.told.items()
         ),
+        schedulers=() if metrics is None else tuple(map(_scheduler_line, metrics.schedulers)),
+        share_fairness=None if metrics is None else metrics.share_fairness,
     )
 
 
@@ -315,6 +360,22 @@ def _task_line(name: str, task: TaskTally) -> TaskLine:
     )
 
 
+def _scheduler_line(row: SchedulerMetrics) -> SchedulerLine:
+    total = row.total
+    return SchedulerLine(
+        row.scheduler,
+        row.weight,
+        total.submitted,
+        total.open,
+        total.ended - total.outcomes.get(DONE, 0),
+        total.wait.p50,
+        total.wait.p95,
+        None if row.throughput is None else row.throughput * 3600,
+        row.share_due,
+        row.share_got,
+    )
+
+
 def _host_line(name: str, host: HostTally, for_ns: int) -> HostLine:
     return HostLine(
         name,
@@ -327,19 +388,22 @@ def _host_line(name: str, host: HostTally, for_ns: int) -> HostLine:
 
 
 def report(
-    answer: Rehearsal, took_s: float, style: Style, order: Order | None = None, seen: Seen | None = None
+    answer: Rehearsal, took_s: float, style: Style, order: Order | None = None, course: Course | None = None
 ) -> list[str]:
     """The answer as lines of text: the verdict, the tasks, its course, the hosts, and how to see it again. `order`: of
     a replay."""
-    lines = [*_verdict(answer, took_s), ""]
+    timeline = None if course is None else course.timeline
+    lines = [*_verdict(answer, took_s, 0 if course is None else course.resumed_ns), ""]
     if answer.expected:
         lines += [*expectation_lines(answer.expected, style), ""]
     if answer.workload is not None:
         lines += [*workload_text(answer.workload, order), ""]
-    lines += _task_table(answer, {} if seen is None else ends_by_task(seen.timeline), style)
+    if answer.schedulers:
+        lines += [*_scheduler_lines(answer, style), ""]
+    lines += _task_table(answer, {} if timeline is None else ends_by_task(timeline), style)
     lines.append("")
-    if seen is not None and (course := course_lines(seen.timeline, seen.start, style)):
-        lines += [*course, ""]
+    if course is not None and timeline is not None and (bars := course_lines(timeline, course.start, style)):
+        lines += [*bars, ""]
     shown = sorted(answer.hosts, key=lambda host: (host.available, -host.busy))[:HOSTS_SHOWN]
     lines += table(_HOST_COLUMNS, sorted(shown, key=answer.hosts.index), 0, style)
     if len(answer.hosts) > len(shown):
@@ -355,10 +419,13 @@ def report(
     return lines
 
 
-def _verdict(answer: Rehearsal, took_s: float) -> list[str]:
+def _verdict(answer: Rehearsal, took_s: float, resumed_ns: int = 0) -> list[str]:
     good = sum(line.outcomes.get("exit 0", 0) for line in answer.tasks)
-    rate = f", {thousands(round(answer.jobs / took_s))} jobs/s" if took_s > 0.0 and answer.jobs else ""
-    span = f"{duration(answer.for_ns)} simulated in {took_s:.1f} s, seed {answer.seed}"
+    rate = (
+        f", {thousands(round(answer.jobs / took_s))} jobs/s" if took_s > 0.0 and answer.jobs and not resumed_ns else ""
+    )
+    last = f", the last {duration(answer.for_ns - resumed_ns)} of it" if resumed_ns else ""
+    span = f"{duration(answer.for_ns)} simulated{last} in {took_s:.1f} s, seed {answer.seed}"
     ends = f"{thousands(good)} ended well, {thousands(answer.jobs - good)} otherwise, {thousands(answer.open)} are open"
     lines = [f"{span}: {count(answer.jobs, 'job')}{rate}", f"{ends}; {count(answer.faults, 'fault')}"]
     if answer.broken_count:
@@ -380,6 +447,18 @@ def _alarm_lines(answer: Rehearsal, style: Style) -> list[str]:
     return lines + (["", *table(_NOTIFIER_COLUMNS, answer.notifiers, 0, style)] if answer.notifiers else [])
 
 
+def _scheduler_lines(answer: Rehearsal, style: Style) -> list[str]:
+    """Who uses the controller, and how the slots went to them while several asked."""
+    lines = table(_SCHEDULER_COLUMNS, answer.schedulers, 0, style)
+    if answer.share_fairness is not None:
+        lines.append(f"fairness   {answer.share_fairness:.4f} (Jain's index of GOT / DUE; 1: as their shares say)")
+    return lines
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f} %"
+
+
 def _counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{name} x {thousands(number)}" for name, number in counts.items()) or "-"
 
@@ -390,6 +469,10 @@ def _outcomes(line: TaskLine) -> str:
 
 def _time(value: int | None) -> str:
     return "-" if value is None else duration(value)
+
+
+def _wait(value: float | None) -> str:
+    return _time(None if value is None else round(value))
 
 
 def _task_table(answer: Rehearsal, ends: Mapping[str, Sequence[int]], style: Style) -> list[str]:
@@ -422,6 +505,18 @@ _HOST_COLUMNS: tuple[Column[HostLine], ...] = (
     Column("BUSY", lambda line, _: f"{100 * line.busy:.1f} %", right=True),
     Column("DONE", lambda line, _: thousands(line.done), right=True),
     Column("FAILED", lambda line, _: thousands(line.failed), right=True),
+)
+_SCHEDULER_COLUMNS: tuple[Column[SchedulerLine], ...] = (
+    Column("SCHEDULER", lambda line, _: line.scheduler),
+    Column("SHARE", lambda line, _: str(line.weight), right=True),
+    Column("JOBS", lambda line, _: thousands(line.jobs), right=True),
+    Column("OPEN", lambda line, _: thousands(line.open), right=True, weight=7),
+    Column("FAILED", lambda line, _: thousands(line.failed), right=True),
+    Column("AN HOUR", lambda line, _: "-" if line.per_hour is None else f"{line.per_hour:.4g}", right=True, weight=4),
+    Column("WAIT p50", lambda line, _: _wait(line.wait_p50_ns), right=True, weight=5),
+    Column("p95", lambda line, _: _wait(line.wait_p95_ns), right=True, weight=6),
+    Column("DUE", lambda line, _: _share(line.share_due), right=True),
+    Column("GOT", lambda line, _: _share(line.share_got), right=True),
 )
 _NOTIFIER_COLUMNS: tuple[Column[NotifierLine], ...] = (
     Column("NOTIFIER", lambda line, _: line.notifier),

@@ -13,15 +13,15 @@ from msgspec.structs import replace
 
 from model.configuration import Configuration
 from model.errors import LaulimaError
-from shell.config.script_file import has_scripts
 from shell.expectations import expected_line
 from shell.file_errors import unwritable
-from shell.prepared import Prepared
+from shell.prepared import Prepared, scripted
 from shell.wording import count
 from shell.worlds import WrittenWorld, write_world
 from sim.expectations import Judged, judge_expectations
-from sim.measuring import Measuring
+from sim.missed_polls import with_missed
 from sim.scenario import Scenario
+from sim.shared_measuring import measuring_of
 from sim.shrinking import shrink_while
 from sim.simulation import simulate
 
@@ -35,7 +35,7 @@ def shrink_to(path: Path, prepared: Prepared) -> None:
     Raises `LaulimaError` when there is none to write, or no place for it.
     """
     configuration, scenario = prepared.loaded.configuration, prepared.loaded.scenario
-    if has_scripts(configuration):
+    if scripted(configuration, scenario):
         raise LaulimaError("a world with task scripts is not made small", "their tasks as YAML: laulima convert")
     failure = failures(configuration, scenario)
     if not failure:
@@ -48,7 +48,8 @@ def shrink_to(path: Path, prepared: Prepared) -> None:
         write_world(WrittenWorld(about, wanted, small, world), path)
     except OSError as error:
         raise unwritable(path, error) from error
-    faults, tasks, hosts = len(world.faults), len(small.tasks), len(small.cluster.hosts)
+    owners = (small, *(sharer.configuration for sharer in world.schedulers))
+    faults, tasks, hosts = len(world.faults), sum(len(one.tasks) for one in owners), len(small.cluster.hosts)
     sys.stderr.write(
         f"wrote {path} ({count(runs, 'world')} tried): {count(tasks, 'task')}, {count(hosts, 'host')}, "
         f"{count(faults, 'fault')}; laulima sim {path}\n"
@@ -57,7 +58,7 @@ def shrink_to(path: Path, prepared: Prepared) -> None:
 
 def failures(configuration: Configuration, scenario: Scenario) -> list[str]:
     """What of this world fails: promises by name, expectations as they are written. An error of a machine is one."""
-    measuring = Measuring()
+    measuring = measuring_of(configuration, scenario)
     try:
         result = simulate(configuration, scenario, readers=(measuring,))
     except LaulimaError:
@@ -65,7 +66,7 @@ def failures(configuration: Configuration, scenario: Scenario) -> list[str]:
     except Exception as error:  # noqa: BLE001 - whatever a machine raises in any weather is a finding
         return [f"error: {type(error).__name__}"]
     found = [violation.promise for violation in result.violations]
-    judged = judge_expectations(scenario, result.tally, measuring.metrics())
+    judged = judge_expectations(scenario, result.tally, with_missed(measuring.metrics(), result.missed))
     return [*found, *(_missed(one) for one in judged if not one.held)]
 
 

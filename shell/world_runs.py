@@ -48,7 +48,7 @@ class Runs:
         if arm.scripted:
             from shell.prepared import scripting_of  # noqa: PLC0415 - the language, for scripts only
 
-            scripting = scripting_of(arm.configuration, quiet=True)
+            scripting = scripting_of(arm.configuration, arm.scenario, quiet=True)
         feed = None if arm.prepared is None else arm.prepared.feed(seed)
         return draw(
             arm.configuration, arm.scenario, seed, cls.names,

@@ -15,7 +15,7 @@ from model.effects import LookAround, Notify
 from model.events import LookedAround, Notified
 from sim.calendar import REPLY, Calendar
 from sim.node import Node
-from sim.processes import CONTROLLER, SCHEDULER, Processes
+from sim.processes import CONTROLLER, Processes
 
 NOTIFIER_NS = 1_000_000_000
 """How long a notifier takes to take a message; all of them take every one."""
@@ -37,11 +37,11 @@ class AlarmAnswers:
         self._place = place
 
     def _look_around(self, node: Node, effect: LookAround) -> None:
-        self._answer(node, 0, lambda: LookedAround(effect.number, *self._outside()))
+        self._answer(node, 0, lambda: LookedAround(effect.number, *self._outside(node)))
 
-    def _outside(self) -> tuple[tuple[Trouble, ...], tuple[str, ...] | None]:
+    def _outside(self, node: Node) -> tuple[tuple[Trouble, ...], tuple[str, ...] | None]:
         """What is wrong with the hosts and the scheduler's disk, and of what nobody knows."""
-        controller, disk = self._place.nodes[CONTROLLER], self._place.processes.disks.get(SCHEDULER)
+        controller, disk = self._place.nodes[CONTROLLER], self._place.processes.disks.get(node.name)
         full = (Trouble(AlarmKind.DISK_FULL, "disk", "the disk is full"),) if disk is not None and disk.full else ()
         if not controller.running or not isinstance(controller.machine, Controller):
             return full, None

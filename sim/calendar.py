@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from heapq import heappop, heappush
+from itertools import count
 from typing import Any
 
 import simpy
 from msgspec import Struct
 from simpy.core import StopSimulation
 
+FIRST = 0
+"""Before all that happens at the same instant: the end."""
 FAULT = 1
 END = 2
 REPLY = 3
@@ -30,18 +33,19 @@ Happens = Callable[[Any], None]
 """What is called when something happens, with the happening."""
 
 
-class Happening(Struct, eq=False, gc=False):
-    """Something in the calendar, with the functions that it calls (which several happenings may share).
+class Happening(Struct, eq=False):
+    """Something in the calendar, with the function that it calls (which several happenings may share). Whoever owns
+    one is called by it: a ring that the collector must see, or no world would ever be freed.
 
-    All that SimPy's step needs of an event; its own class would bring a dictionary and a value that nobody asks for. (A
-    struct is made in half the time of an object with slots.)
+    SimPy's own class of events would bring a dictionary and a value that nobody asks for. (A struct is made in half the
+    time of an object with slots.)
     """
 
-    callbacks: tuple[Happens, ...]
+    happens: Happens
 
 
 class Calendar(simpy.Environment):
-    """The true time, and what is to happen. SimPy keeps the heap and the clock; a step is the same as SimPy's own,
+    """The true time, and what is to happen. SimPy keeps the heap and its order; the loop is the same as SimPy's own,
     less what only its processes and failing events need."""
 
     now: int = 0  # an attribute: SimPy's property is asked a dozen times for each event
@@ -54,29 +58,52 @@ class Calendar(simpy.Environment):
         self.queue: list[tuple[int, int, int, Happening]] = self._queue  # type: ignore[assignment]
         """the heap: (time, priority, order, happening); only to look at"""
 
-    def step(self) -> None:
-        """Let the next thing happen. An error in it ends the simulation."""
-        self._now, _, _, happening = heappop(self._queue)
-        self.now = self._now  # type: ignore[assignment]
-        for callback in happening.callbacks:
-            callback(happening)
-
     def after(self, delay_ns: int, priority: int, happening: Happening) -> None:
         """Let it happen `delay_ns` from now (0: at this instant, in the order of priorities)."""
         heappush(self.queue, (self.now + delay_ns, priority, next(self._eid), happening))
 
+    def at(self, when_ns: int, priority: int, happening: Happening) -> None:
+        """Let it happen then: now or later."""
+        heappush(self.queue, (when_ns, priority, next(self._eid), happening))
+
     def call_after(self, delay_ns: int, priority: int, function: Callable[[], None]) -> None:
         """Call `function` then (for what is rare: faults, connections)."""
-        self.after(delay_ns, priority, Happening((lambda _: function(),)))
+        self.after(delay_ns, priority, Happening(lambda _: function()))
 
-    def run_to_end(self) -> None:
-        """Let everything happen, until the end."""
-        if self.now < self.until_ns:
-            self.run(until=self.until_ns)
+    def run_to_end(self, piece_ns: int = 0, pause: Callable[[], None] | None = None) -> None:
+        """Let everything happen, until the end; `pause` is called after each `piece_ns`, between two events."""
+        while self.now < self.until_ns:
+            stop = min(self.until_ns, (self.now // piece_ns + 1) * piece_ns) if piece_ns else self.until_ns
+            self._run_until(stop)
+            if self.now < stop:
+                break  # something has ended it
+            if pause is not None and stop < self.until_ns:
+                pause()
+        self.queue.clear()  # a word that is still under way refers to the world, and the collector does not see it
+
+    def _run_until(self, stop_ns: int) -> None:
+        """Let everything before that time happen. An error in anything ends the simulation."""
+        self.at(stop_ns, FIRST, Happening(_stop))
+        queue = self.queue
+        try:
+            while True:  # not a call of SimPy's `step` for each: 2 % of a simulation
+                self.now, _, _, happening = heappop(queue)
+                happening.happens(happening)
+        except StopSimulation:
+            return
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        return self.now, self.until_ns, next(self._eid), self._queue
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        now, self.until_ns, order, self.queue = state
+        super().__init__(initial_time=now)
+        self.now = now
+        self._eid, self._queue = count(order), self.queue  # type: ignore[assignment]
 
     def end(self) -> None:
         """Nothing happens any more after this instant."""
-        self.after(0, LAST, Happening((_stop,)))
+        self.after(0, LAST, Happening(_stop))
 
 
 def _stop(_: Any) -> None:
@@ -92,7 +119,7 @@ class Alarm:
         self._calendar = calendar
         self._priority = priority
         self._ring = ring
-        self._happening = Happening((self._rings,))
+        self._happening = Happening(self._rings)
         self.at = NEVER
         """when it rings"""
 
@@ -101,10 +128,8 @@ class Alarm:
         calendar = self._calendar
         if self.at <= when_ns or when_ns >= calendar.until_ns:
             return
-        now = calendar.now
-        when_ns = max(when_ns, now)
-        self.at = when_ns
-        calendar.after(when_ns - now, self._priority, self._happening)
+        self.at = when_ns = max(when_ns, calendar.now)
+        calendar.at(when_ns, self._priority, self._happening)
 
     def _rings(self, _: Happening) -> None:
         if self.at == self._calendar.now:

@@ -1,4 +1,4 @@
-"""The small worlds whose every crash point is gone through: twelve of some fifty jobs, each of another character, and
+"""The small worlds whose every crash point is gone through: thirteen of some fifty jobs, each of another character, and
 one of twelve jobs for pairs of crashes. (One more is `sim/crash_scripts.py`.)
 
 Told by hand rather than drawn, so that each holds what its name says: what a crash must not disturb is under way in
@@ -332,6 +332,32 @@ def all_ends() -> Pair:
     return made_world("every kind of end", tasks, faults=faults, cluster={"rooms_max": 2})
 
 
+def short_lines() -> Pair:
+    """More jobs at once than an executor is given: they stand in lines before it, are tried again, wait for too long,
+    and are held, released and killed there; and the controller is cut off meanwhile."""
+    tasks = {
+        _task("any", 60, source=FilesSource("incoming/*"), retry=Retry(("exit 3",), 1, SECOND), lost_reruns=2): (
+            TaskWeather(
+                run=Uniform(SECOND, 4 * SECOND),
+                exits=EXITS,
+                items=Items(pattern="file-%02d", every_ns=20 * SECOND, burst=12, count=24),
+            )
+        ),
+        _task("near", 1, 10, pending_s=6, host=HostWish("node1", True), lost_reruns=1): TaskWeather(
+            run=Uniform(SECOND, 5 * SECOND)
+        ),
+        _task("here", 1, 12, host=HERE): TaskWeather(run=Constant(4 * SECOND)),
+    }
+    verbs = (JobVerb.HOLD, JobVerb.KILL, JobVerb.HOLD)
+    people = [Ordered((4 + at) * SECOND, job=OrderJob(10 + at, verbs[at % 3], 6 + 4 * at)) for at in range(9)]
+    for at_s in (30, 34):
+        people += [Ordered(at_s * SECOND, job=OrderJob(20 + at, JobVerb.RELEASE, 6 + 4 * at)) for at in range(9)]
+    faults = (_fault(Kind.LOST, 12, 6, SCHEDULER, CONTROLLER),)
+    return made_world(
+        "short lines", tasks, orders=tuple(people), faults=faults, cluster={"front_max": 1, "local_slots": 1}
+    )
+
+
 def twelve_jobs() -> Pair:
     """Few jobs, so that all pairs of crashes can be gone through: any host, a required one, this one, a retry, a
     handler."""
@@ -353,7 +379,7 @@ def _by_title(*makers: Callable[[], Pair]) -> dict[str, Callable[[], Pair]]:
 
 WORLDS = _by_title(
     retries_and_handlers, brief_jobs, wanted_hosts, items_and_files, windows, orders, local_jobs, reload, full_disk,
-    cut_off, lost_hosts, all_ends,
+    cut_off, lost_hosts, all_ends, short_lines,
 )  # fmt: skip
 """By title, in the order in which they are told."""
 PAIRED = twelve_jobs()[1].title

@@ -56,6 +56,8 @@ class Disk:
         """told each time that a commit meets a full disk"""
         self.on_broken: Callable[[Disk], None] = lambda _: None
         """the process leaves"""
+        self.receiver_of: Callable[[str, str], str] = lambda _, peer: peer
+        """(machine, what it calls another one) -> which one that is"""
         self._names = frozenset(node.name for node in nodes)
         self._model = model
         self._draws = draws
@@ -118,9 +120,7 @@ class Disk:
         return (start.job, start.attempt) not in self._unassigned and start.after not in self._late_starts
 
     def _is_inside(self, node: Node, effect: Transmit) -> bool:
-        if effect.peer != "superior":
-            return self.holds(node.name, effect.peer)
-        return node.name == "local" or (node.name == "controller" and self.holds("controller", "scheduler"))
+        return self.holds(node.name, self.receiver_of(node.name, effect.peer))
 
     def waiting(self, node: Node) -> list[Any]:
         """What this machine wants of the world and has not got."""

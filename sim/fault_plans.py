@@ -11,7 +11,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from functools import lru_cache
 from heapq import merge
-from itertools import accumulate, count, pairwise
+from itertools import accumulate, count, islice, pairwise
 
 from msgspec.structs import replace
 
@@ -39,6 +39,26 @@ def faults_of(plan: Plan, seed: int, until_ns: int) -> Iterator[Fault]:
         draws = Draws(seed, f"faults/{plan.name}")
         rows = [_drawn(plan, unit, draws, until_ns) for unit in plan.units]
     return merge(*rows, key=_begin)
+
+
+class FaultRow:
+    """The faults of a plan, to be taken one after the other; knows how far it is, so that a checkpoint can hold it."""
+
+    def __init__(self, plan: Plan, seed: int, until_ns: int) -> None:
+        self.__setstate__((plan, seed, until_ns, 0))
+
+    def next(self) -> Fault | None:
+        """None: there are no more."""
+        self._taken += 1
+        return next(self._faults, None)
+
+    def __getstate__(self) -> tuple[Plan, int, int, int]:
+        return (*self._recipe, self._taken)
+
+    def __setstate__(self, state: tuple[Plan, int, int, int]) -> None:
+        self._taken = state[3]
+        self._recipe: tuple[Plan, int, int] = (state[0], state[1], state[2])
+        self._faults = islice(faults_of(*self._recipe), self._taken, None)
 
 
 def places_of(plan: Plan) -> list[tuple[str, ...]]:

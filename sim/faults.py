@@ -6,7 +6,7 @@ Every kind may overlap with any other, and with itself: switches are counters.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Protocol
 
 from msgspec.structs import replace
@@ -16,7 +16,7 @@ from model.events import HostDirty
 from sim.calendar import FAULT, Calendar
 from sim.crashes import Crashes
 from sim.disk import Disk
-from sim.fault_plans import faults_of, places_of
+from sim.fault_plans import FaultRow, places_of
 from sim.log import EventLog, FaultChanged
 from sim.network import Link, Network
 from sim.node import Node
@@ -59,6 +59,9 @@ class Place(Protocol):
     systems: dict[str, System]
     processes: Processes
     crashes: Crashes
+
+    @property
+    def servers(self) -> tuple[str, ...]: ...
 
     def stop_node(self, name: str, reason: str, unacknowledged: bool = False) -> None: ...
 
@@ -132,10 +135,10 @@ class Faults:
         for plan in scenario.plans:
             for nodes in places_of(plan):
                 self._check(replace(plan.fault, nodes=nodes))
-            self._await(faults_of(plan, scenario.seed, self._place.calendar.until_ns))
+            self._await(FaultRow(plan, scenario.seed, self._place.calendar.until_ns))
 
-    def _await(self, faults: Iterator[Fault]) -> None:
-        fault = next(faults, None)
+    def _await(self, faults: FaultRow) -> None:
+        fault = faults.next()
         if fault is None:
             return
 
@@ -185,7 +188,7 @@ class Faults:
         if len(names) == 2 and kind in LINK_KINDS:
             self._link(fault)
             return
-        known = [CONTROLLER, SCHEDULER] if kind in SERVER_KINDS else []
+        known = list(self._place.servers) if kind in SERVER_KINDS else []
         if kind in HOST_KINDS or kind is Kind.CRASHED:
             known += self._place.systems
         if len(names) != 1 or names[0] not in known:
@@ -201,7 +204,7 @@ class Faults:
         if link is None:
             raise ConfigurationError(
                 f"fault {fault.kind.value}: there is no link between {one} and {other}",
-                "links go from the scheduler to the controller and to local, and from the controller to each host",
+                "links go from each scheduler to the controller and to its local, and from the controller to each host",
             )
         return link
 
@@ -277,13 +280,13 @@ class Faults:
         self._system(fault).failing -= 1
 
     def _overload(self, fault: Fault) -> None:
-        if fault.nodes[0] in (SCHEDULER, CONTROLLER):
+        if fault.nodes[0] in self._place.servers:
             self._serve(fault.nodes[0], fault.delay_ns or SERVICE_NS)
         else:
             self._system(fault).processes_max = fault.limit or -1
 
     def _unload(self, fault: Fault) -> None:
-        if fault.nodes[0] in (SCHEDULER, CONTROLLER):
+        if fault.nodes[0] in self._place.servers:
             self._serve(fault.nodes[0], -(fault.delay_ns or SERVICE_NS))
         else:
             self._system(fault).processes_max = 0
@@ -356,7 +359,7 @@ class Faults:
         return None if dead is None else lambda: system.replace_keeper(dead)
 
     def _crash_process(self, fault: Fault) -> Callable[[], None]:
-        if fault.nodes[0] in (SCHEDULER, CONTROLLER, LOCAL):
+        if self._in_one_process(fault.nodes[0])[0] in self._place.servers:
             self._stop_server(fault)
             return lambda: self._start_server(fault)
         self._stop_agent(fault)

@@ -3,6 +3,8 @@
     p95_wait, mean_run, max_response, queue_max, utilization_nominal      of all tasks together
     tasks.warp.p95_wait, tasks.warp.exit_3, tasks.warp.lost               of one task
     hosts.node3.availability, hosts.node3.mttr                            of one host
+    at_least_12_up                                                        the share of time with so many hosts up
+    schedulers.night.p95_wait, schedulers.night.share_ratio               of one of several schedulers
 
 Every name is one of `sim/metrics.py`: there stands what it means. `pending` is another word for `wait`; the name of an
 outcome in small letters counts the jobs that ended so. Called by `sim/expectations.py`, `sim/many.py` and shell/.
@@ -10,13 +12,14 @@ outcome in small letters counts the jobs that ended so. Called by `sim/expectati
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from enum import Enum
 
 from msgspec import Struct
 
 from model.job import Outcome
-from sim.metrics import HostMetrics, Metrics, Spread, TaskMetrics
+from sim.metrics import HostMetrics, Metrics, SchedulerMetrics, Spread, TaskMetrics
 
 
 class Unit(Enum):
@@ -84,6 +87,10 @@ def _failed(task: TaskMetrics) -> float:
     return task.ended - task.outcomes.get(DONE, 0)
 
 
+def _missed_polls(task: TaskMetrics) -> float:
+    return sum(task.missed.values())
+
+
 def _outcome(name: str) -> Callable[[TaskMetrics], float | None]:
     return lambda task: task.outcomes.get(name, 0)
 
@@ -98,6 +105,7 @@ def _task_figures() -> dict[str, Figure]:
     found["ended"] = Figure(Unit.COUNT, Better.HIGHER, _field("ended"))
     found["open"] = Figure(Unit.COUNT, Better.LOWER, _field("open"))
     found["failed"] = Figure(Unit.COUNT, Better.LOWER, _failed)
+    found["missed_polls"] = Figure(Unit.COUNT, Better.NEITHER, _missed_polls)
     for outcome in Outcome:
         if outcome is not Outcome.EXITED:
             found[outcome.name.lower()] = Figure(Unit.COUNT, Better.LOWER, _outcome(outcome.name))
@@ -129,6 +137,7 @@ RUN_FIGURES: dict[str, Figure] = {
     "deadlines_missed": Figure(Unit.COUNT, Better.LOWER, _field("deadlines_missed")),
     "notifications": Figure(Unit.COUNT, Better.LOWER, _field("notifications")),
     "fairness": Figure(Unit.NUMBER, Better.HIGHER, _field("fairness")),
+    "share_fairness": Figure(Unit.NUMBER, Better.HIGHER, _field("share_fairness")),
     **{
         f"{statistic}_{spread}": Figure(Unit.TIME, Better.LOWER, _statistic(spread, statistic))
         for spread in ("detection", "recovery")
@@ -144,7 +153,23 @@ HOST_FIGURES: dict[str, Figure] = {
     "mttr": Figure(Unit.TIME, Better.LOWER, _field("mttr")),
 }
 
-TASKS, HOSTS = "tasks", "hosts"
+SCHEDULER_FIGURES: dict[str, Figure] = {
+    "share_due": Figure(Unit.SHARE, Better.NEITHER, _field("share_due")),
+    "share_got": Figure(Unit.SHARE, Better.NEITHER, _field("share_got")),
+    "share_ratio": Figure(Unit.NUMBER, Better.NEITHER, _field("share_ratio")),
+    **{name: RUN_FIGURES[name] for name in ("throughput", "goodput", "queue_mean", "queue_max", "oldest")},
+}
+"""Of one of several schedulers, beside those of all its tasks together."""
+
+_AT_LEAST = re.compile(r"at_least_([0-9]{1,6})_up")
+TASKS, HOSTS, SCHEDULERS = "tasks", "hosts", "schedulers"
+_TABLES: dict[str, dict[str, Figure]] = {
+    "": {**TASK_FIGURES, **RUN_FIGURES},
+    TASKS: TASK_FIGURES,
+    HOSTS: HOST_FIGURES,
+    SCHEDULERS: {**TASK_FIGURES, **SCHEDULER_FIGURES},
+}
+_CALLED = {"": "a run", TASKS: "a task", HOSTS: "a host", SCHEDULERS: "a scheduler"}
 
 
 class UnknownFigureError(ValueError):
@@ -168,21 +193,33 @@ def split(name: str) -> tuple[str, str, str]:
 def find(name: str) -> Figure:
     """The figure of this name. Raises `UnknownFigureError`."""
     group, owner, figure = split(name)
-    if group not in ("", TASKS, HOSTS):
-        raise UnknownFigureError(f"{group} is neither {TASKS} nor {HOSTS}", group, (TASKS, HOSTS))
+    if group not in _TABLES:
+        known = (TASKS, HOSTS, SCHEDULERS)
+        raise UnknownFigureError(f"{group} is none of {', '.join(known)}", group, known)
     if group and not owner:
         raise UnknownFigureError(f"{name}: expects {group}.NAME.FIGURE", figure, ())
-    table = HOST_FIGURES if group == HOSTS else TASK_FIGURES
+    table = _TABLES[group]
     found = table.get(figure)
-    if found is None and not group:
-        found = RUN_FIGURES.get(figure)
     if found is None and group != HOSTS:
         found = _exit_figure(figure)
+    if found is None and not group:
+        found = _hosts_figure(figure)
     if found is None:
-        whose = "a host" if group == HOSTS else "a task" if group else "a run"
-        known = table if group else {**table, **RUN_FIGURES}
-        raise UnknownFigureError(f"{figure} is no figure of {whose}", figure, tuple(known))
+        raise UnknownFigureError(f"{figure} is no figure of {_CALLED[group]}", figure, tuple(table))
     return found
+
+
+def _hosts_figure(name: str) -> Figure | None:
+    """`at_least_3_up`: the share of time in which so many hosts had power."""
+    match = _AT_LEAST.fullmatch(name)
+    if match is None:
+        return None
+    least = int(match[1])
+
+    def of(metrics: Metrics) -> float | None:
+        return sum(share for hosts, share in metrics.hosts_up.items() if hosts >= least) if metrics.hosts_up else None
+
+    return Figure(Unit.SHARE, Better.HIGHER, of)
 
 
 def _exit_figure(name: str) -> Figure | None:
@@ -198,12 +235,22 @@ def value(metrics: Metrics, name: str) -> float | None:
     """The figure of this run; None: undefined, or there is no such task or host. Raises `UnknownFigureError`."""
     group, owner, figure = split(name)
     found = find(name)
-    holder: Metrics | TaskMetrics | HostMetrics | None
+    holder: Metrics | TaskMetrics | HostMetrics | SchedulerMetrics | None
     if not group:
-        holder = metrics if figure in RUN_FIGURES else metrics.total
+        of_the_run = figure in RUN_FIGURES or _AT_LEAST.fullmatch(figure) is not None
+        holder = metrics if of_the_run else metrics.total
     else:
-        rows: Sequence[TaskMetrics | HostMetrics] = metrics.tasks if group == TASKS else metrics.hosts
-        holder = next((row for row in rows if (row.task if isinstance(row, TaskMetrics) else row.host) == owner), None)
+        holder = _row(metrics, group, owner)
+        if isinstance(holder, SchedulerMetrics) and figure not in SCHEDULER_FIGURES:
+            holder = holder.total
         if holder is None:
             return 0 if found.unit is Unit.COUNT else None
     return found.of(holder)
+
+
+def _row(metrics: Metrics, group: str, owner: str) -> TaskMetrics | HostMetrics | SchedulerMetrics | None:
+    if group == TASKS:
+        return next((row for row in metrics.tasks if row.task == owner), None)
+    if group == HOSTS:
+        return next((row for row in metrics.hosts if row.host == owner), None)
+    return next((row for row in metrics.schedulers if row.scheduler == owner), None)

@@ -63,7 +63,8 @@ class HostStates:
 
 def host_of(line: FaultChanged) -> str:
     """The host that a fault is at; for one at a link, its lower end; empty: at none."""
-    return next((name for name in line.nodes if name not in (CONTROLLER, SCHEDULER)), "")
+    names = (name for name in line.nodes if name != CONTROLLER and name.partition("/")[0] != SCHEDULER)
+    return next(names, "")
 
 
 def _counted(counts: Counter[str], name: str, on: bool) -> bool | None:

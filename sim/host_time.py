@@ -6,6 +6,7 @@ A part of `sim/measuring.py`, which tells it of sizes, faults and the length of 
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 
 from msgspec import Struct
 
@@ -39,6 +40,8 @@ class HostTime:
         """slots x ns of hosts with power"""
         self.all_up = 0
         """ns in which every host had power"""
+        self.hosts_up: Counter[int] = Counter()
+        """ns with exactly so many hosts that had power"""
         self.controller_away = 0
         """ns"""
         self.detections: array[int] = array("q")
@@ -81,6 +84,7 @@ class HostTime:
         passed, self._at = now - self._at, now
         self.nominal += self._slots * passed
         self.up += self._slots_up * passed
+        self.hosts_up[len(self._hosts) - self._hosts_off] += passed
         if not self._hosts_off:
             self.all_up += passed
         if not self._states.controller_runs:

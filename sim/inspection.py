@@ -33,8 +33,10 @@ def _scheduler(world: World) -> Iterator[str]:
     for name, executor in machine.executors.items():
         if executor.link.given:
             yield f"the scheduler believes that {name} holds {sorted(executor.link.given)}"
-        if executor.waiting:
-            yield f"jobs {sorted(executor.waiting)} wait for {name}"
+        if executor.barred or executor.overdue:
+            yield f"jobs {sorted([*executor.barred, *executor.overdue])} wait for {name}"
+        if executor.standing or executor.waiting:
+            yield f"{executor.standing} jobs stand before {name}, and it has {executor.waiting} that wait"
     for name, task in machine.spawning.tasks.items():
         if task.in_flight or task.running:
             yield f"task {name} counts {task.in_flight} jobs in flight, {task.running} running"

@@ -7,6 +7,7 @@ Lines are JSON objects whose key `event` names the kind; times `t` are ns of tru
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from hashlib import blake2b
 from pathlib import Path
@@ -15,12 +16,15 @@ from typing import IO, Any, Protocol, get_args
 import msgspec
 from msgspec import Struct
 
+from model.errors import ConfigurationError
 from model.messages import Batch
 from model.records import Record
 from model.resources import Amounts
 
 CHUNK = 256
 """Lines that are encoded, hashed and written in one go."""
+READ_AT_ONCE = 1 << 20
+"""Bytes."""
 
 
 class Header(Struct, frozen=True, tag_field="event", tag="header", gc=False):
@@ -147,6 +151,16 @@ class Declared(Struct, frozen=True, tag_field="event", tag="declare", gc=False):
     labels: tuple[str, ...] = ()
 
 
+class Shared(Struct, frozen=True, tag_field="event", tag="scheduler", gc=False):
+    """A scheduler uses the controller together with others; where there is one only there is no such line."""
+
+    t: int
+    node: str
+    configuration: str
+    """digest of its text"""
+    share: int
+
+
 class Shown(Struct, frozen=True, tag_field="event", tag="show", gc=False):
     """A script has printed something."""
 
@@ -181,6 +195,7 @@ LINES = (
     Noticed,
     Sized,
     Declared,
+    Shared,
     Shown,
     Healed,
     Finished,
@@ -198,6 +213,7 @@ Line = (
     | Noticed
     | Sized
     | Declared
+    | Shared
     | Shown
     | Healed
     | Finished
@@ -225,6 +241,8 @@ class EventLog:
         self._readers[Committed] = (self._read_record,)
         self._lines: list[Line] = []
         self._written = 0
+        self.bytes = 0
+        """of the lines that are encoded"""
         self._digest = blake2b(digest_size=16)
         self._encoder = msgspec.json.Encoder()
 
@@ -269,8 +287,44 @@ class EventLog:
         self._digest.update(text)
         if self._file is not None:
             self._file.write(text)
+        self.bytes += len(text)
         self._written += len(self._lines)
         self._lines.clear()
+
+    # checkpoints
+
+    def sync(self) -> None:
+        """All lines until now are in the file."""
+        if self._lines:
+            self._flush()
+        if self._file is not None:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        assert not self._lines, "synced"
+        return self._readers, self._of_records, self._written
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self._readers, self._of_records, self._written = state
+
+    def go_on(self, file: IO[bytes], size: int) -> None:
+        """Its first `size` bytes are in this file already: they are hashed, and what follows is cut off.
+
+        Raises `ConfigurationError` when the file is too short."""
+        file.seek(0)
+        while self.bytes < size:
+            text = file.read(min(READ_AT_ONCE, size - self.bytes))
+            if not text:
+                name = getattr(file, "name", "the event log")
+                raise ConfigurationError(
+                    f"{name} has only {self.bytes} bytes of the {size} that the checkpoint goes on from",
+                    "take the event log that was written with it, or remove the checkpoint to begin anew",
+                )
+            self._digest.update(text)
+            self.bytes += len(text)
+        file.truncate()
+        self._file = file
 
     def close(self) -> str:
         """Encode what is left; returns the hash of all lines (32 hexadecimal digits)."""

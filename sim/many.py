@@ -16,9 +16,10 @@ from model.errors import LaulimaError
 from sim.confidence import LEVEL, Interval, Summary, deviation, mean_interval, mean_of, summary
 from sim.expectations import Judged, judge_expectations
 from sim.figures import Better, find, value
-from sim.measuring import Measuring
 from sim.metrics import Metrics
+from sim.missed_polls import with_missed
 from sim.scenario import Scenario
+from sim.shared_measuring import measuring_of
 from sim.simulation import SimulationResult, simulate
 from sim.workload import Feed
 from sim.world import Scripting
@@ -30,6 +31,7 @@ SHOWN = (
 )  # fmt: skip
 """Figures of every run that many worlds are summed up by."""
 OF_EACH_TASK = ("p95_wait", "failed")
+OF_EACH_SCHEDULER = ("ended", "failed", "mean_wait", "p95_wait", "share_ratio")
 TASKS_MAX = 20
 """With more tasks than these none is summed up on its own."""
 
@@ -64,6 +66,8 @@ class Drawn(Struct):
 def names_of(scenario: Scenario, tasks: Sequence[str]) -> tuple[str, ...]:
     """The figures to keep of each world."""
     names = [*SHOWN, *(wanted.figure for wanted in scenario.wanted)]
+    names += [f"schedulers.{sharer.name}.{figure}" for sharer in scenario.schedulers for figure in OF_EACH_SCHEDULER]
+    names += ["share_fairness"] if scenario.schedulers else []
     if 1 < len(tasks) <= TASKS_MAX:
         names += [f"tasks.{task}.{figure}" for task in tasks for figure in OF_EACH_TASK]
     return tuple(dict.fromkeys(names))
@@ -81,14 +85,15 @@ def draw(
 ) -> Drawn:
     """The world of this seed. What a machine raises in it is a finding, with its seed; `LaulimaError` (a scenario that
     cannot be) is raised."""
-    world, measuring = replace(scenario, seed=seed), Measuring(warm_up_ns=warm_up_ns)
+    world = replace(scenario, seed=seed)
+    measuring = measuring_of(configuration, world, warm_up_ns=warm_up_ns)
     try:
         result = simulate(configuration, world, scripting=scripting, feed=feed, readers=(measuring,))
     except LaulimaError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever a machine raises in any weather is a finding, with its seed
         return Drawn(seed, error=f"{type(error).__name__}: {error}")
-    return drawn(seed, result, measuring.metrics(), names)
+    return drawn(seed, result, with_missed(measuring.metrics(), result.missed), names)
 
 
 def drawn(seed: int, result: SimulationResult, metrics: Metrics, names: Sequence[str]) -> Drawn:

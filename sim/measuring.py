@@ -80,10 +80,9 @@ class _Task(Struct):
     dispatch: array[int] = field(default_factory=lambda: array("q"))
     runs: array[int] = field(default_factory=lambda: array("q"))
     responses: array[int] = field(default_factory=lambda: array("q"))
+    """of the same jobs as `runs`: slowdowns are worked out of both at the end"""
     due_to_handled: array[int] = field(default_factory=lambda: array("q"))
     lateness: array[int] = field(default_factory=lambda: array("q"))
-    slowdowns: array[float] = field(default_factory=lambda: array("d"))
-    bounded: array[float] = field(default_factory=lambda: array("d"))
     good: int = 0
     rejected: int = 0
     lost: int = 0
@@ -126,6 +125,7 @@ class Measuring:
         self._attempts = 0
         self._orphans = 0
         self._first_submit: int | None = None
+        self._last_submit: int | None = None
         self._last_end = NONE
         self._pending = 0
         self._pending_max = 0
@@ -213,6 +213,7 @@ class Measuring:
             self._open_window(max(now, self._warm_up_ns))
         if self._first_submit is None:
             self._first_submit = now
+        self._last_submit = now
         spec = record.spec
         due = record.due_ns - BOOTED_BEFORE if record.due_ns else NONE
         job = Observed(record.job, spec.task, spec.item, spec.slots, spec.timeout_ns, now, due, waits_since=now)
@@ -346,9 +347,6 @@ class Measuring:
         run, response = job.ended - job.run_began, job.ended - job.submitted
         task.runs.append(run)
         task.responses.append(response)
-        if run:
-            task.slowdowns.append(response / run)
-        task.bounded.append(max(1.0, response / max(run, self._tau_ns)))
         if report.outcome in BY_ITSELF:
             task.asked += run * job.slots
             task.known_ns += run
@@ -384,8 +382,10 @@ class Measuring:
         span = self._end - begin
         tasks = [(name, task) for name, task in self._tasks.items() if name]
         every = list(self._tasks.values())
-        lines = tuple(_task_metrics(name, [task]) for name, task in tasks)
-        total = replace(lines[0], task="*") if lines and len(lines) == len(every) == 1 else _task_metrics("*", every)
+        tau_ns = self._tau_ns
+        lines = tuple(_task_metrics(name, [task], tau_ns) for name, task in tasks)
+        alone = lines and len(lines) == len(every) == 1
+        total = replace(lines[0], task="*") if alone else _task_metrics("*", every, tau_ns)
         hosts, slot_time = self._hosts, total.slot_time
         asked = [(line.slot_time.good, line.asked) for line in lines if line.asked]
         oldest_first = sorted(self._jobs.values(), key=lambda job: (job.submitted, job.job))
@@ -395,6 +395,7 @@ class Measuring:
             warm_up=self._warm_up_ns,
             tau=self._tau_ns,
             makespan=self._makespan(),
+            last_submit=self._last_submit,
             throughput=ratio(total.ended * SECOND, span),
             offered_load=None if total.asked is None else ratio(total.asked, hosts.nominal),
             utilization_nominal=ratio(slot_time.busy, hosts.nominal),
@@ -409,6 +410,7 @@ class Measuring:
             orphans=self._orphans,
             system_availability=ratio(hosts.up, hosts.nominal),
             all_up=ratio(hosts.all_up, span),
+            hosts_up={number: time / span for number, time in sorted(hosts.hosts_up.items(), reverse=True) if span},
             controller_availability=ratio(span - hosts.controller_away, span),
             hosts=hosts.rows(),
             detection=Spread.of([hosts.detections]),
@@ -443,7 +445,7 @@ def _open_job(job: Observed, now: int) -> OpenJob:
     return OpenJob(job.job, job.task, job.item, state, now - job.submitted)
 
 
-def _task_metrics(name: str, tasks: list[_Task]) -> TaskMetrics:
+def _task_metrics(name: str, tasks: list[_Task], tau_ns: int) -> TaskMetrics:
     """The metrics of these tasks together."""
     outcomes: Counter[str] = Counter()
     for task in tasks:
@@ -465,13 +467,21 @@ def _task_metrics(name: str, tasks: list[_Task]) -> TaskMetrics:
         response=Spread.of([task.responses for task in tasks]),
         due_to_handled=Spread.of([task.due_to_handled for task in tasks]),
         lateness=Spread.of([task.lateness for task in tasks]),
-        slowdown=Spread.of([task.slowdowns for task in tasks]),
-        bounded_slowdown=Spread.of([task.bounded for task in tasks]),
+        slowdown=Spread.of([_slowdowns(task) for task in tasks]),
+        bounded_slowdown=Spread.of([_bounded_slowdowns(task, tau_ns) for task in tasks]),
         slot_time=SlotTime(
             good + rejected + lost + running + undecided, good, rejected, lost, running, undecided
         ),
         asked=_asked(tasks),
     )  # fmt: skip
+
+
+def _slowdowns(task: _Task) -> list[float]:
+    return [response / run for response, run in zip(task.responses, task.runs, strict=True) if run]
+
+
+def _bounded_slowdowns(task: _Task, tau_ns: int) -> list[float]:
+    return [max(1.0, response / max(run, tau_ns)) for response, run in zip(task.responses, task.runs, strict=True)]
 
 
 def _asked(tasks: list[_Task]) -> int | None:

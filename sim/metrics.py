@@ -8,7 +8,6 @@ no job tells it. Shares are 0..1 and may be above where attempts overlapped on a
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Sequence
 
 from msgspec import Struct
@@ -30,8 +29,8 @@ class Spread(Struct, frozen=True):
     max: float | None = None
 
     @classmethod
-    def of(cls, values: Sequence[array[int]] | Sequence[array[float]]) -> Spread:
-        """The spread of all values of these arrays together."""
+    def of(cls, values: Sequence[Sequence[int]] | Sequence[Sequence[float]]) -> Spread:
+        """The spread of all values of these together."""
         ordered: list[float] = sorted([value for part in values for value in part])
         if not ordered:
             return cls()
@@ -96,6 +95,14 @@ class TaskMetrics(Struct, frozen=True):
     asked: int | None
     """slots x ns that the submitted jobs ask for: their runs, and where one has not ended by itself the mean run of
     its task"""
+    missed: dict[str, int] = {}
+    """due times of the whole run at which it was not asked for a job, by reason (`sim/missed_polls.py`)"""
+
+    @classmethod
+    def nothing(cls, task: str) -> TaskMetrics:
+        """Of a task that made no job."""
+        none = Spread()
+        return cls(task, 0, 0, 0, {}, none, none, none, none, none, none, none, none, none, none, SlotTime(), 0)
 
 
 class HostMetrics(Struct, frozen=True):
@@ -108,6 +115,28 @@ class HostMetrics(Struct, frozen=True):
     """time with power / failures"""
     mttr: float | None
     """time without / repairs"""
+
+
+class SchedulerMetrics(Struct, frozen=True):
+    """One of several schedulers that use one controller. Shares of slots are of those that were given to hosts while
+    jobs of several schedulers waited (`sim/shares.py`); None: that never was."""
+
+    scheduler: str
+    weight: int
+    """its share, as its terms say"""
+    share_due: float | None
+    """the part that it had to get: its weight by those of all that asked"""
+    share_got: float | None
+    """the part that it got"""
+    share_ratio: float | None
+    """got / due; 1: what was promised"""
+    throughput: float | None
+    goodput: float | None
+    queue_mean: float | None
+    queue_max: int
+    oldest: int | None
+    total: TaskMetrics
+    """its tasks together"""
 
 
 class OpenJob(Struct, frozen=True):
@@ -131,6 +160,8 @@ class Metrics(Struct, frozen=True):
     tau: int
     makespan: int | None
     """max e - min s, of all jobs"""
+    last_submit: int | None
+    """true ns; what is averaged over the window counts the time after it too, in which nobody asked for anything"""
     throughput: float | None
     """N per second"""
     offered_load: float | None
@@ -158,6 +189,8 @@ class Metrics(Struct, frozen=True):
     """share of slots with power, over time"""
     all_up: float | None
     """share of time in which every host had power"""
+    hosts_up: dict[int, float]
+    """how many hosts had power: the share of time with exactly so many, the most first"""
     controller_availability: float | None
     """share of time in which the controller's process ran"""
     hosts: tuple[HostMetrics, ...]
@@ -180,6 +213,10 @@ class Metrics(Struct, frozen=True):
     """those of them that are missed deadlines"""
     notifications: int = 0
     """messages that notifiers would have been given"""
+    schedulers: tuple[SchedulerMetrics, ...] = ()
+    """where several use one controller"""
+    share_fairness: float | None = None
+    """Jain's index of `share_ratio` over schedulers; 1: all got what their shares promise"""
 
 
 def jain(shares: Sequence[float]) -> float | None:

@@ -19,6 +19,7 @@ from model.effects import Transmit
 from model.events import Delivered, LinkDown, LinkUp, Vouched
 from model.job import SECOND
 from model.messages import Batch, Pong
+from model.sharing import Terms
 from sim.calendar import FAULT, REPLY, Calendar, Happening
 from sim.keyed import Draws
 from sim.log import Dropped, EventLog, LinkChanged, Sent
@@ -58,7 +59,6 @@ class Direction:
         "_network",
         "as_peer",
         "blocked",
-        "callbacks",
         "doubled",
         "doubling",
         "echo_ns",
@@ -106,7 +106,6 @@ class Direction:
         """how its receiver takes what comes; None: at once"""
         self.plain = True
         """nothing but latency: no draw is needed"""
-        self.callbacks = (self._arrives,)
 
     def changed(self) -> None:
         """Work out `plain` again."""
@@ -142,7 +141,7 @@ class Direction:
             return (first, first + int(later * (self.jitter_ns + self.spread_ns + self.echo_ns)))
         return (first,)
 
-    def _arrives(self, delivery: Delivery) -> None:
+    def arrives(self, delivery: Delivery) -> None:
         link = self.link
         batch = delivery.batch
         if delivery.generation != link.generation and not (link.connected and (self.spread_ns or self.echo_ns)):
@@ -156,7 +155,7 @@ class Direction:
 
 
 class Delivery(Happening, eq=False, gc=False):
-    """A batch that is under way."""
+    """A batch that is under way. Nothing but the calendar refers to it, so the collector need not look at it."""
 
     batch: Batch
     generation: int
@@ -175,6 +174,7 @@ class Link:
         "peer",
         "subordinate",
         "superior",
+        "terms",
         "times",
         "tries",
         "unaware",
@@ -192,12 +192,15 @@ class Link:
         peer: str,
         times: ChannelTimes,
         upward: str = "superior",
+        terms: Terms | None = None,
     ) -> None:
+        """`terms`: on which the superior uses the subordinate, where it does not do so alone."""
         self.superior = superior
         self.subordinate = subordinate
         self.peer = peer
         self.upward = upward
         self.times = times
+        self.terms = terms
         self.down = Direction(network, self, superior.name, subordinate, upward)
         self.up = Direction(network, self, subordinate.name, superior, peer)
         self.connected = False
@@ -264,24 +267,24 @@ class Network:
 
     def send(self, node: Node, effect: Transmit) -> None:
         """Carry out a Transmit: one event, or none when nothing stands between the two."""
-        calendar, batch = self._calendar, effect.batch
+        calendar, batch, name = self._calendar, effect.batch, node.name
         now = calendar.now
-        direction = self.out[node.name, effect.peer]
+        direction = self.out[name, effect.peer]
         link = direction.link
         if link.connected:
             if direction.plain:
                 at = max(now + direction.latency_ns + direction.extra_ns, direction.last_ns)
                 direction.last_ns = at  # a connection keeps the order, also when it becomes quicker
-                self._log.add(Sent(now, node.name, direction.receiver.name, (at,), batch))
-                calendar.after(at - now, REPLY, Delivery(direction.callbacks, batch, link.generation))
+                self._log.add(Sent(now, name, direction.receiver.name, (at,), batch))
+                calendar.at(at, REPLY, Delivery(direction.arrives, batch, link.generation))
                 return
             arrivals = direction.arrivals(now)
         else:
             arrivals = ()
             self._reset(link, direction)
-        self._log.add(Sent(now, node.name, direction.receiver.name, arrivals, batch))
+        self._log.add(Sent(now, name, direction.receiver.name, arrivals, batch))
         for at in arrivals:
-            calendar.after(at - now, REPLY, Delivery(direction.callbacks, batch, link.generation))
+            calendar.at(at, REPLY, Delivery(direction.arrives, batch, link.generation))
 
     def _reset(self, link: Link, direction: Direction) -> None:
         """Who speaks into a connection that ended without its knowledge is told so, once an answer can come back."""
@@ -379,7 +382,7 @@ class Network:
             link.subordinate.receive(LinkDown(link.upward, "replaced by a new connection"))
         link.unaware.clear()
         self._log.add(LinkChanged(self._calendar.now, link.superior.name, link.peer, "up"))
-        link.subordinate.receive(LinkUp(link.upward))
+        link.subordinate.receive(LinkUp(link.upward, link.terms))
         link.superior.receive(LinkUp(link.peer))
 
     def _chance(self, link: Link) -> float:

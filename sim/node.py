@@ -80,7 +80,7 @@ class Node:
         self._carry_out = carry_out
         self._alarm = Alarm(calendar, priority, self._wakes)
         self._priority = priority
-        self._wanted = Happening((self._wanted_turn,))
+        self._wanted = Happening(self._wanted_turn)
         self._due = NEVER
         """when the machine wanted to be called, by its clock, as of its last turn"""
         self._in_turn = False
@@ -162,14 +162,14 @@ class Node:
             self._take_turn(machine, true_ns, self.clock.read(true_ns))
 
     def _take_turn(self, machine: Machine, true_ns: int, now: int) -> None:
-        self._in_turn = self._more = True
+        self._in_turn = True
         if self._due <= now:
             machine.advance(now)
-        while self._more and self.machine is machine:  # what it did may have been its last
+        while effects := machine.drain():
             self._more = False
-            effects = machine.drain()
-            if effects:
-                self._carry_out(self, effects)
+            self._carry_out(self, effects)
+            if not self._more or self.machine is not machine:  # what it did may have been its last
+                break
         self._in_turn = False
         due = machine.next_due()
         if due is None or self.machine is not machine:

@@ -6,6 +6,7 @@ A file is read as a stream, so that its size does not matter. Used by `sim/swf.p
 from __future__ import annotations
 
 import gzip
+import io
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,4 +40,6 @@ def line_error(path: Path, line: int, why: str, hint: str) -> ConfigurationError
 
 
 def _open(path: Path) -> IO[bytes]:
-    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
+    if path.suffix != ".gz":
+        return path.open("rb")
+    return io.BufferedReader(gzip.open(path))  # whose own `readline` is Python

@@ -134,6 +134,8 @@ class Oracle:
         """tasks that a person holds or has deleted, and which"""
         self._start_ns: dict[AttemptKey, int] = {}
         """when the processes of `_begun` were started"""
+        self._ended_now: tuple[int, dict[AttemptKey, None]] = (-1, {})
+        """(when, the attempts whose end became durable then): words that waited for the same commit leave after it"""
         self._disk_was_full = False
         self._healed: Healed | None = None
         self.table: dict[type, Callable[[Any], None]] = {
@@ -323,6 +325,9 @@ class Oracle:
             if record.attempt != job.attempt:
                 self._broken("P2", f"end of attempt {record.attempt} recorded while attempt {job.attempt} is open")
             job.open = False
+            if self._ended_now[0] != now:
+                self._ended_now = (now, {})
+            self._ended_now[1][key] = None
             self._rooms.leave(now, key)
             self._compare(key, record.report, job)
             host = self._alive.get(record.job, {}).get(record.attempt)
@@ -381,7 +386,9 @@ class Oracle:
         if earlier is not None:
             self._broken("P3", f"attempt {key} was given to {earlier} and then to {record.host}")
         self._given[key] = record.host
-        self._rooms.give(self._now, key, record.host, record.spec.slots)
+        if record.ahead and record.attempt > 1:
+            self._broken("orders", f"attempt {key} was given ahead, and it is not the first of its job")
+        self._rooms.give(self._now, key, record.host, record.spec.slots, record.ahead)
 
     def _sent(self, line: Sent) -> None:
         batch = line.batch
@@ -447,6 +454,8 @@ class Oracle:
 
     def _assigned(self, key: AttemptKey) -> None:
         job = self._jobs.get(key[0])
+        if self._ended_now[0] == self._now and key in self._ended_now[1]:
+            return
         if job is None or not job.open or job.attempt != key[1]:
             self._broken("P1", f"attempt {key} was handed down before it was recorded, or after its end")
 

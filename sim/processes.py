@@ -15,6 +15,7 @@ from sim.calendar import REPLY, Calendar
 from sim.crashes import Crashes
 from sim.disk import RETRY_NS, Disk, Write
 from sim.keyed import Draws
+from sim.network import Network
 from sim.node import Node
 from sim.scenario import DiskModel
 from sim.system import System
@@ -31,6 +32,7 @@ class Place(Protocol):
 
     calendar: Calendar
     crashes: Crashes
+    network: Network
     nodes: dict[str, Node]
     systems: dict[str, System]
 
@@ -42,14 +44,16 @@ class Place(Protocol):
 class Processes:
     """The server processes of one world."""
 
-    def __init__(self, place: Place, model: DiskModel | None) -> None:
+    def __init__(self, place: Place, model: DiskModel | None, pairs: Sequence[tuple[str, str]]) -> None:
+        """`pairs`: each scheduler, and its own computer, whose agent lives in its process."""
         self.model = model
         self.disks: dict[str, Disk] = {}
         """by machine; empty: a commit is durable at once"""
         self._place = place
-        apart = {SCHEDULER: (SCHEDULER, LOCAL), LOCAL: (SCHEDULER, LOCAL)}
+        self._schedulers = [scheduler for scheduler, _ in pairs]
+        apart = {machine: pair for pair in pairs for machine in pair}
         together = (SCHEDULER, CONTROLLER, LOCAL)
-        one = model is not None and model.one_process
+        one = model is not None and model.one_process and len(pairs) == 1
         self._members = dict.fromkeys(together, together) if one else apart
 
     def of(self, name: str) -> tuple[str, ...]:
@@ -60,17 +64,18 @@ class Processes:
     @property
     def inside(self) -> tuple[tuple[str, str], ...]:
         """(sender, receiver) whose words do not leave their process, where that makes a difference."""
-        members = self.of(SCHEDULER) if self.model is not None else ()
-        return tuple((one, other) for one in members for other in members if one != other)
+        groups = [self.of(name) for name in self._schedulers] if self.model is not None else []
+        return tuple((one, other) for group in groups for one in group for other in group if one != other)
 
     def add_disks(self, seed: int, write: Write, carry_out: Callable[[Node, Sequence[Any]], None]) -> None:
         """All nodes are there: give each process its disk, if disks are modelled."""
         if self.model is None:
             return
         place, draws = self._place, Draws(seed, "disk")
-        for name in dict.fromkeys((self.of(SCHEDULER)[0], self.of(CONTROLLER)[0])):
+        for name in dict.fromkeys(self.of(name)[0] for name in (*self._schedulers, CONTROLLER)):
             nodes = tuple(place.nodes[one] for one in self.of(name))
             disk = Disk(name, nodes, self.model, draws, place.calendar, place.crashes, write, carry_out)
+            disk.receiver_of = lambda name, peer: place.network.out[name, peer].receiver.name
             disk.on_full, disk.on_broken = self._on_full, self._on_broken
             self.disks |= dict.fromkeys(self.of(name), disk)
 
@@ -98,22 +103,21 @@ class Processes:
     # disks
 
     def _on_full(self, disk: Disk) -> None:
-        scheduler = self._place.nodes[SCHEDULER]
-        if disk is not self.disks[SCHEDULER] or not isinstance(scheduler.machine, Scheduler):
+        scheduler = next((node for node in disk.nodes if isinstance(node.machine, Scheduler)), None)
+        if scheduler is None or not isinstance(scheduler.machine, Scheduler):
             return
         if scheduler.machine.orders.reason == DISK_FULL:
             return
         life = scheduler.epoch
         scheduler.receive(OrderIntake(0, IntakeVerb.STOP, DISK_FULL, lasting=False))
-        self._place.calendar.call_after(RETRY_NS, REPLY, lambda: self._look_for_room(disk, life))
+        self._place.calendar.call_after(RETRY_NS, REPLY, lambda: self._look_for_room(disk, scheduler, life))
 
-    def _look_for_room(self, disk: Disk, life: int) -> None:
-        scheduler = self._place.nodes[SCHEDULER]
+    def _look_for_room(self, disk: Disk, scheduler: Node, life: int) -> None:
         machine = scheduler.machine
         if scheduler.epoch != life or not isinstance(machine, Scheduler):
             return
         if disk.stuck or disk.full:
-            self._place.calendar.call_after(RETRY_NS, REPLY, lambda: self._look_for_room(disk, life))
+            self._place.calendar.call_after(RETRY_NS, REPLY, lambda: self._look_for_room(disk, scheduler, life))
         elif machine.orders.reason == DISK_FULL:
             scheduler.receive(OrderIntake(0, IntakeVerb.RESUME, DISK_FULL))
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection
 
 from msgspec import Struct
 
+from model.ahead import AHEAD_MAX
 from model.job import AttemptKey, HostWish
 from model.records import SET_ASIDE, WELL, HostChanged
 from sim.log import FaultChanged, Header
@@ -37,11 +38,13 @@ class _Host:
     """What the log tells of one host. `slots`: -1: nobody has said. `used`: of what was given and is not known to be
     over."""
 
-    __slots__ = ("again", "aside", "closed", "faults", "held", "risen_ns", "slots", "used")
+    __slots__ = ("again", "ahead", "aside", "closed", "faults", "held", "risen_ns", "slots", "used")
 
     def __init__(self, slots: int) -> None:
         self.slots = slots
         self.held: dict[AttemptKey, int] = {}
+        self.ahead: dict[AttemptKey, int] = {}
+        """of these, what was given beyond its slots"""
         self.used = 0
         self.again: dict[AttemptKey, int] = {}
         """what it was handed once more, as it had not listed it: it may be over, and may take slots"""
@@ -140,7 +143,7 @@ class Rooms:
             host.aside = record.verb == SET_ASIDE
         self._look(t, record.host, host)
 
-    def give(self, t: int, key: AttemptKey, name: str, slots: int) -> None:
+    def give(self, t: int, key: AttemptKey, name: str, slots: int, ahead: bool = False) -> None:
         """The controller has recorded that it gives this attempt to this host."""
         self.leave(t, key)
         if t != self._filled_ns:
@@ -152,6 +155,8 @@ class Rooms:
         free = host.free
         host.used += slots - host.held.get(key, 0)
         host.held[key] = slots
+        if ahead:
+            host.ahead[key] = slots
         self._filled[name] = None
         self._changed(t, name, host, free)
 
@@ -163,8 +168,11 @@ class Rooms:
             self._filled.clear()
         for name in self._filled:
             host = self._hosts[name]
-            if 0 <= host.slots < host.used:
-                self._broken("capacity", f"{host.used} slots of {name} are given out, it has {host.slots}")
+            ahead = sum(host.ahead.values()) if host.ahead else 0
+            if 0 <= host.slots < host.used - ahead:
+                self._broken("capacity", f"{host.used - ahead} slots of {name} are given out, it has {host.slots}")
+            if 0 <= (1 + AHEAD_MAX) * host.slots < ahead:
+                self._broken("capacity", f"{ahead} slots of {name} are given ahead, it has {host.slots}")
         self._filled.clear()
 
     def pass_time(self, t: int) -> None:
@@ -179,6 +187,7 @@ class Rooms:
             return
         free = host.free
         host.used -= host.held.pop(key, 0)
+        host.ahead.pop(key, None)
         host.again.pop(key, None)
         self._changed(t, name, host, free)
 
@@ -196,6 +205,7 @@ class Rooms:
             return
         free = host.free
         host.held = {key: slots for key, slots in (host.held | host.again).items() if key in keys}
+        host.ahead = {key: slots for key, slots in host.ahead.items() if key in host.held}
         host.used = sum(host.held.values())
         host.again.clear()
         self._changed(t, name, host, free)

@@ -12,6 +12,7 @@ from msgspec import Struct, field
 from model.configuration import Configuration
 from model.events import OrderHost, OrderIntake, OrderJob, OrderTask
 from model.job import SECOND
+from model.sharing import Terms
 from sim.distributions import Constant, Distribution
 
 DAY = 24 * 3600 * SECOND
@@ -326,6 +327,29 @@ class Ordered(Struct, frozen=True):
     """another configuration; a server that is gone reads it at its next start"""
 
 
+def node_of(word: str, scheduler: str) -> str:
+    """What the node `word` (`scheduler`, `local`, `scripts`) is called that belongs to the scheduler of this name; one
+    that is alone has none."""
+    return f"{word}/{scheduler}" if scheduler else word
+
+
+class Sharer(Struct, frozen=True):
+    """A scheduler of a world in which several use one controller: a server process with a journal, a computer (`local`)
+    and tasks of its own. No two have the same name."""
+
+    name: str
+    configuration: Configuration
+    """its own: of the hosts below `cluster` nothing counts, they are the controller's"""
+    tasks: dict[str, TaskWeather] = field(default_factory=dict)
+    """what its jobs do, by task name"""
+    terms: Terms | None = None
+    """on what terms it uses the controller; None: as the controller's configuration says"""
+
+    def task_of(self, task: str) -> str:
+        """What its task is called where the tasks of all schedulers are told."""
+        return f"{self.name}.{task}"
+
+
 class Scenario(Struct, frozen=True):
     """A world. `start_wall_ns`: wall time of the start, ns since 1970, for windows."""
 
@@ -347,6 +371,9 @@ class Scenario(Struct, frozen=True):
     disk: DiskModel | None = None
     """None: a commit is durable at once, unless a fault is at a disk"""
     orders: tuple[Ordered, ...] = ()
+    schedulers: tuple[Sharer, ...] = ()
+    """those that use the controller together, in the order in which they start; the configuration is the controller's
+    then, and `tasks` counts for none. Empty: one scheduler, with the configuration of the controller"""
     healed_ns: int = 0
     """from then on nothing goes wrong any more, and everything is final within `bound_ns`; 0: nobody says so"""
     bound_ns: int = 0

@@ -15,7 +15,7 @@ from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from model.effects import Notice
+from model.effects import Answer, Notice
 from model.errors import LaulimaError
 from model.events import HostVerb, OrderHost
 from model.job import SECOND, JobId
@@ -39,9 +39,10 @@ from model.scripting import (
 from sim.calendar import REPLY
 from sim.keyed import Draws
 from sim.log import Shown
-from sim.scenario import ShellStub
+from sim.scenario import ShellStub, node_of
 
 if TYPE_CHECKING:
+    from sim.scheduler_side import SchedulerSide
     from sim.world import World
 
 SCRIPTS = "scripts"
@@ -49,11 +50,16 @@ SCRIPTS = "scripts"
 SLICE_NS = SECOND // 1000
 """What a slice of statements (500) takes."""
 SLICES_MAX = 20_000
+NOT_ITS_OWN = "the hosts are those of a controller that others use as well: scripts do not change them in a rehearsal"
 PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-+=:,@%> '\"\n\t#")
 """Characters of a line that the few built-in words understand; a line with others needs the scenario."""
 
 ReadFile = Callable[[str], str | None]
 """The text of a real file, or None; must not change anything."""
+
+
+EFFECTS = (Execute, UseFile, FetchOutput, Abandon, Show, AppendText, SessionRan, Give, Leave)
+"""What a script machine asks for."""
 
 
 class PacedScripts:
@@ -92,18 +98,20 @@ class PacedScripts:
 class ScriptDriver:
     """Carries out the effects of the script machine."""
 
-    def __init__(self, world: World, show: Callable[[Stream, str], None], read_file: ReadFile) -> None:
-        """`show` gets what the script prints."""
+    def __init__(
+        self, world: World, side: SchedulerSide, show: Callable[[Stream, str], None], read_file: ReadFile
+    ) -> None:
+        """`side`: the scheduler whose scripts these are. `show` gets what they print."""
         self._world = world
+        self._side = side
         self._show = show
         self._read_file = read_file
         self._stubs = world.scenario.commands
         self._calls = [0] * len(self._stubs)
-        self._draws = Draws(world.scenario.seed, "shell")
+        self._draws = Draws(world.scenario.seed, node_of("shell", side.name))
         self._unknown: dict[str, None] = {}
         self._files = {
-            str(PurePosixPath(world.configuration.directory) / name): text
-            for name, text in world.scenario.files.items()
+            str(PurePosixPath(side.configuration.directory) / name): text for name, text in world.scenario.files.items()
         }
         self._executing: dict[int, int] = {}
         """run -> which of its executions is under way"""
@@ -162,7 +170,7 @@ class ScriptDriver:
         if line not in self._unknown:
             self._unknown[line] = None
             text = f"no command of the scenario matches `{line}`: it succeeds and prints nothing"
-            self._world.notice(SCRIPTS, Notice("warning", "", text))
+            self._world.notice(self._side.scripts_node, Notice("warning", "", text))
             self._show(Stream.ERROR, f"warning: {text}\n")
         return 0, Executed(effect.run, 0)
 
@@ -273,8 +281,7 @@ class ScriptDriver:
     # jobs, people, other machines
 
     def _fetch_output(self, node: Any, effect: FetchOutput) -> None:
-        weather = self._world.weather
-        stdout, stderr = weather.texts(effect.task, JobId(effect.job))
+        stdout, stderr = self._side.weather.texts(effect.task, JobId(effect.job))
         answer = OutputFetched(effect.run, stdout, stderr)
         life = node.epoch
         self._world.calendar.call_after(0, REPLY, lambda: node.epoch == life and node.receive(answer))
@@ -288,9 +295,13 @@ class ScriptDriver:
 
     def _give(self, node: Any, effect: Give) -> None:
         event = effect.event
+        if isinstance(event, OrderHost) and self._side.name:
+            refusal = Answer(event.request, False, NOT_ITS_OWN)
+            self._world.calendar.call_after(0, REPLY, lambda: node.receive(refusal))
+            return
         if isinstance(event, OrderHost) and event.verb is HostVerb.ADD:
             self._world.size_host(event.host, event.slots, event.more)
-        receiver = self._world.nodes[effect.to]
+        receiver = self._world.nodes[node_of(effect.to, self._side.name)]
         self._world.calendar.call_after(0, REPLY, lambda: receiver.receive(event))
 
     def _leave(self, _: Any, effect: Leave) -> None:

@@ -1,8 +1,8 @@
 """A failing world made small: what is not needed for the failure is taken away, piece by piece.
 
-Time first (where nobody says when all must be over), then faults, orders, tasks, hosts, jobs, and what makes the
-weather rich; a piece stays away when the world still fails without it: the same promise is broken, or the same
-expectation not met. Chance is drawn by names, so what stays meets the same weather. Called by `laulima torture`,
+Time first (where nobody says when all must be over), then faults, orders, schedulers, tasks, hosts, jobs, and what
+makes the weather rich; a piece stays away when the world still fails without it: the same promise is broken, or the
+same expectation not met. Chance is drawn by names, so what stays meets the same weather. Called by `laulima torture`,
 `laulima sim --shrink` and by whoever writes tests/regress/.
 """
 
@@ -60,6 +60,9 @@ def _smaller(configuration: Configuration, scenario: Scenario) -> Iterator[Pair]
         yield configuration, structs.replace(scenario, faults=faults)
     for orders in _without_some(scenario.orders):
         yield configuration, structs.replace(scenario, orders=orders)
+    for schedulers in _without_some(scenario.schedulers):
+        if schedulers:
+            yield configuration, structs.replace(scenario, schedulers=schedulers)
     for tasks in _without_some(configuration.tasks):
         names = [task.name for task in tasks]
         weather = {name: scenario.tasks[name] for name in names if name in scenario.tasks}

@@ -6,16 +6,21 @@ Called by `shell.simulate`, the benchmarks and the tests. Showing the result doe
 from __future__ import annotations
 
 import gc
+from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import IO
 
 from msgspec import Struct
 
 from model.configuration import Configuration
+from sim.checkpoints import PIECES, Checkpoints
 from sim.log import EventLog, Reader
-from sim.oracle import Oracle, Violation
+from sim.oracle import Violation
+from sim.oracles import Oracles
 from sim.scenario import Expectation, Scenario
 from sim.tally import Tally, TaskTally
+from sim.views import for_all, with_shown
 from sim.workload import Feed
 from sim.world import Scripting, World
 
@@ -38,6 +43,8 @@ class SimulationResult(Struct):
     """expectations that do not hold, and what was found instead"""
     ended_ns: int
     """the simulation's end; earlier than the scenario's when a script or the end of a workload ended it"""
+    missed: dict[str, Counter[str]]
+    """polls that did not take place, by task and reason"""
     script_status: int | None = None
     """with what status a script ended the simulation; None: none did"""
     script_failed: bool = False
@@ -69,46 +76,65 @@ def simulate(
     scripting: Scripting | None = None,
     feed: Feed | None = None,
     readers: tuple[Reader, ...] = (),
+    checkpoints: Checkpoints | None = None,
 ) -> SimulationResult:
     """Run the scenario to its end. `file` gets the event log; `prepare` may look at or change the world before;
     `scripting` runs the configuration's task scripts; `feed` submits the jobs of a workload; `readers` read the log
-    while it is made.
+    while it is made; `checkpoints` keep it, and go on from one that was found (`file`, `feed` and `readers` are as they
+    were then; `file` holds the log).
 
     Raises `ConfigurationError` for a fault at something that does not exist. Broken promises are in the result.
     """
     tally = Tally()
-    oracle = Oracle()
-    own: tuple[Reader, ...] = (tally, oracle) if check else (tally,)
-    log = EventLog(file, (*own, *readers) if feed is None else (*own, *readers, feed))
-    oracle.listen(lambda: log.count)
-    world = World(configuration, scenario, log, scripting)
-    if prepare is not None:
-        prepare(world)
-    if feed is not None:
-        feed.begin(world)
+    oracle = Oracles(scenario, scripted=scripting is not None)
+    own: tuple[Reader, ...] = (for_all(scenario, tally), *(oracle.readers if check else ()))
+    every = own + readers if feed is None else (*own, *readers, feed)
+    seen = with_shown(readers)
+    kept = (tally, oracle, *seen) if feed is None else (tally, oracle, *seen, feed)
+    if checkpoints is not None and checkpoints.find():
+        log, world = EventLog(), World.__new__(World)
+        checkpoints.restore((world, log, *kept), log, file)
+        go = world.go_on
+    else:
+        log = EventLog(file, every)
+        oracle.listen(lambda: log.count)
+        world = World(configuration, scenario, log, scripting)
+        if prepare is not None:
+            prepare(world)
+        if feed is not None:
+            feed.begin(world)
+        go = world.run
     collects = gc.isenabled()
     gc.disable()  # nearly everything dies by its reference count; a full collection looks at every pending job
     try:
-        world.run()
+        if checkpoints is None:
+            go()
+        else:
+            go(
+                scenario.for_ns // PIECES + 1,
+                partial(checkpoints.save_if_due, (world, log, *kept), log, world.calendar),
+            )
     finally:
         if collects:
             gc.enable()
     tally.finish(world.calendar.now)
     digest = log.close()
+    scripts = [side.driver for side in world.sides if side.driver is not None]
     found = [(expectation, count_of(tally, expectation)) for expectation in scenario.expect]
     return SimulationResult(
         scenario=scenario,
         hash=digest,
         lines=log.count,
         tally=tally,
-        violations=tuple(oracle.violations),
+        violations=oracle.violations,
         violation_count=oracle.count,
         checked=log.count if check else 0,
         excused=oracle.excused,
         ended_ns=world.calendar.now,
+        missed=world.missed.by_task,
         unmet=tuple((expectation, count) for expectation, count in found if not expectation.holds(count)),
-        script_status=None if world.scripts is None else world.scripts.status,
-        script_failed=world.scripts is not None and world.scripts.failed,
+        script_status=next((one.status for one in scripts if one.status is not None), None),
+        script_failed=any(one.failed for one in scripts),
     )
 
 

@@ -17,7 +17,7 @@ from random import Random
 from msgspec import structs
 
 from model.channel import ChannelTimes
-from model.configuration import ClusterDefinition, Configuration, HostDefinition, Order
+from model.configuration import FRONT_MAX, ClusterDefinition, Configuration, HostDefinition, Order
 from model.events import HostVerb, JobVerb, OrderHost, OrderJob, OrderTask, TaskVerb
 from model.job import SECOND, Block, HostPolicy, HostWish, Wait
 from model.task import FilesSource, Handler, Limits, Periods, Retry, TaskDefinition
@@ -55,6 +55,9 @@ GIVEN_UP_NS = 10 * SECOND
 GIVEN_UP_SHARE = 0.05
 """Of the worlds: in so many it is."""
 JOBS_OF_TASK = 12
+BRIEF_SHARE = 0.4
+"""Of the worlds: so many have a task whose jobs are brief, most of them, and come in crowds; of these some are given to
+hosts ahead (`model/ahead.py`)."""
 
 _HOST_FAULTS = (
     Kind.DOWN,
@@ -81,9 +84,11 @@ def swarm(seed: int) -> tuple[Configuration, Scenario]:
     """The world of this seed."""
     shape = Random(f"{seed}/shape")  # noqa: S311 - chance of a simulation
     hosts = tuple(HostDefinition(f"node{number}", shape.randint(1, 3)) for number in range(1, shape.randint(2, 6)))
+    front = Random(f"{seed}/front")  # noqa: S311 - as above
     cluster = ClusterDefinition(
         hosts=hosts,
         local_slots=2,
+        front_max=front.choice((FRONT_MAX, FRONT_MAX, FRONT_MAX, 1, 2)),
         order=shape.choice((Order.FILL, Order.FILL, Order.STRICT)),
         times=ChannelTimes(SECOND, 3 * SECOND, LEASE_NS, MARGIN_NS, 2 * SECOND),
         local_times=ChannelTimes(SECOND, 3 * SECOND, LOCAL_LEASE_NS, MARGIN_NS, 2 * SECOND),
@@ -95,6 +100,7 @@ def swarm(seed: int) -> tuple[Configuration, Scenario]:
     tasks = _tasks(shape, hosts)
     cluster, tasks = with_resources(seed, cluster, tasks)
     scenario = _with_what_is_stuck(seed, hosts, _scenario(seed, shape, hosts, tasks))
+    tasks, scenario = _with_brief_jobs(seed, hosts, tasks, scenario)
     tasks, scenario = _with_a_controller_given_up(seed, hosts, tasks, scenario)
     configuration = Configuration(path=f"swarm {seed}", directory="/", tasks=tasks, cluster=cluster)
     return configuration, with_a_failing_host(seed, cluster, scenario)
@@ -220,6 +226,34 @@ def _with_a_controller_given_up(
     gone = Fault(Kind.CRASHED, ("scheduler",), gone_ns, chance.randrange(1, SECOND))
     disk = TWO_DISKS if scenario.disk is not None and scenario.disk.one_process else scenario.disk
     return tasks, structs.replace(scenario, faults=(*scenario.faults, *hung, silence, gone), disk=disk)
+
+
+def _with_brief_jobs(
+    seed: int, hosts: tuple[HostDefinition, ...], tasks: tuple[TaskDefinition, ...], scenario: Scenario
+) -> tuple[tuple[TaskDefinition, ...], Scenario]:
+    """By a chance of its own, as above."""
+    chance = Random(f"{seed}/brief")  # noqa: S311 - chance of a simulation
+    if chance.random() >= BRIEF_SHARE:
+        return tasks, scenario
+    wish = chance.choice((HostWish(), HostWish(), HostWish(hosts[0].name, True)))
+    brief = TaskDefinition(
+        name="brief",
+        command=("work", "$item"),
+        periods=Periods(2 * SECOND, SECOND, 60 * SECOND, 120 * SECOND),
+        source=FilesSource("crowd/*"),
+        host=wish,
+        lost_reruns=2,
+        retry=Retry(("crash", "exit 3"), chance.randint(0, 2), SECOND),
+    )
+    weather = TaskWeather(
+        run=Lognormal(chance.choice((3_000_000, 12_000_000)), chance.choice((0.5, 1.5))),
+        exits=chance.choice((((0, 1.0),), ((0, 0.9), (3, 0.1)))),
+        ignores_term=chance.choice((0.0, 0.3)),
+        items=Items(
+            pattern="crowd-%03d", first_ns=SECOND, every_ns=chance.randint(5, 30) * SECOND, burst=40, count=200
+        ),
+    )
+    return (*tasks, brief), structs.replace(scenario, tasks={**scenario.tasks, "brief": weather})
 
 
 def _restarts_on_a_bad_link(chance: Random, hosts: tuple[HostDefinition, ...]) -> list[Fault]:

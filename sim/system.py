@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from msgspec.structs import replace
 
@@ -24,6 +24,7 @@ from model.keeper import (
     KeeperEvent,
     Log,
     Order,
+    Running,
     SignalTree,
     Spawn,
     Spawned,
@@ -35,7 +36,7 @@ from sim.calendar import END, REPLY, TURN, Alarm, Calendar, Happening
 from sim.crashes import Crashes
 from sim.log import EventLog, ProcessEnded, ProcessStarted
 from sim.node import Node
-from sim.weather import Fate, Weather
+from sim.weather import Fate
 
 TERM = 15
 KILL = 9
@@ -43,8 +44,20 @@ DEATH_NS = 1_000_000
 """From a signal to the end of the process that it kills."""
 LOOK_NS = 1_000_000
 """To list a directory."""
+BRIEF_NS = 20_000_000
+"""That a job runs is not told when it is over by then, as live."""
 FAILS_AT_ONCE = Fate(1_000_000, 1, None, False, False, False, 0, 0)
 """What becomes of a job on a host that ends everything."""
+
+
+class WeatherHere(Protocol):
+    """What is known of jobs on this host, by their numbers there."""
+
+    def not_found(self, task: str, job: JobId) -> bool: ...
+
+    def fate(self, task: str, job: JobId, attempt: int) -> Fate: ...
+
+    def visible_at(self, job: JobId, path: str, ended_ns: int | None) -> int: ...
 
 
 class Hang:
@@ -65,7 +78,7 @@ class Hang:
         return True
 
 
-class Process(Happening, eq=False, gc=False):
+class Process(Happening, eq=False):
     """The process tree of one attempt; in the calendar it is its own end, which happens if it was not moved meanwhile.
     `ends_at` None: it does not end by itself."""
 
@@ -172,6 +185,8 @@ class ModelledKeeper:
         self._rings()
 
     def _tell(self, effect: Tell) -> None:
+        if type(effect.message) is Running and self._system.is_brief(effect.message):
+            return
         self._system.node.receive_last(KeeperSaid(self.index, effect.message))
 
 
@@ -184,7 +199,7 @@ class System:
     """One host's operating system, through all its boots."""
 
     def __init__(
-        self, node: Node, calendar: Calendar, log: EventLog, weather: Weather, keepers: int, lease_ns: int
+        self, node: Node, calendar: Calendar, log: EventLog, weather: WeatherHere, keepers: int, lease_ns: int
     ) -> None:
         self.node = node
         self.keepers: list[ModelledKeeper] = []
@@ -207,7 +222,6 @@ class System:
         """the earliest life of the agent whose attempts the spool covers; 0: there is none yet"""
         self.crashes: Crashes | None = None
         """counts the boundaries of its keepers; None: nobody wants to know"""
-        self._callbacks = (self._ends,)
         self.spool: dict[AttemptKey, tuple[int, JobSpec, Report | None, int]] = {}
         """the keepers' logs: (keeper, spec, report of the end, when it ended in true ns)"""
         self._left: dict[AttemptKey, None] = {}
@@ -219,6 +233,12 @@ class System:
         self._lease_ns = lease_ns
         self._pids = 1000
         self._suspended_at = 0
+
+    def is_brief(self, running: Running) -> bool:
+        """Whether the process of this attempt is over in a moment."""
+        process = self.processes.get((running.job, running.attempt))
+        ends_at = None if process is None else process.ends_at
+        return ends_at is not None and ends_at - self._calendar.now <= BRIEF_NS
 
     # power
 
@@ -321,18 +341,17 @@ class System:
     def spawn(self, keeper: ModelledKeeper, effect: Spawn) -> None:
         """Start a process, or say why not."""
         spec, job, attempt = effect.spec, effect.job, effect.attempt
-        weather = self._weather.of(spec.task)
         if self.processes_max < 0 or 0 < self.processes_max <= len(self.processes):
             keeper.receive(SpawnFailed(job, attempt, True, "Resource temporarily unavailable"))
             return
-        if weather.not_found:
+        if self._weather.not_found(spec.task, job):
             command = spec.command[0] if spec.command else spec.call or ""
             keeper.receive(SpawnFailed(job, attempt, False, f"{command}: No such file or directory"))
             return
         now = self._calendar.now
         self._pids += 1
         fate = FAILS_AT_ONCE if self.failing else self._weather.fate(spec.task, job, attempt)
-        process = Process(self._callbacks, (job, attempt), spec.slots, keeper, self._pids, fate)
+        process = Process(self._ends, (job, attempt), spec.slots, keeper, self._pids, fate)
         self.processes[process.key] = process
         self._log.add(ProcessStarted(now, self.node.name, job, attempt, process.pid, spec.slots))
         if self.hangs and any(hang.takes() for hang in self.hangs):
@@ -371,7 +390,7 @@ class System:
         at = now + max(0, delay_ns)
         process.ends_at = at
         if at < self._calendar.until_ns:
-            self._calendar.after(at - now, END, process)
+            self._calendar.at(at, END, process)
 
     def _ends(self, process: Process) -> None:
         if self.suspended or process.ends_at != self._calendar.now or self.processes.get(process.key) is not process:

@@ -190,7 +190,8 @@ class Timeline:
         self._levels: dict[tuple[str, str, str], _Level] = {}
         """(task, phase, host)"""
         self._states = HostStates()
-        self._open_faults: dict[tuple[str, tuple[str, ...]], FaultSpan] = {}
+        self._open_faults: dict[tuple[str, tuple[str, ...]], list[FaultSpan]] = {}
+        """several of a kind may be at one place at a time: the first that began ends first"""
         self._sized_at: dict[str, int] = {}
         self._off_since: dict[str, int] = {}
         self._submitted: dict[JobId, tuple[str, int, str, int]] = {}
@@ -233,14 +234,15 @@ class Timeline:
             self._settle(line.t, None)
         change = self._states.fault(line)
         if line.on:
-            span = self._open_faults[key] = FaultSpan(line.kind, line.nodes, line.t)
+            span = FaultSpan(line.kind, line.nodes, line.t)
+            self._open_faults.setdefault(key, []).append(span)
             self.faults.append(span)
             if change.host and line.kind in AWAY:
                 self.down.setdefault(change.host, []).append(span)
         else:
-            known = self._open_faults.pop(key, None)
-            if known is not None:
-                known.end = line.t
+            known = self._open_faults.get(key)
+            if known:
+                known.pop(0).end = line.t
         if change.power is False:
             self._off_since[change.host] = line.t
         elif change.power:
@@ -399,7 +401,8 @@ class Timeline:
         for host, slots in self.hosts.items():
             if host != LOCAL:
                 self.series.add("slots", self._sized_at[host], now, slots)
-        for fault in (*self._open_faults.values(), *(spans[-1] for spans in self.closed.values() if spans)):
+        still = [fault for faults in self._open_faults.values() for fault in faults]
+        for fault in (*still, *(spans[-1] for spans in self.closed.values() if spans)):
             if fault.end == NONE:
                 fault.end = now
         local = self._host_numbers.get(LOCAL, NONE)

@@ -16,7 +16,7 @@ from model.records import AttemptEnded, JobAccepted
 from sim.distributions import Constant
 from sim.keyed import Chances, Draws
 from sim.log import Committed
-from sim.scenario import Arrivals, Items, TaskWeather
+from sim.scenario import Arrivals, Items, TaskWeather, node_of
 
 SCHEDULER = "scheduler"
 FOREVER = 1 << 62
@@ -37,18 +37,20 @@ class Fate(Struct, gc=False):
 
 
 class Weather:
-    """The weather of all tasks under one seed."""
+    """The weather of all tasks of one scheduler under one seed. `scheduler`: its name, where there are several: each
+    has a weather of its own."""
 
-    def __init__(self, seed: int, tasks: dict[str, TaskWeather]) -> None:
+    def __init__(self, seed: int, tasks: dict[str, TaskWeather], scheduler: str = "") -> None:
+        self._node = node_of(SCHEDULER, scheduler)
         self._tasks = tasks
         self._default = TaskWeather()
         self._certain = frozenset(name for name, weather in tasks.items() if _is_certain(weather))
         self._numbered = frozenset(name for name, weather in tasks.items() if weather.is_numbered)
         self._fixed = {name: _fate(weather, 1) for name, weather in tasks.items() if _is_fixed(weather)}
         """where all attempts of a task do the same, what that is"""
-        self._runs = Draws(seed, "run")
-        self._ends = Draws(seed, "end")
-        self._files = Draws(seed, "files")
+        self._runs = Draws(seed, node_of("run", scheduler))
+        self._ends = Draws(seed, node_of("end", scheduler))
+        self._files = Draws(seed, node_of("files", scheduler))
         self._names: dict[JobId, tuple[str, int, str]] = {}
         self._numbers: dict[JobId, int] = {}
         """which of its task's jobs this is, from 1; kept where the task's texts ask for it"""
@@ -67,17 +69,21 @@ class Weather:
         """The weather of a task (of the default one, when the scenario says nothing about it)."""
         return self._tasks.get(task, self._default)
 
+    def not_found(self, task: str, _: JobId) -> bool:
+        """Whether there is no such command."""
+        return self._tasks.get(task, self._default).not_found
+
     @property
     def table(self) -> dict[type, Callable[[Any], None]]:
         """For `EventLog`: what it wants to read."""
         return {JobAccepted: self._read_accepted, AttemptEnded: self._read_ended}
 
     def _read_accepted(self, line: Committed) -> None:
-        if line.node == SCHEDULER:
+        if line.node == self._node:
             self.accepted(line.record, line.t)  # type: ignore[arg-type]
 
     def _read_ended(self, line: Committed) -> None:
-        if line.record.final and line.node == SCHEDULER:  # type: ignore[union-attr]
+        if line.record.final and line.node == self._node:  # type: ignore[union-attr]
             self.final(line.record.job)  # type: ignore[union-attr]
 
     def accepted(self, record: JobAccepted, true_ns: int) -> None:

@@ -50,12 +50,22 @@ class Feed:
         self._final = 0
         self._next: Submission | None = None
         self._world: World | None = None
-        self._happening = Happening((self._give,))
+        self._happening = Happening(self._give)
 
     @property
     def table(self) -> dict[type, Callable[[Any], None]]:
         """For `EventLog`: what it wants to read."""
         return {AttemptEnded: self._ended}
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        taken = self.given + (self._next is not None)
+        return taken, self.given, self.unheard, self._ends, self._final, self._next, self._world, self._happening
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        """For a feed of the same jobs: those that were taken before are passed over."""
+        taken, self.given, self.unheard, self._ends, self._final, self._next, self._world, self._happening = state
+        for _ in range(taken):
+            next(self._submissions)
 
     def begin(self, world: World) -> None:
         """The world is there; the first job comes at its time."""
@@ -67,7 +77,7 @@ class Feed:
         """The calendar has the time of the next job."""
         calendar, coming = world.calendar, self._next
         if coming is not None and coming.at_ns < calendar.until_ns:
-            calendar.after(coming.at_ns - calendar.now, REPLY, self._happening)
+            calendar.at(coming.at_ns, REPLY, self._happening)
 
     def _give(self, _: Happening) -> None:
         """Submit all jobs whose time is now."""

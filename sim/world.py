@@ -12,7 +12,6 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from model.agent import Agent
-from model.behaviour import NO_REACTION, Behaviour, Skip
 from model.configuration import PASSED_MAX, Configuration, Order
 from model.controller import Controller
 from model.downlink import Downlink
@@ -30,46 +29,34 @@ from model.effects import (
     ToKeeper,
     Transmit,
 )
-from model.events import (
-    HostDirty,
-    IntakeVerb,
-    KeeperSaid,
-    KeeperUp,
-    OrderIntake,
-    Prepared,
-    Reacted,
-    SourceAnswered,
-    WallClock,
-)
+from model.events import HostDirty, KeeperSaid, KeeperUp, WallClock
 from model.keeper import Renew
 from model.records import Record
 from model.reloading import difference, host_orders, task_orders
-from model.remembered import RestoredData
 from model.restored import fold
 from model.scheduler import Scheduler
-from model.scripting import MAIN_SESSION, RunFile, ScriptFactory, ScriptMachine, Stream
+from model.scripting import ScriptFactory, ScriptMachine, Stream
 from model.superiors import SUPERIOR
-from model.view_rows import Machines
 from sim.alarm_answers import AlarmAnswers
 from sim.calendar import FAULT, MATCH, REPLY, TURN, Calendar
 from sim.clocks import BOOTED_BEFORE, Clock
 from sim.crashes import Crashes
-from sim.faults import CONTROLLER, CRASHES, DISK_KINDS, LOCAL, RESTARTS, SCHEDULER, Faults
-from sim.log import Committed, EventLog, Finished, Header, Healed, Life, Noticed, Sized
+from sim.faults import CONTROLLER, CRASHES, DISK_KINDS, LOCAL, RESTARTS, Faults
+from sim.log import Committed, EventLog, Finished, Header, Healed, Life, Noticed, Shared, Sized
+from sim.missed_polls import MissedPolls
 from sim.network import Link, Network
-from sim.node import Machine, Node
+from sim.node import CarryOut, Machine, Node
 from sim.oracle_resources import declare
 from sim.processes import Processes
 from sim.scenario import DiskModel, Host, Ordered, Scenario
-from sim.scripts import SCRIPTS, PacedScripts, ReadFile, ScriptDriver
+from sim.scheduler_side import SchedulerSide, WeatherBelow
+from sim.scripts import EFFECTS as SCRIPT_EFFECTS
+from sim.scripts import ReadFile, ScriptDriver
 from sim.system import System
-from sim.weather import ArrivalStream, ItemStream, Weather, stream_of
+from sim.weather import Weather
 
 KEEPERS = 1
 """Keepers of each host. More of them use more cores; here they would only cost time."""
-
-BEGIN_NS = 10_000_000
-"""How long after its start a server begins to read its scripts: the links inside of it are up then."""
 
 
 class Scripting(Struct, frozen=True):
@@ -96,43 +83,48 @@ class World:
         self.scenario = scenario
         self.calendar = Calendar(scenario.for_ns)
         self.log = log
-        self.weather = Weather(scenario.seed, scenario.tasks)
-        log.tell(self.weather)
+        self.sides = SchedulerSide.all_of(self, configuration, scenario)
+        self._sides = {name: side for side in self.sides for name in (side.node, side.local, side.scripts_node)}
+        for side in self.sides:
+            log.tell(side.weather)
         self.network = Network(self.calendar, log, scenario.seed, configuration.cluster.connect_ns, self._downlink_of)
         self.nodes: dict[str, Node] = {}
         self.systems: dict[str, System] = {}
         self.answers: list[Answer] = []
         """the answers to operators' orders, in order"""
+        self.missed = MissedPolls()
         self.idle = False
         self._slots: dict[str, int] = {}
         self._wall_step_ns = 0
-        self._streams: dict[str, ItemStream | ArrivalStream] = {}
         kinds = {fault.kind for fault in scenario.faults} | {plan.fault.kind for plan in scenario.plans}
         model = DiskModel(one_process=False) if scenario.disk is None and kinds & DISK_KINDS else scenario.disk
-        self.processes = Processes(self, model)
+        self.processes = Processes(self, model, [(side.node, side.local) for side in self.sides])
         self._keeps_journals = model is not None or bool(kinds & RESTARTS)
         self._counts = bool(kinds & CRASHES)
         self.crashes = Crashes()
-        self._behaviours: dict[str, Behaviour] = {}
         self._scripting = scripting
-        self.scripts = None if scripting is None else ScriptDriver(self, scripting.show, scripting.read_file)
         self._effects: dict[type, Callable[[Node, Any], None]] = {
             Transmit: self.network.send,
             Commit: self._commit,
             ToKeeper: self._to_keeper,
             Look: self._look,
-            AskSource: self._ask_source,
+            AskSource: lambda node, effect: self._sides[node.name].ask_source(node, effect),
             Connect: self._connect,
             Disconnect: self._disconnect,
             Notice: self._notice,
             Answer: self._answer,
             Idle: self._is_idle,
-            Prepare: self._to_scripts,
-            React: self._to_scripts,
+            Prepare: lambda node, effect: self._sides[node.name].to_scripts(node, effect),
+            React: lambda node, effect: self._sides[node.name].to_scripts(node, effect),
             **AlarmAnswers(self).effects,
         }
-        if self.scripts is not None:
-            self._effects |= self.scripts.effects
+        if scripting is not None:
+            for side in self.sides:
+                side.begin_with(scripting)
+            self._effects |= dict.fromkeys(SCRIPT_EFFECTS, self._of_scripts)
+        self._weather_below = WeatherBelow(self.sides) if scenario.schedulers else self.weather
+        if isinstance(self._weather_below, WeatherBelow):
+            log.tell(self._weather_below)
         self._build()
         self.faults = Faults(self)
         self.faults.plan(scenario)
@@ -141,18 +133,34 @@ class World:
         if scenario.healed_ns:
             self.calendar.call_after(scenario.healed_ns, FAULT, self._heal)
 
+    @property
+    def weather(self) -> Weather:
+        """Of the only scheduler; of several, the first one's."""
+        return self.sides[0].weather
+
+    @property
+    def scripts(self) -> ScriptDriver | None:
+        """The same of scripts."""
+        return self.sides[0].driver
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """The nodes of the controller and of schedulers."""
+        return CONTROLLER, *(side.node for side in self.sides)
+
     # putting together
 
     def _build(self) -> None:
         cluster = self.configuration.cluster
         slots = {host.name: host.slots for host in cluster.hosts}
-        self._slots = {LOCAL: cluster.local_slots, **slots}
+        self._slots = {side.local: side.configuration.cluster.local_slots for side in self.sides} | slots
         self._write_header()
-        scheduler = self._add_node(SCHEDULER, TURN)
+        schedulers = [self._add_node(side.node, TURN) for side in self.sides]
         controller = self._add_node(CONTROLLER, MATCH)
-        self._add_machine(LOCAL)
-        self._add_link(scheduler, self.nodes[LOCAL], LOCAL, 0, 0)
-        self._add_link(scheduler, controller, CONTROLLER, self.scenario.network.controller_ns, 0)
+        for side, scheduler in zip(self.sides, schedulers, strict=True):
+            self._add_machine(side.local)
+            self._add_link(scheduler, self.nodes[side.local], LOCAL, 0, 0)
+            self._add_link(scheduler, controller, CONTROLLER, self.scenario.network.controller_ns, 0, side)
         for name in (*slots, *self.configuration.language.hosts):
             if name not in self.systems:
                 self._add_host(name)
@@ -175,13 +183,18 @@ class World:
         )
         self.log.add(header)
         declare(self.log, self.calendar.now, cluster)
+        for side in self.sides:
+            if side.terms is not None:
+                self.log.add(Shared(self.calendar.now, side.node, side.configuration.digest, side.terms.share))
 
     def _add_machine(self, name: str) -> None:
         """A host's computer: its node and its operating system."""
         cluster = self.configuration.cluster
         node = self._add_node(name, TURN)
-        times = cluster.local_times if name == LOCAL else cluster.times
-        system = System(node, self.calendar, self.log, self.weather, KEEPERS, times.lease_ns)
+        side = self._sides.get(name)
+        times = cluster.times if side is None else side.local_times
+        weather = self._weather_below if side is None else side.weather
+        system = System(node, self.calendar, self.log, weather, KEEPERS, times.lease_ns)
         host = self.scenario.hosts.get(name, Host())
         system.slowness = 1.0 / host.speed
         system.processes_max = host.processes_max
@@ -216,12 +229,18 @@ class World:
         return machine.executors[link.peer].link if isinstance(machine, Scheduler) else None
 
     def _add_node(self, name: str, priority: int) -> Node:
-        host = self.scenario.hosts.get(name, Host())
-        clock = Clock(-BOOTED_BEFORE, host.drift_ppb)
         careful = self._counts or self.processes.model is not None
-        carry_out = self._carry_out if careful and name != SCRIPTS else self._carry_out_now
-        node = Node(name, self.calendar, clock, priority, carry_out, self._keeps_journals)
-        self.nodes[name] = node
+        return self._place_node(name, priority, self._carry_out if careful else self._carry_out_now)
+
+    def add_scripts_node(self, name: str) -> Node:
+        """Where a script machine lives: nothing that it says waits for a disk."""
+        return self._place_node(name, TURN, self._carry_out_now)
+
+    def _place_node(self, name: str, priority: int, carry_out: CarryOut) -> Node:
+        side = self._sides.get(name)
+        computer = side.local if side is not None and side.name else name
+        clock = Clock(-BOOTED_BEFORE, self.scenario.hosts.get(computer, Host()).drift_ppb)
+        node = self.nodes[name] = Node(name, self.calendar, clock, priority, carry_out, self._keeps_journals)
         return node
 
     def _add_link(
@@ -231,11 +250,13 @@ class World:
         peer: str,
         latency_ns: int,
         jitter_ns: int,
-        upward: str = SUPERIOR,
+        user: SchedulerSide | None = None,
     ) -> None:
-        cluster = self.configuration.cluster
-        times = cluster.local_times if peer == LOCAL else cluster.times
-        link = Link(self.network, superior, subordinate, peer, times, upward)
+        """`user`: the scheduler, of its link to the controller."""
+        side = self._sides.get(subordinate.name)
+        times = self.configuration.cluster.times if side is None else side.local_times
+        upward, terms = (SUPERIOR, None) if user is None else (user.upward, user.terms)
+        link = Link(self.network, superior, subordinate, peer, times, upward, terms)
         remote = superior.name == CONTROLLER
         for direction in (link.down, link.up):
             direction.latency_ns = latency_ns
@@ -245,13 +266,20 @@ class World:
             direction.changed()
         self.network.add(link)
 
-    def run(self) -> None:
-        """Everything starts, and goes on to the end."""
+    def run(self, piece_ns: int = 0, pause: Callable[[], None] | None = None) -> None:
+        """Everything starts, and goes on to the end; `pause` is called between pieces of this length."""
         for name in self.systems:
             self.boot_host(name)
         self.start_node(CONTROLLER)
-        self.start_node(SCHEDULER)
-        self.calendar.run_to_end()
+        for side in self.sides:
+            self.start_node(side.node)
+        self.go_on(piece_ns, pause)
+
+    def go_on(self, piece_ns: int = 0, pause: Callable[[], None] | None = None) -> None:
+        """To the end, of a world that runs already."""
+        self.calendar.run_to_end(piece_ns, pause)
+        for side in self.sides:
+            self._count_missed_polls(self.nodes[side.node], goes_on=False)
         self.log.add(Finished(self.calendar.now))
 
     # lives
@@ -262,7 +290,9 @@ class World:
         if self.calendar.now:
             node.clock = Clock(self.calendar.now, self.scenario.hosts.get(name, Host()).drift_ppb)
         system.boot()
-        self._start_agent(name)
+        process = self.processes.of(name)[0]
+        if process == name or self.nodes[process].machine is not None or not self.calendar.now:
+            self._start_agent(name)  # that of a scheduler's own computer lives, and begins, with the scheduler
 
     def start_node(self, name: str) -> None:
         """A new life of a machine; what is kept is its journal, or on a host its keepers."""
@@ -273,87 +303,36 @@ class World:
         node.epoch += 1
         now = node.clock.read(self.calendar.now)
         self.log.add(Life(self.calendar.now, name, node.epoch))
-        cluster = self.configuration.cluster
         restored = fold(node.journal) if node.journal else None
         machine: Machine
         scripts: ScriptMachine | None = None
-        if name == CONTROLLER:
-            machine = Controller(node.epoch, now, cluster, restored.controller if restored else None)
+        side = self._sides.get(name)
+        if side is None:
+            machine = Controller(node.epoch, now, self.configuration.cluster, restored.controller if restored else None)
         else:
-            tasks = self.configuration.tasks
-            known = restored.scheduler if restored else None
-            scripts = self._make_scripts(known.scripts if known is not None and known.scripts.begun else None)
-            machine = Scheduler(node.epoch, now, cluster, tasks, known, self._behaviours, self.configuration.alarms)
+            machine, scripts = side.machine(node.epoch, now, restored.scheduler if restored else None)
         node.start(machine)
-        self._tell_wall_clock(node)
-        if name == SCHEDULER:
+        self.tell_wall_clock(node)
+        if side is not None:
             if scripts is not None:
-                self._start_scripts(scripts)
-            self.network.keep(self.network.links[SCHEDULER, LOCAL])
-        self.network.keep(self.network.links[SCHEDULER, CONTROLLER])
-
-    def _make_scripts(self, data: RestoredData | None) -> ScriptMachine | None:
-        """The script machine lives and dies with the scheduler, which is given its behaviours: so it is made first."""
-        if self._scripting is None:
-            return None
-        node = self.nodes.get(SCRIPTS) or self._add_node(SCRIPTS, TURN)
-        node.epoch += 1
-        self._behaviours.clear()
-        return self._scripting.factory(
-            node.clock.read(self.calendar.now),
-            directory=self.configuration.directory,
-            seed=self.scenario.seed,
-            machines=self._machines,
-            behaviours=self._behaviours,
-            settings=self.configuration.language,
-            tasks=self.configuration.tasks,
-            environment={"HOME": "/", "PID": "1"},
-            configuration=self.configuration.path,
-            restored=data,
-        )
-
-    def _start_scripts(self, machine: ScriptMachine) -> None:
-        """While its files are read nothing is spawned and no end is reacted to; they say when to begin."""
-        settings = self.configuration.language
-        if settings.scripts:
-            order = OrderIntake(0, IntakeVerb.HALT, "its scripts have not said `run`", lasting=False)
-            self.nodes[SCHEDULER].receive(order)
-        node = self.nodes[SCRIPTS]
-        node.start(PacedScripts(machine))
-        self._tell_wall_clock(node)
-        life = node.epoch
-        self.calendar.call_after(BEGIN_NS, REPLY, lambda: self._run_files(node, life))
-
-    def _run_files(self, node: Node, life: int) -> None:
-        if node.epoch != life:
-            return
-        for number, path in enumerate(self.configuration.language.scripts, 1):
-            node.receive(RunFile(MAIN_SESSION, number, path))
-
-    def _machines(self) -> Machines | None:
-        """What scripts may look at."""
-        scheduler, controller = self.nodes[SCHEDULER], self.nodes[CONTROLLER]
-        local = self.nodes[LOCAL]
-        if not isinstance(scheduler.machine, Scheduler) or not isinstance(controller.machine, Controller):
-            return None
-        agent = local.machine if isinstance(local.machine, Agent) else None
-        true_ns = self.calendar.now
-        return Machines(
-            scheduler.machine, controller.machine, agent, scheduler.clock.read(true_ns), local.clock.read(true_ns)
-        )
+                side.start_scripts(scripts)
+            self.network.keep(self.network.links[name, side.local])
+        for user in self.sides if side is None else (side,):
+            self.network.keep(self.network.links[user.node, CONTROLLER])
 
     def _start_agent(self, name: str) -> None:
         node, system = self.nodes[name], self.systems[name]
-        cluster = self.configuration.cluster
+        cluster, side = self.configuration.cluster, self._sides.get(name)
         node.epoch += 1
         now = node.clock.read(self.calendar.now)
         self.log.add(Life(self.calendar.now, name, node.epoch))
         keepers = tuple(keeper.index for keeper in system.keepers)
-        times = cluster.local_times if name == LOCAL else cluster.times
+        called, times = (name, cluster.times) if side is None else (LOCAL, side.local_times)
         slots = self._slots.get(name, 1)
-        node.start(Agent(name, node.epoch, now, slots, times, keepers, system.remembers or node.epoch))
+        remembers = system.remembers or node.epoch
+        node.start(Agent(called, node.epoch, now, slots, times, keepers, remembers, gives_back=side is None))
         system.remembers = system.remembers or node.epoch
-        self._tell_wall_clock(node)
+        self.tell_wall_clock(node)
         for index, holding in system.left():
             node.receive(KeeperSaid(index, holding))
         for keeper in system.keepers:
@@ -361,8 +340,8 @@ class World:
                 node.receive(KeeperUp(keeper.index))
         if system.full:
             node.receive(HostDirty("its disk is full"))
-        if name == LOCAL:
-            self.network.keep(self.network.links[SCHEDULER, LOCAL])
+        if side is not None:
+            self.network.keep(self.network.links[side.node, name])
 
     def stop_node(self, name: str, reason: str, unacknowledged: bool = False) -> None:
         """A machine is gone; those at the other ends of its connections see them end: at once, or (`unacknowledged`)
@@ -372,9 +351,11 @@ class World:
             self.network.unvouch(link)
         if name in self.systems and node.machine is not None:
             self._grant_last(node)
+        self._count_missed_polls(node, goes_on=True)
         node.stop()
-        if name == SCHEDULER and SCRIPTS in self.nodes:
-            self.nodes[SCRIPTS].stop()
+        side = self._sides.get(name)
+        if side is not None and name == side.node and side.scripts_node in self.nodes:
+            self.nodes[side.scripts_node].stop()
         for link in self.network.of_node.get(name, ()):
             said = link.down if link.superior is node else link.up
             wait_ns = said.last_ns - self.calendar.now
@@ -382,6 +363,12 @@ class World:
                 self._hang_up_after(wait_ns, link, reason)
             else:
                 self.network.disconnect(link, reason, tell_superior=True)
+
+    def _count_missed_polls(self, node: Node, *, goes_on: bool) -> None:
+        """A life of a scheduler is over, or the simulation is."""
+        machine, side = node.machine, self._sides.get(node.name)
+        if isinstance(machine, Scheduler) and side is not None:
+            self.missed.count(machine, node.clock.read(self.calendar.now), side.task_of, goes_on=goes_on)
 
     def _hang_up_after(self, wait_ns: int, link: Link, reason: str) -> None:
         generation = link.generation
@@ -409,7 +396,8 @@ class World:
         """What wall clocks show at true time `true_ns`, ns since 1970."""
         return self.scenario.start_wall_ns + true_ns + self._wall_step_ns
 
-    def _tell_wall_clock(self, node: Node) -> None:
+    def tell_wall_clock(self, node: Node) -> None:
+        """The node's machine hears what wall clocks show."""
         true_ns = self.calendar.now
         node.receive(WallClock(self.wall_ns(true_ns) - node.clock.read(true_ns)))
 
@@ -417,12 +405,12 @@ class World:
         """The wall clock of every node jumps."""
         self._wall_step_ns += by_ns
         for node in self.nodes.values():
-            self._tell_wall_clock(node)
+            self.tell_wall_clock(node)
 
     # a person, and the end of all faults
 
     def _plan_order(self, ordered: Ordered) -> None:
-        node = self.nodes[SCHEDULER if ordered.host is None else CONTROLLER]
+        node = self.nodes[self.sides[0].node if ordered.host is None else CONTROLLER]
         order = ordered.host or ordered.job or ordered.task or ordered.intake
         new = ordered.reload
         happens = (lambda: node.receive(order)) if new is None else (lambda: self._reload(new))
@@ -441,10 +429,11 @@ class World:
                 self.size_host(host.name, host.slots, False)
         declare(self.log, self.calendar.now, new.cluster, old.cluster)
         for order in task_orders(found):
-            self.nodes[SCHEDULER].receive(order)
+            self.nodes[self.sides[0].node].receive(order)
         for host_order in host_orders(old, found, known):
             controller.receive(host_order)
         self.configuration = replace(new, cluster=replace(old.cluster, hosts=new.cluster.hosts))
+        self.sides[0].configuration = self.configuration
 
     def _heal(self) -> None:
         self.crashes.disarm()
@@ -471,10 +460,13 @@ class World:
 
     def _carry_out_now(self, node: Node, effects: Sequence[Any]) -> None:
         for effect in effects:
-            if type(effect) is Commit:  # most are
-                self._durable(node.name, effect.record)
+            kind = type(effect)
+            if kind is Commit:  # most are; as of `_durable`
+                self.log.commit(Committed(self.calendar.now, node.name, effect.record))
+                if node.journal is not None:
+                    node.journal.append(effect.record)
             else:
-                self._effects[type(effect)](node, effect)
+                self._effects[kind](node, effect)
 
     def _commit(self, node: Node, effect: Commit) -> None:
         self._durable(node.name, effect.record)
@@ -492,19 +484,6 @@ class World:
 
     def _look(self, node: Node, effect: Look) -> None:
         self.systems[node.name].look(effect)
-
-    def _ask_source(self, node: Node, effect: AskSource) -> None:
-        life = node.epoch
-        self.calendar.call_after(0, REPLY, lambda: self._answer_source(node, life, effect))
-
-    def _answer_source(self, node: Node, life: int, effect: AskSource) -> None:
-        if node.epoch != life:
-            return
-        stream = self._streams.get(effect.task)
-        if stream is None:
-            stream = self._streams[effect.task] = stream_of(self.weather.of(effect.task))
-        now = self.calendar.now
-        node.receive(SourceAnswered(effect.task, effect.number, stream.arrived(now), quiet_ns=stream.quiet_ns(now)))
 
     def _connect(self, node: Node, effect: Connect) -> None:
         link = self.network.links.get((node.name, effect.host))
@@ -527,21 +506,14 @@ class World:
 
     def _answer(self, node: Node, effect: Answer) -> None:
         if effect.request < 0:
-            self.calendar.call_after(0, REPLY, lambda: self.nodes[SCRIPTS].receive(effect))
+            self._sides.get(node.name, self.sides[0]).to_scripts(node, effect)
         elif effect.request > 0:
             self.answers.append(effect)
 
     def _is_idle(self, node: Node, effect: Idle) -> None:
         self.idle = True
 
-    def _to_scripts(self, node: Node, effect: Prepare | React) -> None:
-        if SCRIPTS in self.nodes:
-            self.calendar.call_after(0, REPLY, lambda: self.nodes[SCRIPTS].receive(effect))
-            return
-        refusal = "this simulation runs no scripts"
-        answer: Prepared | Reacted
-        if isinstance(effect, Prepare):
-            answer = Prepared(effect.task, effect.number, Skip(refusal), refusal)
-        else:
-            answer = Reacted(effect.job, effect.attempt, NO_REACTION, refusal)
-        self.calendar.call_after(0, REPLY, lambda: node.receive(answer))
+    def _of_scripts(self, node: Node, effect: Any) -> None:
+        driver = self._sides[node.name].driver
+        assert driver is not None, "only scripts ask for this"
+        driver.effects[type(effect)](node, effect)

@@ -153,10 +153,13 @@ With one of mean_, p50_, p95_, p99_, max_ before it, of a run and of tasks.NAME.
     {spreads}
 Of a run and of tasks.NAME. (the last ones count jobs that ended so; also exit_0 to exit_255):
     {counts}
-Of a run:
+Of a run (also at_least_N_up: the share of time in which N hosts or more had power):
     {figures}
 Of hosts.NAME.:
-    {hosts}"""
+    {hosts}
+Of schedulers.NAME., where several use one controller (share_ratio: what it got by what it had to get),
+and all those of tasks.NAME.; its tasks are tasks.SCHEDULER.TASK:
+    {schedulers}"""
 
 
 def _rehearsal_topics() -> dict[str, tuple[str, str]]:
@@ -171,14 +174,21 @@ def _rehearsal_topics() -> dict[str, tuple[str, str]]:
 
 def figures_text() -> str:
     """Every figure of a rehearsal, by name."""
-    from sim.figures import HOST_FIGURES, RUN_FIGURES, STATISTICS, TASK_FIGURES  # noqa: PLC0415 - for those who ask
+    from sim.figures import (  # noqa: PLC0415 - for those who ask
+        HOST_FIGURES,
+        RUN_FIGURES,
+        SCHEDULER_FIGURES,
+        STATISTICS,
+        TASK_FIGURES,
+    )
 
     spreads = dict.fromkeys(name[4:].lstrip("_") for name in TASK_FIGURES if name.startswith("p50_"))
     starts = tuple(f"{statistic}_" for statistic in STATISTICS)
     counts = [name for name in TASK_FIGURES if not name.startswith(starts)]
     return EXPECT.format(
-        spreads=_wrapped(spreads), counts=_wrapped(counts), figures=_wrapped(RUN_FIGURES), hosts=_wrapped(HOST_FIGURES)
-    )
+        spreads=_wrapped(spreads), counts=_wrapped(counts), figures=_wrapped(RUN_FIGURES),
+        hosts=_wrapped(HOST_FIGURES), schedulers=_wrapped(SCHEDULER_FIGURES),
+    )  # fmt: skip
 
 
 def _wrapped(names: Iterable[str]) -> str:

@@ -44,7 +44,9 @@ class Options(Struct, frozen=True, kw_only=True):
     jobs: int
     against: str | None
     until: str | None
+    sweep: str | None
     shrink: str | None
+    checkpoint: str | None
     html: str | None
     csv: str | None
     json: bool
@@ -52,7 +54,7 @@ class Options(Struct, frozen=True, kw_only=True):
     @property
     def many(self) -> bool:
         """Whether this is about many worlds."""
-        return self.seeds is not None or self.against is not None
+        return self.seeds is not None or self.against is not None or self.sweep is not None
 
 
 def sim(session: Session, **given: Any) -> int:
@@ -75,13 +77,22 @@ def sim(session: Session, **given: Any) -> int:
             options.faults,
         )
         wanted = many_worlds.Many(
-            many_worlds.AGAINST_SEEDS if options.seeds is None else options.seeds,
+            (many_worlds.SWEEP_SEEDS if options.sweep else many_worlds.AGAINST_SEEDS)
+            if options.seeds is None
+            else options.seeds,
             options.jobs,
             _there(options.against),
             options.until is not None,
             options.warm_up or 0,
             _path(options.shrink),
+            _path(options.checkpoint),
         )
+        if options.sweep is not None:
+            from shell import sweeping  # noqa: PLC0415 - only for sweeps
+
+            return sweeping.run_sweep(
+                asked, options.sweep, wanted, json=options.json, style=session.style(), output=output
+            )
         return many_worlds.run_many(asked, wanted, json=options.json, style=session.style(), output=output)
     return simulate.run(
         _there(options.file),
@@ -98,6 +109,7 @@ def sim(session: Session, **given: Any) -> int:
         measured=simulate.Measured(options.metrics, _path(options.jobs_csv), options.warm_up or 0),
         output=output,
         shrink=_path(options.shrink),
+        checkpoint=_path(options.checkpoint),
     )
 
 
@@ -115,7 +127,13 @@ def _refuse_what_does_not_fit(options: Options) -> None:
     if not options.many and (options.jobs > 1 or options.until):
         raise UsageError("--jobs and --until are about many worlds: --seeds 1-1000")
     if options.many and (options.seed is not None or options.log or options.metrics or options.jobs_csv):
-        raise UsageError("--seed, --log, --metrics and --jobs-csv are about one world: leave out --seeds and --against")
+        raise UsageError(
+            "--seed, --log, --metrics and --jobs-csv are about one world: leave out --seeds, --sweep and --against"
+        )
+    if options.sweep is not None and (options.against or options.until or options.shrink):
+        raise UsageError("--sweep is about all its worlds: leave out --against, --until and --shrink")
+    if options.checkpoint is not None and options.jobs_csv is not None:
+        raise UsageError("--jobs-csv writes a file of its own, which a checkpoint does not go on with: leave one out")
     if options.shrink is not None and (options.workload is not None or options.warm_up):
         raise UsageError("--shrink makes a world small, and that of a job log is as large as the log: use --first")
     if options.file is None and (options.changes or options.against):

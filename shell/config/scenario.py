@@ -12,15 +12,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
+
 from model.configuration import Configuration
 from model.errors import ConfigurationError
-from model.job import LOCAL, SECOND, Outcome
+from model.job import SECOND, Outcome
 from shell.config.changes import load_changed
 from shell.config.problems import InvalidConfiguration, KeyPath, Problem
 from shell.config.reading import Document, is_script, parse_file, parse_text
 from shell.config.scenario_faults import HINT, Known, parse_fault
 from shell.config.scenario_plans import PlanError, PlanMaker, parse_groups, plans_of_prefab
 from shell.config.scenario_sections import ItemsSection, ScenarioSection, TaskSection
+from shell.config.scenario_sharing import Pipelines, load_pipelines
 from shell.config.scenario_values import parse_comparison, positive
 from shell.config.validation import validate
 from shell.config.window_text import parse_zone
@@ -38,6 +41,7 @@ from sim.scenario import (
     Network,
     Plan,
     Scenario,
+    Sharer,
     ShellStub,
     TaskWeather,
     Wanted,
@@ -62,10 +66,35 @@ class LoadedScenario:
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """the hosts of each group"""
 
+    @property
+    def known(self) -> Known:
+        """What faults may name."""
+        return Known.of(self.configuration, self.groups, tuple(sharer.name for sharer in self.scenario.schedulers))
+
+    @property
+    def pipelines(self) -> dict[str, Configuration]:
+        """The configuration of each scheduler, by its name; one that is alone has none."""
+        shared = {sharer.name: sharer.configuration for sharer in self.scenario.schedulers}
+        return shared or {"": self.configuration}
+
+    @property
+    def task_names(self) -> list[str]:
+        """All tasks, as they are called in figures."""
+        shared = self.scenario.schedulers
+        named = [sharer.task_of(task.name) for sharer in shared for task in sharer.configuration.tasks]
+        return named if shared else [task.name for task in self.configuration.tasks]
+
+    @property
+    def weather(self) -> dict[str, TaskWeather]:
+        """What jobs do, by the tasks' names in figures."""
+        shared = self.scenario.schedulers
+        named = {sharer.task_of(name): each for sharer in shared for name, each in sharer.tasks.items()}
+        return named if shared else self.scenario.tasks
+
 
 def _is_scenario(data: Mapping[str, Any]) -> bool:
     """A scenario that forgot its pipeline is told so; taken for a pipeline, all of its keys would be wrong."""
-    of_scenarios = {"for", "faults", "plans", "expect", "start"}
+    of_scenarios = {"for", "faults", "plans", "expect", "start", "schedulers"}
     return not {"cluster", "scripts"} & data.keys() and bool(of_scenarios & data.keys())
 
 
@@ -102,7 +131,7 @@ def with_faults(loaded: LoadedScenario, lines: tuple[str, ...]) -> LoadedScenari
     found: list[Fault | FaultPlan] = []
     for line in lines:
         try:
-            found += parse_fault(line, loaded.start, loaded.configuration, loaded.groups)
+            found += parse_fault(line, loaded.start, loaded.known)
         except ValueError as error:
             raise ConfigurationError(f"--fail '{line}': {error}", HINT) from error
     faults, plans = _sorted_out(found)
@@ -113,7 +142,7 @@ def with_faults(loaded: LoadedScenario, lines: tuple[str, ...]) -> LoadedScenari
 def with_prefab(loaded: LoadedScenario, text: str) -> LoadedScenario:
     """The same with this prefab's faults instead of its own (`--faults`). Raises `ConfigurationError`."""
     try:
-        plans = plans_of_prefab(text, Known.of(loaded.configuration, loaded.groups), loaded.start)
+        plans = plans_of_prefab(text, loaded.known, loaded.start)
     except PlanError as error:
         raise ConfigurationError(f"--faults '{text}': {error}", "what they are: laulima docs faults") from error
     return replace(loaded, scenario=_changed(loaded.scenario, faults=(), plans=plans))
@@ -144,31 +173,19 @@ def _load(document: Document, path: Path, pipeline: Path | None, changes: tuple[
     problems = [*document.problems, *problems]
     if sections is None or problems:
         raise InvalidConfiguration(document.name, problems, document.lines, KEYS_HINT)
-    named = pipeline
-    if named is None:
-        if sections.pipeline is None:
-            problem = document.problem(("pipeline",), "is missing: the file of the pipeline")
-            raise InvalidConfiguration(document.name, [problem], document.lines, KEYS_HINT)
-        named = path.parent / sections.pipeline
-        if not named.exists():
-            problem = document.problem(("pipeline",), f"there is no file {sections.pipeline} beside this one")
-            raise InvalidConfiguration(document.name, [problem], document.lines, f"what is there: ls {path.parent}")
-    changed = load_changed(named, changes)
-    loaded = changed.loaded
-    maker = _Maker(document, sections, loaded.configuration, path.parent)
-    scenario = _changed(maker.make(), orders=changed.orders)
+    found = load_pipelines(document, sections, path.parent, pipeline, changes)
+    maker = _Maker(document, sections, found, path.parent)
+    scenario = _changed(maker.make(), orders=found.orders)
     if maker.problems:
         raise InvalidConfiguration(document.name, maker.problems, document.lines, KEYS_HINT)
-    warnings = (*loaded.warnings, *maker.warnings)
-    return LoadedScenario(loaded.configuration, scenario, maker.start, warnings, path, maker.groups)
+    warnings = (*found.warnings, *maker.warnings)
+    return LoadedScenario(found.configuration, scenario, maker.start, warnings, path, maker.groups)
 
 
 class _Maker:
     """Converts the sections, and checks them against the pipeline."""
 
-    def __init__(
-        self, document: Document, sections: ScenarioSection, configuration: Configuration, directory: Path
-    ) -> None:
+    def __init__(self, document: Document, sections: ScenarioSection, found: Pipelines, directory: Path) -> None:
         self.problems: list[Problem] = []
         self.warnings: list[str] = []
         self.groups: dict[str, tuple[str, ...]] = {}
@@ -176,9 +193,11 @@ class _Maker:
         self._directory = directory
         self._document = document
         self._sections = sections
-        self._configuration = configuration
-        self._tasks = [*(task.name for task in configuration.tasks), *configuration.language.tasks]
-        self._complete = configuration.language.complete
+        configuration = self._configuration = found.configuration
+        self._sharers = found.sharers
+        self._tasks = found.task_names
+        """as the scenario calls them where it speaks of all"""
+        self._complete = found.complete
         self._hosts = [*(host.name for host in configuration.cluster.hosts), *configuration.language.hosts]
 
     def make(self) -> Scenario:
@@ -194,7 +213,8 @@ class _Maker:
             for_ns=sections.length,
             network=Network(network.latency, network.jitter, network.controller, network.loss, network.doubling),
             hosts=self._make_hosts(),
-            tasks=self._make_tasks(),
+            tasks={} if self._sharers else self._make_tasks(("tasks",), sections.tasks, self._tasks),
+            schedulers=self._make_schedulers(),
             commands=tuple(
                 ShellStub(
                     pattern, stub.output, stub.status, _as_distribution(stub.takes), stub.failing, stub.failing_status
@@ -228,10 +248,10 @@ class _Maker:
 
     def _make_hosts(self) -> dict[str, Host]:
         made: dict[str, Host] = {}
-        known = [*self._hosts, LOCAL]
+        known = [*self._hosts, *self._known().owners]
         for text, section in self._sections.hosts.items():
             try:
-                names = expand(text)
+                names = (text,) if "/" in text else expand(text)
             except ConfigurationError as error:
                 self._wrong(("hosts", text), str(error), key=True)
                 continue
@@ -243,13 +263,32 @@ class _Maker:
                 )
         return made
 
-    def _make_tasks(self) -> dict[str, TaskWeather]:
+    def _make_tasks(self, at: KeyPath, sections: Mapping[str, TaskSection], known: list[str]) -> dict[str, TaskWeather]:
         made: dict[str, TaskWeather] = {}
-        for name, section in self._sections.tasks.items():
-            if name not in self._tasks and self._complete:
-                self._wrong(("tasks", name), f"the pipeline has no task {name}{nearest(name, self._tasks)}", key=True)
-            made[name] = self._weather(("tasks", name), section)
+        for name, section in sections.items():
+            if name not in known and self._complete:
+                self._wrong((*at, name), f"the pipeline has no task {name}{nearest(name, known)}", key=True)
+            made[name] = self._weather((*at, name), section)
         return made
+
+    def _make_schedulers(self) -> tuple[Sharer, ...]:
+        """With the weather of their tasks: what the scenario says for all, and what it says for each."""
+        own = {sharer.name: [task.name for task in sharer.configuration.tasks] for sharer in self._sharers}
+        every = list(dict.fromkeys(task for tasks in own.values() for task in tasks))
+        usual = self._make_tasks(("tasks",), self._sections.tasks, every) if self._sharers else {}
+        made = {sharer.name: sharer for sharer in self._sharers}
+        for text, section in self._sections.schedulers.items():
+            for name in expand(text):
+                weather = self._make_tasks(("schedulers", text, "tasks"), section.tasks, own[name])
+                known = {task: each for task, each in usual.items() if task in own[name] or not self._complete}
+                made[name] = structs.replace(made[name], tasks={**known, **weather})
+        if not self._sections.schedulers:
+            made = {name: structs.replace(sharer, tasks=usual) for name, sharer in made.items()}
+        return tuple(made.values())
+
+    def _known(self, groups: Mapping[str, tuple[str, ...]] | None = None) -> Known:
+        """What faults may name."""
+        return Known.of(self._configuration, groups, tuple(sharer.name for sharer in self._sharers))
 
     def _weather(self, path: KeyPath, section: TaskSection) -> TaskWeather:
         items = section.items
@@ -301,7 +340,7 @@ class _Maker:
 
     def _make_groups(self) -> dict[str, tuple[str, ...]]:
         try:
-            return parse_groups(self._sections.groups, Known.of(self._configuration))
+            return parse_groups(self._sections.groups, self._known())
         except PlanError as error:
             self._wrong(("groups", error.key), str(error), key=True)
             return {}
@@ -310,13 +349,13 @@ class _Maker:
         found: list[Fault | FaultPlan] = []
         for at, line in enumerate(self._sections.faults):
             try:
-                found += parse_fault(line, self.start, self._configuration, self.groups)
+                found += parse_fault(line, self.start, self._known(self.groups))
             except (ValueError, ConfigurationError) as error:
                 self._wrong(("faults", at), f"{error}")
         return _sorted_out(found)
 
     def _make_plans(self) -> list[Plan]:
-        maker = PlanMaker(Known.of(self._configuration, self.groups), self.start, self._directory)
+        maker = PlanMaker(self._known(self.groups), self.start, self._directory)
         plans: list[Plan] = []
         for at, section in enumerate(self._sections.plans):
             path: KeyPath = ("plans", at)
@@ -331,13 +370,12 @@ class _Maker:
         return plans
 
     def _make_wanted(self) -> tuple[Wanted, ...]:
-        lines = self._sections.expect
+        lines, schedulers = self._sections.expect, [sharer.name for sharer in self._sharers]
         wanted: list[Wanted] = []
         for at, line in enumerate(lines if isinstance(lines, tuple) else ()):
             try:
-                wanted.append(
-                    parse_expectation(line, *((self._tasks, self._hosts) if self._complete else (None, None)))
-                )
+                tasks, hosts = (self._tasks, self._hosts) if self._complete else (None, None)
+                wanted.append(parse_expectation(line, tasks, hosts, schedulers))
             except ValueError as error:
                 self._wrong(("expect", at), str(error))
         return tuple(wanted)

@@ -23,14 +23,15 @@ from shell.hostset import expand
 from shell.wording import nearest
 from sim.distributions import Constant
 from sim.faults import CONTROLLER, HOST_KINDS, LINK_KINDS, LOCAL, SCHEDULER, SERVER_KINDS
-from sim.scenario import Fault, FaultPlan, Kind, Unit
+from sim.scenario import Fault, FaultPlan, Kind, Unit, node_of
 
 HINT = f"{GRAMMAR}; all of it: laulima docs faults"
 ALL = "hosts"
 """The word for all hosts of the controller."""
-RESERVED = (ALL, CONTROLLER, SCHEDULER, LOCAL)
+SCHEDULERS = "schedulers"
+"""The word for all schedulers, where several use one controller."""
+RESERVED = (ALL, CONTROLLER, SCHEDULER, LOCAL, SCHEDULERS)
 """Words for places; groups have other names."""
-SERVERS = (CONTROLLER, SCHEDULER)
 KINDS = {**{kind.value: kind for kind in Kind}, "split": Kind.LOST}
 """By the words for them. To be split is to lose the link upwards."""
 _KEYS = ("factor", "chance", "delay", "every", "limit", "spool")
@@ -43,42 +44,65 @@ Place = tuple[Kind, tuple[str, ...]]
 
 @dataclass(frozen=True)
 class Known:
-    """What a fault may name. `complete` false: a script may add hosts that nobody can know."""
+    """What a fault may name. `complete` false: a script may add hosts that nobody can know. `schedulers`: names of
+    those that use the controller together; empty: there is one, without a name."""
 
     hosts: tuple[str, ...]
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     complete: bool = True
+    schedulers: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, configuration: Configuration, groups: Mapping[str, tuple[str, ...]] | None = None) -> Known:
-        """The hosts of a pipeline, and the groups of a scenario."""
+    def of(
+        cls,
+        configuration: Configuration,
+        groups: Mapping[str, tuple[str, ...]] | None = None,
+        schedulers: tuple[str, ...] = (),
+    ) -> Known:
+        """The hosts of a pipeline, and the groups and schedulers of a scenario."""
         hosts = (*(host.name for host in configuration.cluster.hosts), *configuration.language.hosts)
-        return cls(tuple(dict.fromkeys(hosts)), groups or {}, configuration.language.complete)
+        return cls(tuple(dict.fromkeys(hosts)), groups or {}, configuration.language.complete, schedulers)
+
+    @property
+    def owners(self) -> dict[str, str]:
+        """The schedulers' own computers, and whose they are."""
+        return {node_of(LOCAL, name): node_of(SCHEDULER, name) for name in self.schedulers or ("",)}
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """The controller and the schedulers."""
+        return CONTROLLER, *self.owners.values()
 
     def expand(self, text: str) -> tuple[str, ...]:
         """The names that a text stands for: a host set in which names of groups may stand, too."""
         names: list[str] = []
+        word, slash, rest = text.partition("/")
+        if slash:
+            return tuple(f"{word}/{name}" for name in (expand(rest) if "[" in rest or "," in rest else (rest,)))
         for name in expand(text) if "[" in text or "," in text else (text,):
-            names += self.hosts if name == ALL else self.groups.get(name, (name,))
+            if name == SCHEDULERS and self.schedulers:
+                names += self.owners.values()
+            else:
+                names += self.hosts if name == ALL else self.groups.get(name, (name,))
+        if self.schedulers and (vague := next((name for name in names if name in (SCHEDULER, LOCAL)), "")):
+            which = self.owners if vague == LOCAL else self.owners.values()
+            raise ValueError(f"{vague} of which scheduler? {', '.join(which)}; or {SCHEDULERS}, for all of them")
         return tuple(dict.fromkeys(names))
 
     def check(self, name: str, what: str, *, servers: bool = False) -> None:
         """Raises `ValueError` where there is no such host (nor, with `servers`, such a server)."""
-        allowed = [*self.hosts, *self.groups, LOCAL, ALL, *(SERVERS if servers else ())]
-        if name in SERVERS and not servers:
+        allowed = [*self.hosts, *self.groups, *self.owners, ALL, *(self.servers if servers else ())]
+        if name in self.servers and not servers:
             raise ValueError(f"{what}: there is no {name} for it: it is at hosts")
-        if name not in allowed and self.complete:
+        if name not in allowed and (self.complete or "/" in name):
             raise ValueError(f"{what}: there is no {name}{nearest(name, allowed)}")
 
 
-def parse_fault(
-    text: str, start: datetime, configuration: Configuration, groups: Mapping[str, tuple[str, ...]] | None = None
-) -> list[Fault | FaultPlan]:
+def parse_fault(text: str, start: datetime, known: Known) -> list[Fault | FaultPlan]:
     """The faults of one line, one for each place; a share of hosts is a plan that comes once. Raises `ValueError` with
     a sentence for people."""
     words = text.split()
     where, word, rest = _head(words)
-    known = Known.of(configuration, groups)
     share, where = parse_share(where)
     places = parse_places(where, word, known)
     times = list(takewhile(lambda one: "=" not in one, rest))
@@ -201,35 +225,39 @@ def parse_places(names: list[str], word: str, known: Known) -> list[Place]:
     if not names or len(names) > 2:
         raise ValueError(f"{word} needs one name, or two for a link")
     if len(names) == 1:
-        return [_place(one, word, known) for one in known.expand(names[0])]
+        return [place for one in known.expand(names[0]) for place in _places(one, word, known)]
     if kind not in LINK_KINDS:
         raise ValueError(f"{word} is at one thing, not at a link")
     return [(kind, _link(names, one, known)) for one in known.expand(names[1] if names[0] == CONTROLLER else names[0])]
 
 
-def _place(name: str, word: str, known: Known) -> Place:
-    kind = KINDS[word]
-    if kind is Kind.SILENT and name in SERVERS:
-        return Kind.FROZEN, (name,)
+def _places(name: str, word: str, known: Known) -> list[Place]:
+    """Of one name: at a link that has its name from one end it may be at several."""
+    kind, servers = KINDS[word], known.servers
+    if kind is Kind.SILENT and name in servers:
+        return [(Kind.FROZEN, (name,))]
     if kind not in SERVER_KINDS and kind not in HOST_KINDS:
         if kind is Kind.ONE_WAY or name == SCHEDULER:
             raise ValueError(f"{word} is at a link: name its two ends, such as controller {name}")
         known.check(name, word, servers=True)
-        return kind, (SCHEDULER if name in (CONTROLLER, LOCAL) else CONTROLLER, name)
-    if name in SERVERS and kind in SERVER_KINDS:
-        return kind, (name,)
+        if name == CONTROLLER:
+            return [(kind, (scheduler, name)) for scheduler in known.owners.values()]
+        if name in servers:
+            return [(kind, (name, CONTROLLER))]
+        return [(kind, (known.owners.get(name, CONTROLLER), name))]
+    if name in servers and kind in SERVER_KINDS:
+        return [(kind, (name,))]
     if kind not in HOST_KINDS:
-        raise ValueError(f"{word}: there is no {name}{nearest(name, list(SERVERS))}: it is at {' or '.join(SERVERS)}")
+        raise ValueError(f"{word}: there is no {name}{nearest(name, list(servers))}: it is at {' or '.join(servers)}")
     known.check(name, word)
-    return kind, (name,)
+    return [(kind, (name,))]
 
 
 def _link(names: list[str], one: str, known: Known) -> tuple[str, str]:
     """The two ends, in the order in which they were written."""
-    superior_first = names[0] == CONTROLLER or (names[0] == SCHEDULER and one == names[1])
-    first, second = (names[0], one) if superior_first else (one, names[1])
+    first, second = (CONTROLLER, one) if names[0] == CONTROLLER else (one, names[1])
     ends = {first, second}
-    if ends in ({SCHEDULER, CONTROLLER}, {SCHEDULER, LOCAL}):
+    if any(ends in ({scheduler, CONTROLLER}, {scheduler, local}) for local, scheduler in known.owners.items()):
         return first, second
     others = ends - {CONTROLLER}
     hosts = set(known.hosts)
@@ -238,6 +266,6 @@ def _link(names: list[str], one: str, known: Known) -> tuple[str, str]:
     if CONTROLLER in ends and len(others) == 1 and others <= hosts:
         return first, second
     unknown = sorted(others - hosts)
-    guess = nearest(unknown[0], [*known.hosts, *known.groups]) if unknown else ""
+    guess = nearest(unknown[0], [*known.hosts, *known.groups, *known.servers[1:]]) if unknown else ""
     raise ValueError(f"there is no link between {first} and {second}{guess}: links go from the scheduler to controller "
                      "and local, and from the controller to each host")  # fmt: skip

@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -111,7 +112,7 @@ def parse_groups(texts: Mapping[str, Sequence[str]], known: Known) -> dict[str, 
     for name, parts in texts.items():
         if not HOST_NAME.fullmatch(name) or name in RESERVED or name in known.hosts or name in KINDS:
             raise PlanError(f"{name} cannot be the name of a group: it is a host's, or a word for a place", name)
-        inside = Known(known.hosts, groups, known.complete)
+        inside = replace(known, groups=groups)
         try:
             hosts = tuple(dict.fromkeys(host for part in parts for host in inside.expand(part)))
             for host in hosts:

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, PlainValidator
 
 from model.job import SECOND
+from model.sharing import SHARE_MAX
+from shell.config.controller_sections import LIMIT_MAX
 from shell.config.fields import Checked, Duration, Flag, Name, Whole, Word
 from shell.config.scenario_plans import PlanSection
 from shell.config.scenario_values import durations, parse_drift, positive, probability, sizes
@@ -133,6 +135,22 @@ class StubSection(Section):
     failing_status: Annotated[int, Whole(0, 255)] = 1
 
 
+class SharerSection(Section):
+    """A scheduler that uses the controller together with others, or a set of them. It has a server, a journal and a
+    computer (`local`) of its own."""
+
+    pipeline: Text | None = None
+    """its pipeline's file, relative to this one (default: the scenario's)"""
+    share: Annotated[int | None, Whole(1, SHARE_MAX)] = None
+    """its weight (default: as the controller's file says, for this key and the next two)"""
+    in_flight_max: Annotated[int | None, Whole(1, LIMIT_MAX)] = None
+    """its jobs that are at hosts; others wait"""
+    pending_max: Annotated[int | None, Whole(0, LIMIT_MAX)] = None
+    """its jobs that wait at the controller; one more ends OVERLOADED"""
+    tasks: dict[Annotated[str, Name()], TaskSection] = Field(default_factory=dict)
+    """what the jobs of its tasks do, where it is not what the scenario says for all"""
+
+
 class ScenarioSection(Section):
     """A scenario file."""
 
@@ -153,6 +171,11 @@ class ScenarioSection(Section):
     """what is different about hosts, by name or set: node[01-16]"""
     tasks: dict[Annotated[str, Name()], TaskSection] = Field(default_factory=dict)
     """what the jobs of tasks do, by name"""
+    controller: Text | None = None
+    """the file of a controller that several schedulers use (`laulima controller FILE`): its hosts and terms count
+    (default: those of the pipeline)"""
+    schedulers: dict[str, SharerSection] = Field(default_factory=dict)
+    """who uses that controller, by name or set: `{north: {share: 3}, "team[1-4]": {}}` (default: the pipeline alone)"""
     commands: dict[
         str, Annotated[StubSection, BeforeValidator(_stub, json_schema_input_type=Text | Texts | StubSection)]
     ] = Field(default_factory=dict)

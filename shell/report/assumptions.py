@@ -5,10 +5,10 @@ Called by `shell/report/page.py`.
 
 from __future__ import annotations
 
-from model.configuration import Configuration
+from shell.config.scenario import LoadedScenario
 from shell.wording import count, measured, size
 from sim.distributions import Constant, Distribution
-from sim.scenario import Scenario, TaskWeather
+from sim.scenario import TaskWeather
 
 TASKS_TOLD = 20
 NOT_MODELLED = (
@@ -17,19 +17,20 @@ NOT_MODELLED = (
 )
 
 
-def assumptions(configuration: Configuration, scenario: Scenario, *, open_loop: bool) -> list[str]:
+def assumptions(loaded: LoadedScenario, *, open_loop: bool) -> list[str]:
     """The sentences. `open_loop`: jobs of a log are submitted at its times."""
-    told = [f"{name}: {_weather(weather)}." for name, weather in list(scenario.tasks.items())[:TASKS_TOLD]]
-    if len(scenario.tasks) > TASKS_TOLD:
-        told.append(f"{count(len(scenario.tasks) - TASKS_TOLD, 'more task')} as the scenario says.")
-    silent = [task.name for task in configuration.tasks if task.name not in scenario.tasks]
+    tasks = loaded.weather
+    told = [f"{name}: {_weather(weather)}." for name, weather in list(tasks.items())[:TASKS_TOLD]]
+    if len(tasks) > TASKS_TOLD:
+        told.append(f"{count(len(tasks) - TASKS_TOLD, 'more task')} as the scenario says.")
+    silent = [name for name in loaded.task_names if name not in tasks]
     if silent and not open_loop:
         usual = TaskWeather()
         names = ", ".join(silent[:TASKS_TOLD]) + (" …" if len(silent) > TASKS_TOLD else "")
         told.append(
             f"Nothing is said of {names}: their jobs {_weather(usual)}, and items of their sources come one a minute."
         )
-    network = scenario.network
+    network = loaded.scenario.network
     loss = f", {100 * network.loss:.3g} % of messages lost" if network.loss else ""
     told.append(f"Network: {measured(network.latency_ns)} to a host, one way{loss}.")
     told.append(

@@ -5,8 +5,9 @@ Called by `shell/report/page.py`; the reasons are those of `sim/timeline.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from msgspec import Struct
 
@@ -22,6 +23,10 @@ LEAST_NS = 60 * 10**9
 """What took less of all jobs together is not told."""
 
 
+TaskFiles = Mapping[str, tuple[str, str]]
+"""A task as figures call it -> its file, and what it is called there."""
+
+
 class Cause(Struct, frozen=True):
     """One line. `where`: the key of the file, with its line where it is written."""
 
@@ -29,9 +34,9 @@ class Cause(Struct, frozen=True):
     where: str
 
 
-def causes(timeline: Timeline, metrics: Metrics, file: str) -> list[Cause]:
-    """Waiting, then lost work, then jobs that failed."""
-    locate = _locator(file)
+def causes(timeline: Timeline, metrics: Metrics, file: str, tasks: TaskFiles = MappingProxyType({})) -> list[Cause]:
+    """Waiting, then lost work, then jobs that failed. `file`: of the pipeline; `tasks`: those of other files."""
+    locate = _locator(file, tasks)
     found = [
         Cause(_waited(task, reason, host, spent), locate(_keys_of_wait(task, reason, host)))
         for (task, reason, host), spent in timeline.hurt.most_common()
@@ -97,15 +102,23 @@ def _keys_of_end(task: str, outcome: str) -> KeyPath:
     return ("tasks", task, *keys.get(outcome, ("retry",)))
 
 
-def _locator(file: str) -> Callable[[KeyPath], str]:
-    """How a key is named: `tasks.warp.host pipeline.yaml:7`, or where it would stand, or what all have instead."""
-    document: Document | None
+def _document(file: str) -> Document | None:
     try:
-        document = parse_file(Path(file))
+        return parse_file(Path(file))
     except ConfigurationError:
-        document = None  # a job log, or a script: there are no keys to name
+        return None  # a job log, or a script: there are no keys to name
+
+
+def _locator(central: str, tasks: TaskFiles) -> Callable[[KeyPath], str]:
+    """How a key is named: `tasks.warp.host pipeline.yaml:7`, or where it would stand, or what all have instead."""
+    documents = {file: _document(file) for file in dict.fromkeys((central, *(file for file, _ in tasks.values())))}
 
     def locate(path: KeyPath) -> str:
+        file = central
+        if path[0] == "tasks" and path[1] in tasks:
+            file, name = tasks[str(path[1])]
+            path = ("tasks", name, *path[2:])
+        document = documents[file]
         if document is None:
             return ""
         usual = ("defaults", *path[2:]) if path[0] == "tasks" else path

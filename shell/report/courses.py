@@ -5,7 +5,8 @@ Called by `shell/report/page.py` with the `Timeline` of one run. Faults lie as b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from shell.report.drawing import (
@@ -56,10 +57,43 @@ def bands(axes: Axes, timeline: Timeline, time: TimeAxis) -> None:
         axes.axvspan(time.hours(fault.start), time.hours(end), color=INK, alpha=BAND_OPACITY, linewidth=0.0, zorder=0)
 
 
-def what_ran_where(timeline: Timeline, time: TimeAxis) -> tuple[str, str]:
+Groups = Mapping[str, Sequence[str]]
+"""Hosts that may fail together, by the name of the rack, switch or site."""
+NO_GROUPS: Groups = MappingProxyType({})
+
+
+def _grouped(names: Sequence[str], groups: Groups) -> list[tuple[str, str]]:
+    """(host, its group) with the hosts of a group beside each other; those of none last. A host is in the first group
+    that has it: a later one may hold several earlier."""
+    of = {host: (at, group) for at, (group, hosts) in reversed([*enumerate(groups.items())]) for host in hosts}
+    ranked = sorted((of.get(name, (len(groups), "")), at, name) for at, name in enumerate(names))
+    return [(name, group) for (_, group), _, name in ranked]
+
+
+def _mark_groups(axes: Axes, shown: Sequence[tuple[str, str]]) -> bool:
+    """Lines between the groups, and their names at the right. `shown`: from the top. Whether there is any."""
+    if not any(group for _, group in shown):
+        return False
+    first = 0
+    for at in range(1, len(shown) + 1):
+        if at < len(shown) and shown[at][1] == shown[first][1]:
+            continue
+        top, bottom = len(shown) - 0.5 - first, len(shown) - 0.5 - at
+        if at < len(shown):
+            axes.axhline(bottom, color=INK, linewidth=0.8, linestyle=(0, (4, 2)))
+        axes.text(
+            1.01, (top + bottom) / 2, named(shown[first][1] or "in no group"), fontsize=8, va="center",
+            transform=axes.get_yaxis_transform(),
+        )  # fmt: skip
+        first = at
+    return True
+
+
+def what_ran_where(timeline: Timeline, time: TimeAxis, groups: Groups = NO_GROUPS) -> tuple[str, str]:
     """SVG and caption: a row a host, each job a bar in the colour of its task."""
     hosts = list(timeline.hosts)
-    shown = _worst_hosts(timeline)
+    ordered = _grouped(_worst_hosts(timeline), groups)
+    shown = [name for name, _ in ordered]
     rows = {hosts.index(name): at for at, name in enumerate(reversed(shown))}
     spans = timeline.spans
     inside = [at for at in range(len(spans.start)) if spans.host[at] in rows]
@@ -76,6 +110,7 @@ def what_ran_where(timeline: Timeline, time: TimeAxis) -> tuple[str, str]:
         rectangles(axes, _boxes(time, timeline.end, closed), CLOSED, zorder=3)
         axes.set_yticks(range(len(shown)), [named(name) for name in reversed(shown)])
         axes.set_ylim(-0.6, len(shown) - 0.4)
+        how += ", hosts by their groups" if _mark_groups(axes, ordered) else ""
         time.put_on(axes)
         legend(axes, [*keys, key_of(DOWN, "away"), *([key_of(CLOSED, "drained or off")] if closed else [])], 5)
     left_out = len(hosts) - len(shown)
@@ -100,8 +135,13 @@ def _worst_hosts(timeline: Timeline) -> list[str]:
 
 
 def _away_ns(timeline: Timeline, host: str) -> int:
-    spans = timeline.down.get(host, ())
-    return sum((timeline.end if span.end == NONE else span.end) - span.start for span in spans)
+    """Faults may overlap."""
+    until = total = 0
+    for span in timeline.down.get(host, ()):  # in the order of their beginnings
+        end = timeline.end if span.end == NONE else span.end
+        total += max(0, end - max(span.start, until))
+        until = max(until, end)
+    return total
 
 
 def _jobs(axes: Axes, timeline: Timeline, time: TimeAxis, rows: dict[int, int], inside: Sequence[int]) -> list[object]:
@@ -259,15 +299,23 @@ def _ages(timeline: Timeline, waiting: Sequence[float]) -> list[float]:
     return ages
 
 
-def availability(timeline: Timeline, time: TimeAxis) -> tuple[str, str]:
+def availability(timeline: Timeline, time: TimeAxis, groups: Groups = NO_GROUPS) -> tuple[str, str]:
     """SVG and caption: when which hosts were away; empty when none was."""
     known = [(at, name) for at, name in enumerate(timeline.hosts) if name in timeline.down]
     away = sorted((-_away_ns(timeline, name), at, name) for at, name in known)
-    shown = [name for _, _, name in away[:HOSTS_MAPPED]]
+    ordered = _grouped([name for _, _, name in away[:HOSTS_MAPPED]], groups)
+    shown = [name for name, _ in ordered]
     if not shown:
         return "", ""
     width = timeline.end / BINS
-    with picture(1.2 + 0.16 * max(4, len(shown)), (5.0, 1.0)) as (_, (axes, margin), svg):
+    counts = _away_together(timeline, [name for _, name in known], width)
+    most = max(counts)
+    with picture(1.4 + 0.16 * max(4, len(shown)), (5.0, 1.0)) as (_, (axes, margin), svg):
+        bottom, top = len(shown) - 0.2, 1.2 + 0.12 * len(shown)
+        boxes = [
+            (time.hours(at * width), bottom, time.hours(width), top * number / most) for at, number in enumerate(counts)
+        ]
+        rectangles(axes, [box for box in boxes if box[3]], Look(DOWN.colour))
         for row, name in enumerate(reversed(shown)):
             shares = _shares(timeline, name, width)
             for level in range(1, LEVELS + 1):
@@ -279,18 +327,27 @@ def availability(timeline: Timeline, time: TimeAxis) -> tuple[str, str]:
                 rectangles(axes, boxes, look, alpha=0.25 + 0.75 * level / LEVELS)
             percent = _away_ns(timeline, name) / timeline.end * 100
             margin.barh(row, percent, color=DOWN.colour, edgecolor=INK, height=0.8)
-        axes.set_yticks(range(len(shown)), [named(name) for name in reversed(shown)])
+        heads = [f"at once, most {most}"]
+        axes.set_yticks([*range(len(shown)), bottom + top / 2], [*(named(name) for name in reversed(shown)), *heads])
         for each in (axes, margin):
-            each.set_ylim(-0.6, len(shown) - 0.4)
+            each.set_ylim(-0.6, bottom + top + 0.1)
         margin.set_yticks([])
         margin.set_xlabel("% of the time away")
+        by_group = ", by their groups" if _mark_groups(margin, ordered) else ""
         time.put_on(axes)
     total = len(timeline.hosts) - 1
     return svg.text, (
         f"When hosts were away: {len(away)} of {count(total, 'host')}"
         + (f", the {len(shown)} worst of them" if len(shown) < len(away) else "")
-        + ". Columns in one line are hosts that failed together."
+        + by_group
+        + ". Columns in one line are hosts that failed together; above, how many were away at once."
     )
+
+
+def _away_together(timeline: Timeline, hosts: Sequence[str], width: float) -> list[int]:
+    """How many hosts were away in each bin, for any part of it."""
+    away = [_shares(timeline, host, width) for host in hosts]
+    return [sum(share > 0 for share in column) for column in zip(*away, strict=True)]
 
 
 def _shares(timeline: Timeline, host: str, width: float) -> list[int]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from shell.file_errors import unwritable
 from shell.many_worlds import ManyWorlds
-from sim.figures import HOST_FIGURES, RUN_FIGURES, TASK_FIGURES
+from sim.figures import HOST_FIGURES, RUN_FIGURES, SCHEDULER_FIGURES, TASK_FIGURES
 from sim.metrics import Metrics
 from sim.timeline import NONE, VERDICTS, Reason, Timeline
 
@@ -56,6 +56,10 @@ def _figures(metrics: Metrics) -> Iterable[tuple[Cell, ...]]:
         yield name, figure.of(metrics.total)
     for task in metrics.tasks:
         yield from ((f"tasks.{task.task}.{name}", figure.of(task)) for name, figure in TASK_FIGURES.items())
+    for row in metrics.schedulers:
+        own = f"schedulers.{row.scheduler}."
+        yield from ((own + name, figure.of(row)) for name, figure in SCHEDULER_FIGURES.items())
+        yield from ((own + name, figure.of(row.total)) for name, figure in TASK_FIGURES.items())
     for host in metrics.hosts:
         yield from ((f"hosts.{host.host}.{name}", figure.of(host)) for name, figure in HOST_FIGURES.items())
 

@@ -1,6 +1,6 @@
 """The parts of which the pages here are made: one HTML file that asks nobody for anything, its tables and figures.
 
-What is foreign goes through `safe`. Called by `shell/report/page.py` and `shell/report/past_page.py`.
+What is foreign goes through `safe`. Called by the pages here.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from msgspec import Struct
 from shell.config.scenario import LoadedScenario
 from shell.expectations import UNDEFINED, figure_text
 from shell.many_worlds import ManyWorlds
+from shell.metric_tables import after_last_text, hosts_up_text, missed_text
 from shell.report.assumptions import assumptions
 from shell.report.causes import causes
 from shell.report.courses import availability, queue, slots, what_ran_where
@@ -30,7 +31,8 @@ from sim.metrics import Metrics
 from sim.timeline import Reason, Timeline
 
 FIGURES = (
-    "submitted", "ended", "failed", "open", "lost", "mean_wait", "p50_wait", "p95_wait", "max_wait", "p95_response",
+    "submitted", "ended", "failed", "open", "lost", "missed_polls", "mean_wait", "p50_wait", "p95_wait", "max_wait",
+    "p95_response",
     "mean_run", "mean_bounded_slowdown", "makespan", "throughput", "offered_load", "utilization_nominal",
     "utilization_available", "goodput", "lost_work", "queue_mean", "queue_max", "oldest", "attempts", "p95_detection",
     "undetected", "p95_recovery", "unrecovered", "system_availability", "all_up", "controller_availability", "fairness",
@@ -58,7 +60,8 @@ def page(told: Told) -> str:
     parts += [*_verdict(told), _head(told)]
     if told.many is not None:
         parts += _many(told.many)
-    parts += [_expected(told), "<h2>Figures</h2>", _figures(told.metrics), _tasks(told.metrics)]
+    parts += [_expected(told), "<h2>Figures</h2>", _figures(told.metrics)]
+    parts += [_schedulers(told.metrics), _tasks(told.metrics)]
     parts += ["<h2>Pictures</h2>", *_pictures(told), "<h2>What hurt</h2>", _causes(told)]
     parts += ["<h2>Assumptions</h2>", items(_assumed(told)), "<h2>Again</h2>", _again(told)]
     return document(f"{title}: rehearsal", parts)
@@ -122,7 +125,9 @@ def _head(told: Told) -> str:
         ("seed", str(answer.seed)),
         ("simulated", f"{duration(answer.for_ns)} from {told.loaded.start.isoformat()}"),
         ("measured", f"{duration(metrics.end - metrics.begin)}"
-                     + (f" after {duration(metrics.warm_up)} to warm up" if metrics.warm_up else "")),
+                     + (f" after {duration(metrics.warm_up)} to warm up" if metrics.warm_up
+                        else ", from the first job on: nothing is cut off (--warm-up would)")
+                     + after_last_text(metrics)),
         ("faults", _faults(told)),
         ("event log", f"{answer.hash}   {count(answer.lines, 'line')}, {count(answer.checked, 'event')} checked"),
         ("made by", made_by),
@@ -156,11 +161,41 @@ def _figures(metrics: Metrics) -> str:
     both = [(*left, *right) for left, right in zip(rows[:half], [*rows[half:], ("", "")], strict=False)]
     ends = ", ".join(f"{name} {thousands(number)}" for name, number in metrics.timeouts.items())
     note = (
-        f"<p>Attempts that did not end by themselves: {safe(ends or 'none')}. Bounded slowdown with tau "
-        f"{measured(metrics.tau)}; a dash is a figure of which no job tells. Jobs that are open at the end are listed, "
-        "not dropped.</p>"
+        f"<p>Attempts that did not end by themselves: {safe(ends or 'none')}. Polls missed, in the whole run: "
+        f"{safe(missed_text(metrics.total))}. Time with at least so many hosts up: {safe(hosts_up_text(metrics))}. "
+        f"Bounded slowdown with tau {measured(metrics.tau)}; a dash is a figure of which no job tells.</p>"
     )
-    return table(("figure", "value", "figure", "value"), both, (2,)) + note
+    return table(("figure", "value", "figure", "value"), both, (2,)) + note + _open_jobs(metrics)
+
+
+def _open_jobs(metrics: Metrics) -> str:
+    """They are listed, not dropped: else a worse scheduler would look better."""
+    number = metrics.total.open
+    if not number:
+        return ""
+    names = [
+        f"{f'{job.task} {job.item}' if job.item else job.task} {job.job} ({job.state}, {duration(job.age)} old)"
+        for job in metrics.open_jobs
+    ]
+    more = f", and {thousands(number - len(names))} younger" if number > len(names) else ""
+    return f"<p>Open at the end: {thousands(number)}: {safe(', '.join(names))}{more}.</p>"
+
+
+def _schedulers(metrics: Metrics) -> str:
+    """Where several use one controller."""
+    rows = [
+        (safe(row.scheduler), str(row.weight), thousands(row.total.ended), thousands(row.total.open),
+         *(figure_text(found, Unit.TIME) for found in (row.total.wait.mean, row.total.wait.p95)),
+         *(figure_text(found, Unit.SHARE) for found in (row.share_due, row.share_got)))
+        for row in metrics.schedulers
+    ]  # fmt: skip
+    if not rows:
+        return ""
+    heads = ("scheduler", "share", "ended", "open", "wait mean", "p95", "due", "got")
+    return table(heads, rows) + (
+        "<p>Due and got: of the slots that were given while several asked, what each had to get by its share, and what "
+        f"it got. Jain's index of got by due: {figure_text(metrics.share_fairness, Unit.NUMBER)}; 1 is fair.</p>"
+    )
 
 
 def _tasks(metrics: Metrics) -> str:
@@ -184,14 +219,19 @@ def _pictures(told: Told) -> list[str]:
     time = TimeAxis(told.loaded.start, timeline.end)
     limits = {task.name: task.periods.pending_ns for task in told.loaded.configuration.tasks}
     drawn = [
-        what_ran_where(timeline, time), slots(timeline, time), queue(timeline, time), waits(timeline.waits, limits),
-        outcomes(told.metrics.tasks), availability(timeline, time),
+        what_ran_where(timeline, time, told.loaded.groups), slots(timeline, time), queue(timeline, time),
+        waits(timeline.waits, limits, timeline.tasks), outcomes(told.metrics.tasks),
+        availability(timeline, time, told.loaded.groups),
     ]  # fmt: skip
     return [figure(svg, caption) for svg, caption in drawn if svg]
 
 
 def _causes(told: Told) -> str:
-    found = causes(told.timeline, told.metrics, told.answer.configuration)
+    tasks = {
+        sharer.task_of(task.name): (sharer.configuration.path, task.name)
+        for sharer in told.loaded.scenario.schedulers for task in sharer.configuration.tasks
+    }  # fmt: skip
+    found = causes(told.timeline, told.metrics, told.answer.configuration, tasks)
     if not found:
         return "<p>Nothing: no job waited for long, none failed, no work was lost.</p>"
     rows = [(safe(one.what), safe(one.where)) for one in found]
@@ -200,7 +240,7 @@ def _causes(told: Told) -> str:
 
 def _assumed(told: Told) -> list[str]:
     open_loop = told.answer.workload is not None
-    return assumptions(told.loaded.configuration, told.loaded.scenario, open_loop=open_loop)
+    return assumptions(told.loaded, open_loop=open_loop)
 
 
 def _again(told: Told) -> str:

@@ -1,6 +1,6 @@
 """Pictures of distributions: how long jobs waited, how they ended, and many worlds beside each other.
 
-Called by `shell/report/page.py`.
+Called by `shell/report/page.py` and `shell/report/sweep_page.py`.
 """
 
 from __future__ import annotations
@@ -29,18 +29,25 @@ FIGURES_SHOWN = ("p95_wait", "failed", "lost_work", "p95_response", "queue_max",
 """Of many worlds; those that some expectation speaks of come first."""
 PANELS_MAX = 6
 LINES = ("-", "--", "-.", ":")
+CLOSE = 200.0
+"""Times that are not so many times apart have more ticks."""
+_CLOSER = ((2, "2 s"), (5, "5 s"), (20, "20 s"), (120, "2 min"), (300, "5 min"), (1200, "20 min"), (7200, "2 h"),
+           (18000, "5 h"))  # fmt: skip
 DONE = "exit 0"
 OPEN = "open at the end"
 OUTCOMES = (DONE, "other exits", "CRASHED", "TIMED_OUT", "PENDING_TIMEOUT", "HOST_DOWN", "LOST", "others", OPEN)
 
 
-def waits(found: Mapping[str, array[int]], limits: Mapping[str, int]) -> tuple[str, str]:
-    """SVG and caption: the share of a task's jobs that waited longer. `limits`: pending timeouts by task, ns."""
+def waits(found: Mapping[str, array[int]], limits: Mapping[str, int], order: Sequence[str] = ()) -> tuple[str, str]:
+    """SVG and caption: the share of a task's jobs that waited longer. `limits`: pending timeouts by task, ns; `order`:
+    of the tasks, which decides their colours in all pictures."""
+    numbers = {task: at for at, task in enumerate(dict.fromkeys((*order, *found)))}
     tasks = sorted((name for name in found if len(found[name])), key=lambda name: -len(found[name]))[:TASKS_SHOWN]
     if not tasks:
         return "", ""
     with picture(3.3) as (_, (axes,), svg):
-        for at, task in enumerate(tasks):
+        for task in tasks:
+            at = numbers[task]
             ordered = sorted(found[task])
             places = _places(len(ordered))
             seconds = [max(ordered[place] / 1e9, 1e-3) for place in places]
@@ -80,8 +87,11 @@ def _places(length: int) -> list[int]:
 
 def time_ticks(axis: Axis, low: float, high: float) -> None:
     """Ticks of a logarithmic axis of seconds."""
+    marks: tuple[tuple[float, str], ...]
     marks = ((1e-3, "1 ms"), (1e-2, "10 ms"), (0.1, "100 ms"), (1, "1 s"), (10, "10 s"), (60, "1 min"), (600, "10 min"),
              (3600, "1 h"), (36000, "10 h"), (360000, "100 h"), (3.6e6, "1000 h"))  # fmt: skip
+    if high < low * CLOSE:
+        marks = tuple(sorted({*marks, *_CLOSER}))
     shown = [mark for mark in marks if low <= mark[0] <= max(high, low) * 3] or [marks[0]]
     axis.set_ticks([at for at, _ in shown], labels=[text for _, text in shown])
     axis.set_ticks([], minor=True)
@@ -148,7 +158,7 @@ def many(
                 continue
             low, high = min(everything), max(everything)
             for at, ((_, look, mark), some) in enumerate(zip(sets, values, strict=True)):
-                _dots(axes[0], row + (0.2 - 0.4 * at if both else 0.0), some, (low, high), look, mark)
+                dots(axes[0], row + (0.2 - 0.4 * at if both else 0.0), some, (low, high), look, mark)
             unit = find(name).unit
             axes[0].text(0.0, row + 0.44, figure_text(low, unit), fontsize=7, ha="left", va="center")
             axes[0].text(1.0, row + 0.44, figure_text(high, unit), fontsize=7, ha="right", va="center")
@@ -169,7 +179,8 @@ def many(
     return svg.text, text
 
 
-def _dots(axes: Axes, row: float, values: Sequence[float], scale: tuple[float, float], look: Look, mark: str) -> None:
+def dots(axes: Axes, row: float, values: Sequence[float], scale: tuple[float, float], look: Look, mark: str) -> None:
+    """A row of seeds between the ends of `scale`: each a dot, 5 to 95 % a bar, the median a tick."""
     if not values:
         return
     low, high = scale

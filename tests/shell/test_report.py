@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+from array import array
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
@@ -26,6 +27,7 @@ from shell.report import drawing
 from shell.report.assumptions import distribution_text
 from shell.report.causes import causes
 from shell.report.page import Told, page
+from shell.report.spreads import waits
 from shell.simulate import rehearsal
 from sim.distributions import Choice, Constant, Lognormal, Uniform
 from sim.measuring import Measuring
@@ -193,6 +195,45 @@ def test_nothing_foreign_is_markup() -> None:
     assert "\x1b" not in parsed.text
     in_pictures = " ".join(re.findall(r"<text\b[^>]*>(.*?)</text>", text, re.DOTALL))
     assert "&lt;b&gt;$a^b$&amp;\\x1b[1m" in in_pictures
+
+
+RACKS = """\
+pipeline: pipeline.yaml
+for: 2h
+groups: {left: "node[1,3]", right: "node[2,4]", all: [left, right]}
+tasks: {warp: {run: 90s}, other: {run: 5m}}
+faults: [left down 20m-40m, node4 down 1h-80m]
+"""
+
+
+def test_hosts_stand_by_their_racks_and_a_task_has_one_colour_in_all_pictures(night: Path) -> None:
+    (night / "pipeline.yaml").write_text(PIPELINE.replace("node[1-2]", "node[1-5]"))
+    (night / "racks.yaml").write_text(RACKS)
+    parsed = report(["racks.yaml"])
+    text = (night / "report.html").read_text()
+    where, *_, away = re.findall(r"<svg\b.*?</svg>", text, re.DOTALL)
+    words = [re.findall(r"<text\b[^>]*>(?:<tspan[^>]*>)?([^<]+)", one) for one in (where, away)]
+    rows = [[word for word in found if word.startswith("node")] for found in words]
+    assert rows[0] == ["node5", "node4", "node2", "node3", "node1"]  # from below
+    assert rows[1] == ["node4", "node3", "node1"]
+    assert "at once, most 2" in words[1]
+    assert {"left", "right", "in no group"} <= set(words[0])
+    assert "all" not in words[0]
+    assert "Open at the end:" in parsed.text
+    assert "(running, " in parsed.text
+    assert "nothing is cut off" in parsed.text
+
+
+def test_colours_follow_the_order_of_tasks() -> None:
+    """`small` has the most jobs and stands first in the picture, but is the second task."""
+    found = {"large": array("q", [SECOND]), "small": array("q", [SECOND, 2 * SECOND])}
+    svg, _ = waits(found, {}, ["large", "small"])
+    first, second = (drawing.PALETTE[at].colour.lower() for at in (0, 1))
+    lines = re.findall(
+        r'<path d="[^"]*" clip-path="[^"]*" style="fill: none;(?: stroke-dasharray: [^;]*;)?[^"]*?stroke: (#[0-9a-f]+)',
+        svg,
+    )
+    assert lines[:2] == [second, first]
 
 
 def test_many_worlds_and_a_comparison_are_on_the_page(night: Path) -> None:

@@ -159,8 +159,8 @@ def no_inquiry_after_reconnect(patch: Patch) -> None:
 def inventory_of_one_page(patch: Patch) -> None:
     inventory = Uplink.inventory
 
-    def mutant(self: Uplink, number: int, entries: tuple[Any, ...], remembers: int, slots: int, now: int) -> None:
-        inventory(self, number, entries[:1], remembers, slots, now)
+    def mutant(self: Uplink, number: int, entries: tuple[Any, ...], *rest: Any) -> None:
+        inventory(self, number, entries[:1], *rest)
 
     patch.setattr(Uplink, "inventory", mutant)
 
@@ -266,8 +266,10 @@ def a_cancel_forgets_what_was_not_confirmed(patch: Patch) -> None:
 def ignore_the_lease(patch: Patch) -> None:
     make = Agent.__init__
 
-    def mutant(self: Agent, name: str, epoch: int, now: int, slots: int, times: ChannelTimes, *rest: Any) -> None:
-        make(self, name, epoch, now, slots, structs.replace(times, lease_ns=FOREVER_NS), *rest)
+    def mutant(
+        self: Agent, name: str, epoch: int, now: int, slots: int, times: ChannelTimes, *rest: Any, **more: Any
+    ) -> None:
+        make(self, name, epoch, now, slots, structs.replace(times, lease_ns=FOREVER_NS), *rest, **more)
 
     patch.setattr(Agent, "__init__", mutant)
 

@@ -69,8 +69,8 @@ def test_a_world_is_clean_without_a_crash(title: str, one_process: bool) -> None
     assert verdict.jobs == 12 if title == PAIRED else 36 <= verdict.jobs <= 60
 
 
-def test_there_are_thirteen_worlds_of_another_character() -> None:
-    assert len(TITLES) == 13
+def test_there_are_fourteen_worlds_of_another_character() -> None:
+    assert len(TITLES) == 14
     met: set[str] = set()
     for title in WORLDS:
         result = simulate(*world(title))

@@ -79,7 +79,7 @@ def test_a_figure_that_is_undefined_does_not_hold(night: Path, capsys: pytest.Ca
         ("p95_pendng < 3m", "p95_pendng is no figure of a run, did you mean p95_pending?"),
         ("tasks.wrap.p95_wait < 3m", "there is no task wrap, did you mean warp?"),
         ("hosts.node9.mttr < 3m", "there is no host node9, did you mean node2?"),
-        ("host.node2.mttr < 3m", "host is neither tasks nor hosts, did you mean hosts?"),
+        ("host.node2.mttr < 3m", "host is none of tasks, hosts, schedulers, did you mean hosts?"),
         ("p95_wait < 3", "p95_wait: a number without a unit; for seconds write 3s"),
         ("lost == 1.5", "lost: expects a whole number, not 1.5"),
         ("fairness > much", 'fairness: expects a number, not "much"'),

@@ -20,7 +20,7 @@ from model.job import SECOND, JobId, JobSpec, Outcome, Report
 from model.records import AttemptEnded, JobAccepted
 from shell import simulate as rehearsing
 from shell.main import main
-from shell.metric_tables import metric_lines
+from shell.metric_tables import after_last_text, metric_lines
 from shell.replay import Replay
 from shell.simulate import Measured
 from shell.tables import Style
@@ -190,6 +190,14 @@ def test_faults_at_the_controller_count_as_its_absence() -> None:
     metrics = measure(job(0, 5), for_s=100, faults=(fault,))
     assert metrics.controller_availability == pytest.approx(0.8)
     assert metrics.system_availability == 1.0
+
+
+def test_the_time_after_the_last_job_came_is_told() -> None:
+    """Two jobs a minute apart, the second runs ten minutes: nobody asked for anything in the last ten of eleven."""
+    metrics = measure(job(0, 30), job(60, 600))
+    assert metrics.last_submit == metrics.begin + MINUTE
+    assert after_last_text(metrics) == "; no job came in the last 10 min of it, which averages count"
+    assert after_last_text(measure(job(0, 1), job(600, 1))) == ""
 
 
 def test_fairness_is_1_for_equal_shares() -> None:

@@ -16,7 +16,7 @@ from model.errors import ConfigurationError
 from model.job import SECOND
 from shell.config import InvalidConfiguration
 from shell.config.scenario import LoadedScenario, load_rehearsal, load_scenario_text, with_faults, with_settings
-from shell.config.scenario_faults import parse_fault
+from shell.config.scenario_faults import Known, parse_fault
 from shell.config.scenario_values import durations, parse_moment
 from sim.distributions import Choice, Constant, Exponential, Lognormal, Quantiles, Uniform, Weibull
 from sim.scenario import Comparison, Expectation, Fault, Kind
@@ -181,7 +181,7 @@ START = datetime(2026, 11, 24, 18, 0, tzinfo=UTC)
     ],
 )  # fmt: skip
 def test_one_line_is_one_fault_or_one_for_each_host(folder: Path, line: str, faults: list[Fault]) -> None:
-    assert parse_fault(line, START, load_rehearsal(folder / "pipeline.yaml").configuration) == faults
+    assert parse_fault(line, START, load_rehearsal(folder / "pipeline.yaml").known) == faults
 
 
 def test_a_time_of_day_is_the_next_one() -> None:
@@ -213,9 +213,7 @@ def test_distributions_are_read() -> None:
 
 @given(st.text(max_size=60))
 def test_no_text_makes_the_fault_reader_fall(text: str) -> None:
-    from model.configuration import Configuration
-
     try:
-        parse_fault(text, START, Configuration("", ""))
+        parse_fault(text, START, Known(()))
     except (ValueError, ConfigurationError):
         return

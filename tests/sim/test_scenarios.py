@@ -12,6 +12,8 @@ import pytest
 
 from shell.config.scenario import load_rehearsal, load_scenario_text
 from shell.prepared import scripting_of
+from sim.expectations import judge_expectations
+from sim.shared_measuring import measuring_of
 from sim.simulation import simulate
 
 SCENARIOS = Path(__file__).parents[2] / "configs" / "scenarios"
@@ -31,12 +33,14 @@ EIGHT = {
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_a_scenario_shows_what_it_expects(file: Path) -> None:
     loaded = load_rehearsal(file)
-    scripting = scripting_of(loaded.configuration, quiet=True)
-    result = simulate(loaded.configuration, loaded.scenario, scripting=scripting)
+    scripting = scripting_of(loaded.configuration, loaded.scenario, quiet=True)
+    measuring = measuring_of(loaded.configuration, loaded.scenario)
+    result = simulate(loaded.configuration, loaded.scenario, scripting=scripting, readers=(measuring,))
     assert not result.script_failed
-    assert [f"{expected}, not {found}" for expected, found in result.unmet] == []
     assert [str(violation) for violation in result.violations] == []
-    assert loaded.scenario.expect
+    judged = judge_expectations(loaded.scenario, result.tally, measuring.metrics())
+    assert judged
+    assert [f"{one.expected} {one.limit}, not {one.found}" for one in judged if not one.held] == []
 
 
 def test_each_of_the_eight_errors_has_a_scenario_that_expects_its_outcome() -> None:

@@ -16,6 +16,7 @@ import pytest
 from model.configuration import Configuration, HostDefinition, Order
 from model.errors import ConfigurationError
 from model.job import SECOND
+from sim import job_log
 from sim.job_log import LEAD_NS, By, Survey, cluster_of, submissions, survey
 from sim.measuring import Measuring, Observed
 from sim.metrics import Metrics
@@ -236,6 +237,18 @@ def random_log(path: Path, jobs: int, slots: int, seed: int) -> Path:
         width = draw.choice((1, 1, 2, 3, slots // 2, slots))
         lines.append(line(number, submit, draw.choice((0, 1, 5, 10, 10, 60, 300)), width))
     return write_log(path, *lines, processors=slots)
+
+
+def test_a_short_log_is_kept_and_a_long_one_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = random_log(tmp_path / "a.swf", 20, 8, 1)
+    short, first = survey(path), survey(path, first=10)
+    monkeypatch.setattr(job_log, "KEPT_MAX", 19)
+    long, part = survey(path), survey(path, first=10)
+    assert (len(short.kept), len(long.kept)) == (20, 0)
+    read_again = list(submissions(long))
+    path.unlink()
+    assert list(submissions(short)) == read_again
+    assert list(submissions(first)) == list(submissions(part)) == read_again[:10]
 
 
 @pytest.mark.parametrize("seed", range(3))

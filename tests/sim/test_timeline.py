@@ -12,6 +12,7 @@ from model.configuration import ClusterDefinition, Configuration, HostDefinition
 from model.events import HostVerb, OrderHost
 from model.job import SECOND, HostWish
 from model.task import Limits, Periods, TaskDefinition
+from shell.report.courses import _away_ns
 from sim.distributions import Constant
 from sim.measuring import Measuring
 from sim.metrics import Metrics
@@ -139,6 +140,17 @@ def test_two_faults_at_once_are_one_time_without_power_for_whoever_counts_it() -
     assert (node1.availability, node1.failures) == (pytest.approx(0.5, rel=0.01), 1)
     assert (node2.availability, node2.failures) == (1.0, 0)
     assert [span.kind for span in timeline.down["node2"]] == ["lost"]
+
+
+def test_of_two_faults_of_one_kind_at_one_host_each_has_its_end() -> None:
+    """Down from 10 to 40 min, and again from 20 to 30 min, as a rack and a plan may have it."""
+    faults = (
+        Fault(Kind.DOWN, ("node1",), 10 * MINUTE, 30 * MINUTE),
+        Fault(Kind.DOWN, ("node1",), 20 * MINUTE, 10 * MINUTE),
+    )
+    timeline, _ = watch((task("a", every=MINUTE),), world(HOUR, *faults, a=SECOND))
+    assert sorted(span.end for span in timeline.down["node1"]) == [30 * MINUTE, 40 * MINUTE]
+    assert _away_ns(timeline, "node1") == 30 * MINUTE
 
 
 def test_a_drained_host_is_closed_until_it_is_on_again() -> None:

@@ -29,7 +29,7 @@ def command(**settings: object) -> int:
 
 def test_a_few_crash_points_by_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert command(points=True, every=6000) == 0
-    assert "13 worlds, 2 layouts" in capsys.readouterr().out
+    assert "14 worlds, 2 layouts" in capsys.readouterr().out
 
 
 def test_a_few_crash_points_of_one_world_by_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

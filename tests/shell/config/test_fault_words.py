@@ -21,7 +21,7 @@ from model.job import SECOND
 from shell import fault_words, simulate
 from shell.config import InvalidConfiguration
 from shell.config.scenario import LoadedScenario, load_scenario_text, with_faults, with_prefab
-from shell.config.scenario_faults import HINT, KINDS, parse_fault
+from shell.config.scenario_faults import HINT, KINDS, Known, parse_fault
 from shell.config.scenario_plans import parse_prefab
 from shell.main import main
 from shell.verbs import BY_NAME
@@ -66,7 +66,7 @@ def plan_of(folder: Path, text: str) -> FaultPlan:
 
 
 def parsed(line: str) -> list[Fault | FaultPlan]:
-    return parse_fault(line, START, CONFIGURATION, GROUPS)
+    return parse_fault(line, START, Known.of(CONFIGURATION, GROUPS))
 
 
 def down(hosts: str, at_ns: int = 0, for_ns: int = 0) -> list[Fault]:
