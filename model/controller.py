@@ -38,6 +38,7 @@ from model.host_table import HostTable
 from model.job import THREADS_WORD, AttemptKey, JobSpec, Outcome, Report
 from model.job_numbers import EMBEDDED
 from model.messages import (
+    CANCELLED_AS,
     Accepted,
     Acknowledge,
     Assign,
@@ -73,11 +74,6 @@ HELD_MAX = 100_000
 
 _S = quick(ControllerJobState)
 _EXITED, _OFF = Outcome.EXITED, HostOrder.OFF
-_CANCEL_OUTCOMES = {
-    CancelReason.CONTROLLER_SILENT: Outcome.CONTROLLER_SILENT,
-    CancelReason.PENDING_TIMEOUT: Outcome.PENDING_TIMEOUT,
-    CancelReason.TIMED_OUT: Outcome.TIMED_OUT,
-}
 
 
 class Controller:
@@ -319,7 +315,7 @@ class Controller:
         elif job.state is _S.ENDED:
             self._say_again(job, now)
         elif job.state is _S.QUEUED:
-            self.end(job, _CANCEL_OUTCOMES.get(message.why, Outcome.KILLED), message.why.value, now)
+            self.end(job, CANCELLED_AS.get(message.why, Outcome.KILLED), message.why.value, now)
         else:
             self._cancel_at_host(job, message.why, now)
 
@@ -477,7 +473,7 @@ class Controller:
             host.pressure_ns = 0
         if report.outcome is _EXITED and report.exit_code == 0:
             host.done += 1
-        else:
+        elif not report.given_back:
             host.failed += 1
         self.table.health.ended(host, job.key, job.spec.task, report, now)
         self.placing.ended(job, host, report, now)

@@ -24,7 +24,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from model.bounds import Number
-from model.job import JobId, JobSpec, Report
+from model.job import JobId, JobSpec, Outcome, Report
 
 PROTOCOL = 2
 """Version of this file. The two ends of a link compare it before anything else is said."""
@@ -41,6 +41,15 @@ class CancelReason(Enum):
     ORPHAN = "orphan"
     CONTROLLER_SILENT = "controller silent"
     SHUTDOWN = "shutdown"
+
+
+CANCELLED_AS = {
+    CancelReason.TIMED_OUT: Outcome.TIMED_OUT,
+    CancelReason.PENDING_TIMEOUT: Outcome.PENDING_TIMEOUT,
+    CancelReason.CONTROLLER_SILENT: Outcome.CONTROLLER_SILENT,
+    CancelReason.ORPHAN: Outcome.LOST,
+}
+"""How an attempt ends that is ended for such a reason; for all others KILLED."""
 
 
 class Assign(Struct, frozen=True, array_like=True, tag="assign", gc=False):

@@ -16,17 +16,12 @@ from model.channel import ChannelTimes
 from model.effects import Look
 from model.events import Delivered, FilesSeen, LinkDown
 from model.job import AttemptKey, JobSpec, Outcome, Report
-from model.messages import Acknowledge, Assign, Cancel, CancelReason, Inquire, Ping
+from model.messages import CANCELLED_AS, Acknowledge, Assign, Cancel, Inquire, Ping
 from model.states import State
 from model.timers import Timers
 from model.uplink import Uplink
 
 SUPERIOR = "superior"
-_CANCEL_OUTCOMES = {
-    CancelReason.TIMED_OUT: Outcome.TIMED_OUT,
-    CancelReason.PENDING_TIMEOUT: Outcome.PENDING_TIMEOUT,
-    CancelReason.CONTROLLER_SILENT: Outcome.CONTROLLER_SILENT,
-}
 
 
 class HeldAttempt:
@@ -184,7 +179,7 @@ class Subordinate(ABC, Generic[A]):
         elif attempt.state is self.OVER:
             self._say_again(attempt, now)
         else:
-            self.put_down(attempt, _CANCEL_OUTCOMES.get(message.why, Outcome.KILLED), message.why.value, now)
+            self.put_down(attempt, CANCELLED_AS.get(message.why, Outcome.KILLED), message.why.value, now)
 
     # files and waits
 

@@ -154,6 +154,9 @@ def test_jobs_of_one_that_stays_away_end_with_its_lease_and_no_others() -> None:
     assert world.ran() == {(1, 1, 1): 1, (2, 1, 1): 1}
     running = [key for host in world.hosts.values() for key in host.processes]
     assert running == [(below(world.superior(NIGHT), 1), 1)]
+    world.start(EVENING)
+    world.run(5)
+    assert world.members[EVENING].outcomes() == {1: "LOST"}, "nobody has killed it, so the policy for lost jobs holds"
 
 
 def test_what_waits_longer_than_the_lease_for_its_scheduler_is_not_lost() -> None:
