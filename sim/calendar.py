@@ -16,8 +16,6 @@ import simpy
 from msgspec import Struct
 from simpy.core import StopSimulation
 
-FIRST = 0
-"""Before all that happens at the same instant: the end."""
 FAULT = 1
 END = 2
 REPLY = 3
@@ -34,18 +32,18 @@ Happens = Callable[[Any], None]
 
 
 class Happening(Struct, eq=False):
-    """Something in the calendar, with the function that it calls (which several happenings may share). Whoever owns
+    """Something in the calendar, with the functions that it calls (which several happenings may share). Whoever owns
     one is called by it: a ring that the collector must see, or no world would ever be freed.
 
-    SimPy's own class of events would bring a dictionary and a value that nobody asks for. (A struct is made in half the
-    time of an object with slots.)
+    All that SimPy's run needs of an event; its own class would bring a dictionary and a value that nobody asks for. (A
+    struct is made in half the time of an object with slots.)
     """
 
-    happens: Happens
+    callbacks: tuple[Happens, ...]
 
 
 class Calendar(simpy.Environment):
-    """The true time, and what is to happen. SimPy keeps the heap and its order; the loop is the same as SimPy's own,
+    """The true time, and what is to happen. SimPy keeps the heap and the clock; a step is the same as SimPy's own,
     less what only its processes and failing events need."""
 
     now: int = 0  # an attribute: SimPy's property is asked a dozen times for each event
@@ -58,6 +56,13 @@ class Calendar(simpy.Environment):
         self.queue: list[tuple[int, int, int, Happening]] = self._queue  # type: ignore[assignment]
         """the heap: (time, priority, order, happening); only to look at"""
 
+    def step(self) -> None:
+        """Let the next thing happen. An error in it ends the simulation."""
+        self._now, _, _, happening = heappop(self._queue)
+        self.now = self._now  # type: ignore[assignment]
+        for callback in happening.callbacks:
+            callback(happening)
+
     def after(self, delay_ns: int, priority: int, happening: Happening) -> None:
         """Let it happen `delay_ns` from now (0: at this instant, in the order of priorities)."""
         heappush(self.queue, (self.now + delay_ns, priority, next(self._eid), happening))
@@ -68,29 +73,18 @@ class Calendar(simpy.Environment):
 
     def call_after(self, delay_ns: int, priority: int, function: Callable[[], None]) -> None:
         """Call `function` then (for what is rare: faults, connections)."""
-        self.after(delay_ns, priority, Happening(lambda _: function()))
+        self.after(delay_ns, priority, Happening((lambda _: function(),)))
 
     def run_to_end(self, piece_ns: int = 0, pause: Callable[[], None] | None = None) -> None:
         """Let everything happen, until the end; `pause` is called after each `piece_ns`, between two events."""
         while self.now < self.until_ns:
             stop = min(self.until_ns, (self.now // piece_ns + 1) * piece_ns) if piece_ns else self.until_ns
-            self._run_until(stop)
+            self.run(until=stop)
             if self.now < stop:
                 break  # something has ended it
             if pause is not None and stop < self.until_ns:
                 pause()
         self.queue.clear()  # a word that is still under way refers to the world, and the collector does not see it
-
-    def _run_until(self, stop_ns: int) -> None:
-        """Let everything before that time happen. An error in anything ends the simulation."""
-        self.at(stop_ns, FIRST, Happening(_stop))
-        queue = self.queue
-        try:
-            while True:  # not a call of SimPy's `step` for each: 2 % of a simulation
-                self.now, _, _, happening = heappop(queue)
-                happening.happens(happening)
-        except StopSimulation:
-            return
 
     def __getstate__(self) -> tuple[Any, ...]:
         return self.now, self.until_ns, next(self._eid), self._queue
@@ -103,7 +97,7 @@ class Calendar(simpy.Environment):
 
     def end(self) -> None:
         """Nothing happens any more after this instant."""
-        self.after(0, LAST, Happening(_stop))
+        self.after(0, LAST, Happening((_stop,)))
 
 
 def _stop(_: Any) -> None:
@@ -119,7 +113,7 @@ class Alarm:
         self._calendar = calendar
         self._priority = priority
         self._ring = ring
-        self._happening = Happening(self._rings)
+        self._happening = Happening((self._rings,))
         self.at = NEVER
         """when it rings"""
 

@@ -59,6 +59,7 @@ class Direction:
         "_network",
         "as_peer",
         "blocked",
+        "callbacks",
         "doubled",
         "doubling",
         "echo_ns",
@@ -106,6 +107,7 @@ class Direction:
         """how its receiver takes what comes; None: at once"""
         self.plain = True
         """nothing but latency: no draw is needed"""
+        self.callbacks = (self._arrives,)
 
     def changed(self) -> None:
         """Work out `plain` again."""
@@ -141,7 +143,7 @@ class Direction:
             return (first, first + int(later * (self.jitter_ns + self.spread_ns + self.echo_ns)))
         return (first,)
 
-    def arrives(self, delivery: Delivery) -> None:
+    def _arrives(self, delivery: Delivery) -> None:
         link = self.link
         batch = delivery.batch
         if delivery.generation != link.generation and not (link.connected and (self.spread_ns or self.echo_ns)):
@@ -276,7 +278,7 @@ class Network:
                 at = max(now + direction.latency_ns + direction.extra_ns, direction.last_ns)
                 direction.last_ns = at  # a connection keeps the order, also when it becomes quicker
                 self._log.add(Sent(now, name, direction.receiver.name, (at,), batch))
-                calendar.at(at, REPLY, Delivery(direction.arrives, batch, link.generation))
+                calendar.at(at, REPLY, Delivery(direction.callbacks, batch, link.generation))
                 return
             arrivals = direction.arrivals(now)
         else:
@@ -284,7 +286,7 @@ class Network:
             self._reset(link, direction)
         self._log.add(Sent(now, name, direction.receiver.name, arrivals, batch))
         for at in arrivals:
-            calendar.at(at, REPLY, Delivery(direction.arrives, batch, link.generation))
+            calendar.at(at, REPLY, Delivery(direction.callbacks, batch, link.generation))
 
     def _reset(self, link: Link, direction: Direction) -> None:
         """Who speaks into a connection that ended without its knowledge is told so, once an answer can come back."""

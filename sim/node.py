@@ -80,7 +80,7 @@ class Node:
         self._carry_out = carry_out
         self._alarm = Alarm(calendar, priority, self._wakes)
         self._priority = priority
-        self._wanted = Happening(self._wanted_turn)
+        self._wanted = Happening((self._wanted_turn,))
         self._due = NEVER
         """when the machine wanted to be called, by its clock, as of its last turn"""
         self._in_turn = False

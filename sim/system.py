@@ -222,6 +222,7 @@ class System:
         """the earliest life of the agent whose attempts the spool covers; 0: there is none yet"""
         self.crashes: Crashes | None = None
         """counts the boundaries of its keepers; None: nobody wants to know"""
+        self._callbacks = (self._ends,)
         self.spool: dict[AttemptKey, tuple[int, JobSpec, Report | None, int]] = {}
         """the keepers' logs: (keeper, spec, report of the end, when it ended in true ns)"""
         self._left: dict[AttemptKey, None] = {}
@@ -351,7 +352,7 @@ class System:
         now = self._calendar.now
         self._pids += 1
         fate = FAILS_AT_ONCE if self.failing else self._weather.fate(spec.task, job, attempt)
-        process = Process(self._ends, (job, attempt), spec.slots, keeper, self._pids, fate)
+        process = Process(self._callbacks, (job, attempt), spec.slots, keeper, self._pids, fate)
         self.processes[process.key] = process
         self._log.add(ProcessStarted(now, self.node.name, job, attempt, process.pid, spec.slots))
         if self.hangs and any(hang.takes() for hang in self.hangs):

@@ -50,7 +50,7 @@ class Feed:
         self._final = 0
         self._next: Submission | None = None
         self._world: World | None = None
-        self._happening = Happening(self._give)
+        self._happening = Happening((self._give,))
 
     @property
     def table(self) -> dict[type, Callable[[Any], None]]:

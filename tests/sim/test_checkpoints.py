@@ -140,9 +140,9 @@ def test_a_job_log_goes_on_with_the_job_that_comes_next(tmp_path: Path) -> None:
 def test_what_was_planned_before_still_happens_before_what_is_planned_after(tmp_path: Path) -> None:
     calendar = Calendar(100)
     for number in range(3):
-        calendar.after(10, 1, Happening(Node(str(number)).happens))
+        calendar.after(10, 1, Happening((Node(str(number)).happens,)))
     found = through(Node("calendar", calendar), tmp_path).more["calendar"]
-    found.after(10, 1, Happening(Node("later").happens))
+    found.after(10, 1, Happening((Node("later").happens,)))
     Node.happened.clear()
     found.run_to_end()
     assert Node.happened == ["0", "1", "2", "later"]

@@ -23,7 +23,8 @@ def parts() -> Counter[str]:
     """How many of each class of ours the collector sees, after a collection."""
     gc.collect()
     kinds = (type(each) for each in gc.get_objects())
-    return Counter(kind.__qualname__ for kind in kinds if kind.__module__.startswith(("model.", "sim.")))
+    # (Of some classes that are not ours `__module__` is no text.)
+    return Counter(kind.__qualname__ for kind in kinds if str(kind.__module__).startswith(("model.", "sim.")))
 
 
 def more(after: Counter[str], before: Counter[str]) -> dict[str, int]:
