@@ -8,8 +8,8 @@ has left. One effect may leave early: the start of an attempt whose assignment i
 had it in its queue); so a slow disk does not keep processors idle.
 
 Many messages make one turn: `post` only notes the event, and the turn runs once after the loop has read everything
-that was ready. Many turns make one commit: while one is under way, the next ones gather. When the disk is full
-everything stands still until there is room, as after a stall of the machines' own, and what the channel loses
+that was ready. Many turns make one commit: while one is under way, the next ones gather, up to a bound. When the disk
+is full everything stands still until there is room, as after a stall of the machines' own, and what the channel loses
 meanwhile it says again.
 
 Called by `live/server.py`, which says what each effect does. No decision about jobs is made here.
@@ -39,6 +39,10 @@ INBOX_MAX = 200_000
 """Events that may wait while the disk is full; further batches are dropped (their senders say them again)."""
 ROUNDS_MAX = 64
 """How often machines of one process may answer each other before the turn commits and others get the loop."""
+GATHERED_MAX = 5_000
+"""Records that gather for the next commit. With more the next turn waits until the one that is under way is durable:
+else, where a million jobs are accepted, each commit would be larger than the one before it, and the start of the first
+job be on the disk with the acceptance of the last."""
 RETRY_SECONDS = 1.0
 """How often a commit is tried again when the disk is full."""
 SPIN_NS = 1_000_000
@@ -87,6 +91,8 @@ class Turns:
         self._writer = JournalWriter(loop, journal, self._committed)
         self._durable: list[asyncio.Future[None]] = []
         self._scheduled = False
+        self._held = False
+        """a turn waits for the commit that is under way"""
         self._begun = False
         self._timer: asyncio.TimerHandle | None = None
         self._finals: dict[int, list[asyncio.Future[tuple[AttemptKey, Report]]]] = {}
@@ -141,9 +147,13 @@ class Turns:
 
     def schedule(self) -> None:
         """Have a turn as soon as the loop has read what is ready."""
-        if not self._scheduled and self._begun and not self.closed and not self.stuck:
-            self._scheduled = True
-            self._loop.call_soon(self._run)
+        if self._scheduled or not self._begun or self.closed or self.stuck:
+            return
+        if self._writing and len(self._records) >= GATHERED_MAX:
+            self._held = True
+            return
+        self._scheduled = True
+        self._loop.call_soon(self._run)
 
     def when_final(self, job: int) -> asyncio.Future[tuple[AttemptKey, Report]]:
         """A future that gets the last attempt and its report once the end of the job is on the disk."""
@@ -294,6 +304,9 @@ class Turns:
             self._note_durable()
             self._leave()
             self._commit()
+            if self._held:
+                self._held = False
+                self.schedule()
         except Exception as failure:  # noqa: BLE001 - a broken disk or a bug of ours: handed to the server, which leaves
             self.failed.set_exception(failure)
 

@@ -206,6 +206,33 @@ def test_while_one_commit_is_under_way_the_loop_goes_on_and_the_next_one_takes_a
     run(tmp_path, body)
 
 
+def test_when_much_has_gathered_the_next_turn_waits_for_the_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop_module, "GATHERED_MAX", 3)
+
+    async def body(world: World) -> None:
+        for job in range(5):
+            world.upper.answers[f"from {job}"] = [accepted(job + 1)]
+        world.turns.begin()
+        world.journal.gate.clear()
+        world.turns.post("upper", LinkUp("0"))
+        await asyncio.to_thread(world.journal.entered.wait, LIMIT)
+        for job in (1, 2, 3):
+            world.turns.post("upper", LinkUp(str(job)))
+        await world.until("upper gets from 3")
+        world.turns.post("upper", LinkUp("4"))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert "upper gets from 4" not in world.log
+        world.journal.gate.set()
+        await world.until("durable 3")
+        await world.until("upper gets from 4")
+        assert world.log.index("durable 1") < world.log.index("upper gets from 4")
+
+    run(tmp_path, body)
+
+
 def test_only_the_start_of_an_attempt_whose_assignment_is_durable_leaves_early(tmp_path: Path) -> None:
     def start(job: int) -> ToKeeper:
         return ToKeeper(0, Start(JobId(job), 1, SPEC))
