@@ -6,8 +6,7 @@ files for each job. A figure is the median of the ratios of each run to the mean
 Required of local dispatch: 85 % of the bare starts whose output goes to files, for so much every job here can do, with
 enough slots that a keeper always has a start to carry out; and to be ahead of `xargs -P2`, which keeps nothing. The
 share of bare starts without files is shown beside it: what files cost depends much on the file system and on who else
-writes to it. With few slots, and over process hosts, each start waits for the way that word of an end takes; that is
-shown, not judged (docs/performance.md).
+writes to it. Few slots and process hosts are shown, not judged (docs/performance.md).
 """
 
 from __future__ import annotations
@@ -91,7 +90,7 @@ def to_neighbours(rates: list[float], others: list[float]) -> list[float]:
 @pytest.mark.parametrize(
     ("slots", "required"),
     [
-        (2, LEAST),
+        pytest.param(2, LEAST, marks=only_long),
         pytest.param(8, LEAST, marks=only_long),
         pytest.param(32, LEAST, marks=only_long),
         (SLOTS, REQUIRED),

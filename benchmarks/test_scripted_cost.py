@@ -152,9 +152,8 @@ run
 """
 
 
-@pytest.mark.parametrize(
-    ("tasks", "spawns"), [(10, False), pytest.param(3, True, marks=only_long)], ids=["declines", "jobs"]
-)
+@only_long
+@pytest.mark.parametrize(("tasks", "spawns"), [(10, False), (3, True)], ids=["declines", "jobs"])
 def test_macro_runs_leave_no_memory_behind(
     benchmark: BenchmarkFixture, figure: Figure, tmp_path: Path, tasks: int, spawns: bool
 ) -> None:
