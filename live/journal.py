@@ -21,6 +21,8 @@ import os
 import secrets
 import sqlite3
 from collections.abc import Container, Iterable, Iterator
+from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
@@ -80,7 +82,7 @@ JOURNAL = "journal"
 _SNAPSHOT, _FORGOTTEN, _IDENTITY = "snapshot", "forgotten", "identity"
 """Names in `meta`: the sequence of the begin of the last complete snapshot; the sequence up to which records went; a
 number by which this journal is known."""
-_INSERT_RECORD = "INSERT INTO record (node, kind, job, wall, clock, boot, body) VALUES (?, ?, ?, ?, ?, ?, ?)"
+_INSERT_RECORDS = "INSERT INTO record (node, kind, job, wall, clock, boot, body) VALUES {}"
 _PUT_META = "INSERT INTO meta VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 _LOOK_AT_RECORDS = """
 SELECT max(sequence), count(*), group_concat(iif(kind IN ('job accepted', 'attempt started'), job, NULL)) FROM
@@ -91,14 +93,26 @@ DELETE FROM record WHERE sequence > ? AND sequence <= ? AND kind NOT IN ('person
     AND NOT (kind IN ('job accepted', 'attempt started') AND job IN ({}))
     AND NOT (kind = 'job accepted' AND EXISTS (SELECT 1 FROM attempt WHERE attempt.job = record.job))
 """
-_INSERT_ATTEMPT = """
-INSERT INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+_INSERT_ATTEMPTS = """
+INSERT INTO attempt VALUES {}
     ON CONFLICT (job, attempt) DO UPDATE SET
     outcome = excluded.outcome, exit_code = excluded.exit_code, signal = excluded.signal,
     reason = excluded.reason || ', after ' || outcome || ifnull(' ' || exit_code, ifnull(' ' || signal, '')),
     ended_at = excluded.ended_at, final = excluded.final
 """
 """A job that waits for its next attempt may be ended meanwhile: then its last attempt's row says that, too."""
+
+
+ROWS = (200, 20, 1)
+"""Rows that one statement inserts, as many as there are. SQLite works without Python's lock for a whole statement, so
+the loop goes on meanwhile. With a statement for each row the thread of the journal asks for the lock again after each
+2 us: the protocol without processes did 15 to 25 % fewer jobs a second."""
+
+
+@cache
+def _of_rows(statement: str, rows: int, columns: int) -> str:
+    """The statement for so many rows."""
+    return statement.format(", ".join([f"({', '.join('?' * columns)})"] * rows))
 
 
 class JournalError(LaulimaError):
@@ -235,9 +249,16 @@ class Journal:
             if node == "scheduler" and self._kinds[type(record)][1]:
                 self._note(record, wall, attempts)
         with self._transaction():
-            self._connection.executemany(_INSERT_RECORD, rows)
-            if attempts:
-                self._connection.executemany(_INSERT_ATTEMPT, attempts)
+            self._insert(_INSERT_RECORDS, rows)
+            self._insert(_INSERT_ATTEMPTS, attempts)
+
+    def _insert(self, statement: str, rows: list[tuple[object, ...]]) -> None:
+        done = 0
+        for size in ROWS:
+            while len(rows) - done >= size:
+                values = chain.from_iterable(rows[done : done + size])
+                self._connection.execute(_of_rows(statement, size, len(rows[0])), tuple(values))
+                done += size
 
     def _record_rows(self, pairs: Iterable[tuple[str, Record]], wall: int) -> list[tuple[object, ...]]:
         clock, boot = monotonic_ns(), self._this_boot()
@@ -370,7 +391,7 @@ class Journal:
         """Write the begin or a part of a snapshot; its sequence. It need not be durable before the end is."""
         (row,) = self._record_rows([(JOURNAL, record)], wall_ns())
         with self._unsynced():
-            done = self._connection.execute(_INSERT_RECORD, row)
+            done = self._connection.execute(_of_rows(_INSERT_RECORDS, 1, len(row)), row)
         return done.lastrowid or 0
 
     def end_snapshot(self, record: SnapshotEnded, begun: int) -> None:
@@ -378,7 +399,7 @@ class Journal:
         and is what a start reads from."""
         (row,) = self._record_rows([(JOURNAL, record)], wall_ns())
         with self._transaction():
-            self._connection.execute(_INSERT_RECORD, row)
+            self._insert(_INSERT_RECORDS, [row])
             self._connection.execute(_PUT_META, (_SNAPSHOT, begun))
 
     def forget_records(self, unfinished: Container[int], keep: int) -> bool:
