@@ -22,7 +22,7 @@ from model.keeper import Forget, Keeper, KeeperMessage, Log
 GROUP_MAX = 64
 GROUP_NS = 2_000_000
 """Ends that wait for company: at most so many, at most so long, and never while nothing else is ready."""
-AHEAD_NS = 20_000_000
+AHEAD_NS = 40_000_000
 """The same while jobs wait here for the end of others: more ends come in a moment, and no slot idles meanwhile. But
 they are said before half of what waited here has begun, so that the next ones come in time."""
 RIDE_NS = AHEAD_NS // 2
