@@ -19,7 +19,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -49,7 +49,7 @@ ROUNDS = 2
 SMALL_MS = 60.0
 LONG_SECONDS, LONG_BYTES = 120.0, 1 << 30
 AT_ONCE_PASSED = 1.25
-"""All at once it was 1,075 MB: so much of the figures is let pass."""
+"""All at once it was 132 s on a busy machine: so much of the time is let pass."""
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -83,14 +83,14 @@ def bare_queue_seconds(servers: int, jobs: int) -> float:
     draw = random.Random(1)
     done = 0
 
-    def customer() -> Iterator[simpy.Event]:
+    def customer() -> Generator[simpy.Event, object, None]:
         nonlocal done
         with resource.request() as request:
             yield request
             yield environment.timeout(draw.expovariate(0.1))
         done += 1
 
-    def arrivals() -> Iterator[simpy.Event]:
+    def arrivals() -> Generator[simpy.Event, object, None]:
         for _ in range(jobs):
             environment.process(customer())
             yield environment.timeout(draw.expovariate(0.09 * servers))
@@ -159,9 +159,8 @@ def test_a_million_jobs_on_ten_thousand_hosts(benchmark: BenchmarkFixture, figur
     measured = f"{seconds:.0f} s, {1_000_000 / seconds:,.0f}/s, {peak / 1e6:,.0f} MB"
     name = "simulated 1,000,000 jobs, 10,000 hosts" + (", all jobs at once" if at_once else "")
     figure(name, measured, f"{LONG_SECONDS:.0f} s, 1 GB")
-    let_pass = AT_ONCE_PASSED if at_once else 1.0
-    assert seconds < let_pass * LONG_SECONDS
-    assert peak < let_pass * LONG_BYTES
+    assert seconds < (AT_ONCE_PASSED if at_once else 1.0) * LONG_SECONDS
+    assert peak < LONG_BYTES
 
 
 def print_long_run(at_once: bool) -> None:

@@ -13,7 +13,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from live.clock import monotonic_ns
 from model.errors import LaulimaError
+from model.job import SECOND
+from model.timers import NEVER_NS, Deadlines
 
 THREADS_MAX = 32
 """Threads at most, stuck ones included."""
@@ -29,6 +32,29 @@ class ErrandError(LaulimaError):
     """The errand was not done: no thread was free, or its deadline passed."""
 
 
+class _Errand:
+    """One call, and who waits for its result."""
+
+    __slots__ = ("call", "due_ns", "future", "limit_ns")
+
+    def __init__(self, future: asyncio.Future[Any], call: Callable[[], Any], limit_seconds: float) -> None:
+        self.future: asyncio.Future[Any] | None = future
+        """None: it was answered or given up (what is in it may be large, and an errand is kept for a while)"""
+        self.call = call
+        self.limit_ns = int(limit_seconds * SECOND)
+        self.due_ns = monotonic_ns() + self.limit_ns
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether somebody still waits."""
+        future = self.future
+        return future is not None and not future.done()
+
+    def deadline(self) -> int | None:
+        """When it is given up (ns); None: nobody waits any more."""
+        return None if self.future is None else self.due_ns
+
+
 class Errands:
     """Runs calls in daemon threads and brings their results back to the loop. Use from the loop's thread only."""
 
@@ -41,8 +67,13 @@ class Errands:
         self._tending = False
         """the loop collects what is done by and by, so nobody has to wake it"""
         self._changed = threading.Condition()
-        self._waiting: deque[tuple[asyncio.Future[Any], Callable[[], Any]]] = deque()
-        self._done: deque[tuple[asyncio.Future[Any], Any, BaseException | None]] = deque()
+        self._waiting: deque[_Errand] = deque()
+        self._done: deque[tuple[_Errand, Any, BaseException | None]] = deque()
+        self._deadlines: Deadlines[_Errand] = Deadlines(_Errand.deadline)
+        """one timer for all: nearly none is ever given up"""
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_ns = NEVER_NS
+        """when it goes off"""
 
     def run(self, call: Callable[[], Any], limit_seconds: float) -> asyncio.Future[Any]:
         """Do `call()` in a thread; the future fails with ErrandError when it has not ended after `limit_seconds`."""
@@ -51,14 +82,15 @@ class Errands:
             if self._closed or len(self._waiting) >= WAITING_MAX:
                 future.set_exception(ErrandError("too many slow look-ups wait already", "a disk or command hangs"))
                 return future
-            self._waiting.append((future, call))
+            errand = _Errand(future, call, limit_seconds)
+            self._waiting.append(errand)
             if len(self._waiting) == 1:
                 self._set_one_to_work()
             elif not self._tending:
                 self._tending = True
                 self._loop.call_later(COMPANY_SECONDS, self._tend)
-        late = self._loop.call_later(limit_seconds, self._give_up, future, limit_seconds)
-        future.add_done_callback(lambda _: late.cancel())
+        self._deadlines.set(errand, errand.limit_ns, errand.due_ns)
+        self._arm()
         return future
 
     def _set_one_to_work(self) -> None:
@@ -83,10 +115,24 @@ class Errands:
             self._waiting.clear()
             self._changed.notify_all()
 
-    @staticmethod
-    def _give_up(future: asyncio.Future[Any], limit_seconds: float) -> None:
-        if not future.done():
-            future.set_exception(ErrandError(f"no answer within {limit_seconds:g} s", "a disk or command hangs"))
+    def _arm(self) -> None:
+        """Set the timer to the first deadline; one that goes off before it stays."""
+        due_ns = self._deadlines.first
+        if due_ns >= self._timer_ns:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_ns = due_ns
+        self._timer = self._loop.call_later(max(0, due_ns - monotonic_ns()) / SECOND, self._give_up)
+
+    def _give_up(self) -> None:
+        self._timer, self._timer_ns = None, NEVER_NS
+        for errand in self._deadlines.take(monotonic_ns()):
+            future, errand.future = errand.future, None
+            if future is not None and not future.done():
+                text = f"no answer within {errand.limit_ns / SECOND:g} s"
+                future.set_exception(ErrandError(text, "a disk or command hangs"))
+        self._arm()
 
     def _work(self) -> None:
         while True:
@@ -98,17 +144,17 @@ class Errands:
                 if self._closed:
                     self._threads -= 1
                     return
-                future, call = self._waiting.popleft()
-            if future.done():
+                errand = self._waiting.popleft()
+            if not errand.is_wanted:
                 continue
             try:
-                result, error = call(), None
+                result, error = errand.call(), None
             except Exception as failure:  # noqa: BLE001 - handed to whoever asked, nothing is swallowed
                 result, error = None, failure
-            self._bring((future, result, error))
-            del future, call, result, error  # an idle thread would keep them: a source's answer may be large
+            self._bring((errand, result, error))
+            del errand, result, error  # an idle thread would keep them: a source's answer may be large
 
-    def _bring(self, outcome: tuple[asyncio.Future[Any], Any, BaseException | None]) -> None:
+    def _bring(self, outcome: tuple[_Errand, Any, BaseException | None]) -> None:
         with self._changed:
             first = not self._done
             self._done.append(outcome)
@@ -119,7 +165,11 @@ class Errands:
         with self._changed:
             done = list(self._done)
             self._done.clear()
-        for future, result, error in done:
+        for errand, result, error in done:
+            future, errand.future = errand.future, None
+            if future is None:
+                continue
+            self._deadlines.cancel(errand, errand.limit_ns)
             if future.done():
                 continue
             if error is not None:

@@ -10,6 +10,7 @@ At `local` the queue is first come, first served. A job that waits for files hol
 from __future__ import annotations
 
 from collections import deque
+from typing import Final
 
 from model.channel import ChannelTimes, ProtocolError
 from model.effects import Effect, Notice, ToKeeper, Transmit
@@ -43,7 +44,7 @@ from model.keeper import Exited, Forget, Holding, ListHeld, Recall, Recalled, Re
 from model.lanes import PATIENCE_NS, Lanes
 from model.messages import Entry, Held, Pong
 from model.states import check_move, quick
-from model.subordinate import SUPERIOR, Subordinate
+from model.subordinate import SUPERIOR, Handlers, Subordinate
 from model.timers import NEVER_NS
 
 FOREVER_NS = 1 << 62
@@ -97,12 +98,17 @@ class Agent(Subordinate[HostedAttempt]):
         """attempts by keeper that can take more"""
         self._unheard = set(keepers)
         self._inquiry: int | None = None
-        self._handlers |= {
-            KeeperSaid: self._keeper_said,
-            KeeperUp: self._keeper_up,
-            KeeperDown: self._keeper_down,
-            Vouched: self._vouched,
-            HostDirty: self._host_dirty,
+        self._handlers = HANDLERS
+
+    @staticmethod
+    def handlers() -> Handlers:
+        return {
+            **Subordinate.handlers(),
+            KeeperSaid: Agent._keeper_said,
+            KeeperUp: Agent._keeper_up,
+            KeeperDown: Agent._keeper_down,
+            Vouched: Agent._vouched,
+            HostDirty: Agent._host_dirty,
         }
 
     # the four methods (`receive` is every subordinate's)
@@ -488,3 +494,6 @@ class Agent(Subordinate[HostedAttempt]):
         """Why an attempt that this host holds does not run, or what it does; None: it is not here."""
         attempt = self.attempts.get(key)
         return None if attempt is None else explain(attempt, self.name, self.busy, self.slots)
+
+
+HANDLERS: Final = Agent.handlers()

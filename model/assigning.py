@@ -193,11 +193,11 @@ class Assigning:
             return
         if job.id in executor.overdue:
             del executor.overdue[job.id]
-        elif job.common.pending_ns:
+        elif pending_ns := job.common.pending_ns:
             if self._again.at(job.id) is not None:
                 self._again.cancel(job.id)
             else:
-                self._pending.cancel(job)
+                self._pending.cancel(job, pending_ns)
 
     def _give(self, job: ScheduledJob, line: Line, now: int) -> None:
         scheduler, executor = self._scheduler, line.executor

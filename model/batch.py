@@ -17,6 +17,8 @@ they are ended, and what waits does not start.
 
 from __future__ import annotations
 
+from typing import Final
+
 from msgspec import structs
 
 from model.batch_attempt import BATCH_MOVES, IN_SYSTEM, BatchAttempt, BatchState, entry_of
@@ -45,7 +47,7 @@ from model.events import Delivered, FilesSeen, LinkDown, LinkUp, Vouched, WallCl
 from model.job import AttemptKey, JobSpec, Outcome, Report
 from model.messages import Pong
 from model.states import check_move
-from model.subordinate import SUPERIOR, Subordinate
+from model.subordinate import SUPERIOR, Handlers, Subordinate
 from model.timers import NEVER_NS
 
 LEASE_STEPS = 20
@@ -77,16 +79,21 @@ class BatchAgent(Subordinate[BatchAttempt]):
         super().__init__(name, epoch, slots, times, remembers, queue_max)
         self._granted_ns: int | None = None
         """the end of the lease that the runners know"""
-        self.submissions = submissions = Submissions(self, settings, held, self._effects, now)
-        self._handlers |= {
-            Submitted: submissions.submitted,
-            NotSubmitted: submissions.not_submitted,
-            Seen: submissions.seen,
-            Unseen: submissions.unseen,
-            Claimed: submissions.claimed,
-        }
+        self.submissions = Submissions(self, settings, held, self._effects, now)
+        self._handlers = HANDLERS
         for key, element in held.attempts.items():
             self._restore(key, element, now)
+
+    @staticmethod
+    def handlers() -> Handlers:
+        return {
+            **Subordinate.handlers(),
+            Submitted: lambda agent, event, now: agent.submissions.submitted(event, now),
+            NotSubmitted: lambda agent, event, now: agent.submissions.not_submitted(event, now),
+            Seen: lambda agent, event, now: agent.submissions.seen(event, now),
+            Unseen: lambda agent, event, now: agent.submissions.unseen(event, now),
+            Claimed: lambda agent, event, now: agent.submissions.claimed(event, now),
+        }
 
     # the four methods (`receive` is every subordinate's)
 
@@ -279,3 +286,6 @@ class BatchAgent(Subordinate[BatchAttempt]):
             if attempt.deadline_ns is not None:
                 self._timers.set(key, attempt.deadline_ns)
         self.submissions.restore(attempt, held.element)
+
+
+HANDLERS: Final = BatchAgent.handlers()

@@ -324,7 +324,7 @@ class Controller:
         if job.state is not _S.CANCELLING:
             job.move(_S.CANCELLING, now)
             self.placing.runs(job, job.host, now)
-            self._overtime.cancel(job)
+            self._overtime.cancel(job, self._overtime_limit(job))
         if job.key in job.host.link.given:
             job.host.link.cancel(job.key, why, now)
             self.table.talking[job.host.name] = None
@@ -466,7 +466,7 @@ class Controller:
         if report.host not in ("", host.name):
             report = structs.replace(report, host=host.name)  # the name of a folder, too: no host speaks for another
         if job.state is _S.RUNNING and job.spec.timeout_ns:
-            self._overtime.cancel(job)
+            self._overtime.cancel(job, self._overtime_limit(job))
         if report.again and not (report.given_back and job.pace is Pace.AHEAD):
             self.table.press(host, now)
         elif report.started:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from enum import Enum
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -281,27 +281,13 @@ class Keeper:
         """who waits directly behind an attempt, by its key"""
         self._timers: Timers[AttemptKey] = Timers()
         self._effects: list[KeeperEffect] = []
-        self._handlers: dict[type, Callable[[Any, int], None]] = {
-            Start: self._start,
-            Recall: self._recall,
-            Stop: self._stop,
-            Renew: self._renew,
-            Forget: self._forget,
-            ListHeld: self._list,
-            Leave: self._leave,
-            Spawned: self._spawned,
-            SpawnFailed: self._spawn_failed,
-            Died: self._died,
-        }
 
     def restore(self, ended: Iterable[Entry]) -> None:
         """Hold these ends of an earlier life, which its log tells."""
         for entry in ended:
             assert entry.report is not None, "a restored attempt has ended"
-            attempt = KeptAttempt((entry.job, entry.attempt), entry.spec)
-            attempt.state = _S.ENDED
-            attempt.report = entry.report
-            self.attempts[attempt.key] = attempt
+            key = (entry.job, entry.attempt)
+            self.attempts[key] = KeptAttempt(key, entry.spec, _S.ENDED, report=entry.report)
 
     @property
     def may_leave(self) -> bool:
@@ -321,7 +307,7 @@ class Keeper:
         kind = type(event)
         if kind is not Died and self.lease_end_ns is not None and now >= self.lease_end_ns:
             self._end_lease(now)
-        self._handlers[kind](event, now)
+        HANDLERS[kind](self, event, now)
 
     def advance(self, now: int) -> None:
         """Do what is due by `now`: the lease, exec deadlines, ends of grace."""
@@ -543,3 +529,22 @@ class Keeper:
         if new not in KEEPER_MOVES[attempt.state]:
             check_move(KEEPER_MOVES, attempt.state, new, "attempt {}.{}".format(*attempt.key))
         attempt.state = new
+
+    @staticmethod
+    def handlers() -> dict[type, Callable[[Keeper, Any, int], None]]:
+        """What each event is for: one table for all keepers, for a simulation may have ten thousand of them."""
+        return {
+            Start: Keeper._start,
+            Recall: Keeper._recall,
+            Stop: Keeper._stop,
+            Renew: Keeper._renew,
+            Forget: Keeper._forget,
+            ListHeld: Keeper._list,
+            Leave: Keeper._leave,
+            Spawned: Keeper._spawned,
+            SpawnFailed: Keeper._spawn_failed,
+            Died: Keeper._died,
+        }
+
+
+HANDLERS: Final = Keeper.handlers()

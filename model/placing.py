@@ -239,7 +239,7 @@ class Placing:
         job.queued = False
         job.superior.queued -= 1
         if job.spec.pending_ns:
-            self._pending.cancel(job)
+            self._pending.cancel(job, job.spec.pending_ns)
         if job.spec.host.name is not None:
             self._waits.cancel(job.key)
         if not job.shape.plain:

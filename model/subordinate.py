@@ -9,8 +9,8 @@ the class.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import Any, ClassVar, Generic, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Final, Generic, TypeVar
 
 from model.channel import ChannelTimes
 from model.effects import Look
@@ -22,6 +22,9 @@ from model.timers import Timers
 from model.uplink import Uplink
 
 SUPERIOR = "superior"
+
+Handlers = Mapping[type, Callable[[Any, Any, int], None]]
+"""(the subordinate, event, now)"""
 
 
 class HeldAttempt:
@@ -76,11 +79,7 @@ class Subordinate(ABC, Generic[A]):
         self._timers: Timers[AttemptKey] = Timers()
         """ends of waits, and next looks at files"""
         self._effects: list[Any] = []
-        self._handlers: dict[type, Callable[[Any, int], None]] = {
-            Delivered: self._delivered,
-            LinkDown: self._link_down,
-            FilesSeen: self._files_seen,
-        }
+        self._handlers = HANDLERS
 
     def receive(self, event: object, now: int) -> None:
         """Take one event. The lease is judged first: a word that comes after its end revives nothing."""
@@ -88,7 +87,16 @@ class Subordinate(ABC, Generic[A]):
             self._lease_ended(now)
         handler = self._handlers.get(type(event))
         if handler is not None:
-            handler(event, now)
+            handler(self, event, now)
+
+    @staticmethod
+    def handlers() -> Handlers:
+        """What is done with each event that is taken: one table for all subordinates of a class."""
+        return {
+            Delivered: Subordinate._delivered,
+            LinkDown: Subordinate._link_down,
+            FilesSeen: Subordinate._files_seen,
+        }
 
     # the superior
 
@@ -290,3 +298,6 @@ class Subordinate(ABC, Generic[A]):
     @abstractmethod
     def end(self, attempt: A, report: Report, now: int) -> None:
         """It has ended: keep the report, and say it until it is acknowledged."""
+
+
+HANDLERS: Final = Subordinate.handlers()

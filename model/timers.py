@@ -137,13 +137,26 @@ class Deadlines(Generic[Item]):
         self._last[duration_ns] = due_ns
         self._size += 1
 
-    def cancel(self, item: Item) -> None:
-        """An item that was set does not wait any more, and says so itself by now."""
+    def cancel(self, item: Item, duration_ns: int) -> None:
+        """An item that was set with this duration does not wait any more, and says so itself by now."""
         if self._others.first != NEVER_NS:
             self._others.cancel(item)
         self._dead += 1
-        if self._dead > DEAD_KEPT and 2 * self._dead > self._size:
-            self._bury()
+        if self._dead > DEAD_KEPT:
+            self._drop_first(duration_ns)
+            if 2 * self._dead > self._size:
+                self._bury()
+
+    def _drop_first(self, duration_ns: int) -> None:
+        """Let those go that wait no more and stand before all that do: mostly that is all of them, and half a million
+        jobs that are kept until they are half of all keep their specifications and reports."""
+        queue, due_of = self._queues.get(duration_ns), self._due_of
+        if queue is None or due_of(queue[0]) is not None:
+            return
+        while len(queue) > 1 and due_of(queue[0]) is None:
+            queue.popleft()
+            self._size -= 1
+            self._dead -= 1
 
     def _bury(self) -> None:
         self._dead = self._size = 0

@@ -1,4 +1,4 @@
-"""The calendar: SimPy's heap of (time, priority, order), used through call-backs only.
+"""The calendar: what happens at each time, by priorities, in order; SimPy's environment, used through call-backs only.
 
 What happens at one instant has this order (docs/architecture.md, part 3): faults, ends, replies, then each machine's
 turn, in which timeouts come before polls and polls before submits; the controller, which matches, has its turn last.
@@ -7,14 +7,14 @@ State stays in machines and modelled things: no generator, no process, no event 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from heapq import heappop, heappush
-from itertools import count
 from typing import Any
 
 import simpy
 from msgspec import Struct
-from simpy.core import StopSimulation
+from simpy.core import Infinity, SimTime, StopSimulation
 
 FAULT = 1
 END = 2
@@ -23,6 +23,9 @@ TURN = 4
 MATCH = 5
 
 LAST = 6
+
+PRIORITY_BITS = 3
+"""A time and a priority are one number: the priority is in its lowest bits."""
 
 NEVER = 1 << 80
 """ns: later than everything"""
@@ -43,8 +46,13 @@ class Happening(Struct, eq=False):
 
 
 class Calendar(simpy.Environment):
-    """The true time, and what is to happen. SimPy keeps the heap and the clock; a step is the same as SimPy's own,
-    less what only its processes and failing events need."""
+    """The true time, and what is to happen.
+
+    SimPy's heap has an entry for each event, with an order of its own. Here much happens at one time (what ten thousand
+    hosts were told at once ends at once), so the heap has a number for each time and priority, and what happens then
+    stands in the order in which it came: the same order, without a comparison for each. A step is SimPy's own, less
+    what only its processes and failing events need.
+    """
 
     now: int = 0  # an attribute: SimPy's property is asked a dozen times for each event
     """true time, ns since the start"""
@@ -53,23 +61,52 @@ class Calendar(simpy.Environment):
         super().__init__(initial_time=0)
         self.until_ns = until_ns
         """the end of the simulation: nothing at or after it happens"""
-        self.queue: list[tuple[int, int, int, Happening]] = self._queue  # type: ignore[assignment]
-        """the heap: (time, priority, order, happening); only to look at"""
+        self.moments: list[int] = []
+        """a heap of times with their priorities, each once; only to look at"""
+        self._at: dict[int, Happening | deque[Happening]] = {}
+        """what happens then, one or several"""
 
     def step(self) -> None:
         """Let the next thing happen. An error in it ends the simulation."""
-        self._now, _, _, happening = heappop(self._queue)
-        self.now = self._now  # type: ignore[assignment]
-        for callback in happening.callbacks:
+        moments = self.moments
+        moment = moments[0]
+        happening = self._at[moment]
+        if type(happening) is deque:
+            several = happening
+            happening = several.popleft()
+            if not several:
+                heappop(moments)
+                del self._at[moment]
+        else:
+            heappop(moments)
+            del self._at[moment]
+        self.now = moment >> PRIORITY_BITS
+        for callback in happening.callbacks:  # type: ignore[union-attr]
             callback(happening)
-
-    def after(self, delay_ns: int, priority: int, happening: Happening) -> None:
-        """Let it happen `delay_ns` from now (0: at this instant, in the order of priorities)."""
-        heappush(self.queue, (self.now + delay_ns, priority, next(self._eid), happening))
 
     def at(self, when_ns: int, priority: int, happening: Happening) -> None:
         """Let it happen then: now or later."""
-        heappush(self.queue, (when_ns, priority, next(self._eid), happening))
+        moment = when_ns << PRIORITY_BITS | priority
+        known = self._at.get(moment)
+        if known is None:
+            self._at[moment] = happening
+            heappush(self.moments, moment)
+        elif type(known) is deque:
+            known.append(happening)
+        else:
+            self._at[moment] = deque((known, happening))  # type: ignore[arg-type]
+
+    def after(self, delay_ns: int, priority: int, happening: Happening) -> None:
+        """Let it happen `delay_ns` from now (0: at this instant, in the order of priorities)."""
+        self.at(self.now + delay_ns, priority, happening)
+
+    def schedule(self, event: simpy.Event, priority: int = 1, delay: SimTime = 0) -> None:
+        """SimPy's own events stand in the same calendar: the ends of its runs."""
+        self.at(self.now + int(delay), priority, event)  # type: ignore[arg-type]
+
+    def peek(self) -> SimTime:
+        """When the next thing happens."""
+        return self.moments[0] >> PRIORITY_BITS if self.moments else Infinity
 
     def call_after(self, delay_ns: int, priority: int, function: Callable[[], None]) -> None:
         """Call `function` then (for what is rare: faults, connections)."""
@@ -84,16 +121,16 @@ class Calendar(simpy.Environment):
                 break  # something has ended it
             if pause is not None and stop < self.until_ns:
                 pause()
-        self.queue.clear()  # a word that is still under way refers to the world, and the collector does not see it
+        self.moments.clear()
+        self._at.clear()  # a word that is still under way refers to the world, and the collector does not see it
 
     def __getstate__(self) -> tuple[Any, ...]:
-        return self.now, self.until_ns, next(self._eid), self._queue
+        return self.now, self.until_ns, self.moments, self._at
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        now, self.until_ns, order, self.queue = state
+        now, self.until_ns, self.moments, self._at = state
         super().__init__(initial_time=now)
         self.now = now
-        self._eid, self._queue = count(order), self.queue  # type: ignore[assignment]
 
     def end(self) -> None:
         """Nothing happens any more after this instant."""

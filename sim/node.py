@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from model.errors import LaulimaError
 from model.records import Record
-from sim.calendar import NEVER, Alarm, Calendar, Happening
+from sim.calendar import NEVER, PRIORITY_BITS, Alarm, Calendar, Happening
 from sim.clocks import Clock
 
 TURNS_MAX = 10_000
@@ -131,7 +131,7 @@ class Node:
         machine.receive(event, now)
         if self._in_turn or self._turn_wanted:
             self._more = True
-        elif calendar.queue and calendar.queue[0][0] <= true_ns:
+        elif calendar.moments and calendar.moments[0] >> PRIORITY_BITS <= true_ns:
             self._want_turn()
         else:
             self._take_turn(machine, true_ns, now)
@@ -148,7 +148,8 @@ class Node:
 
     def _want_turn(self) -> None:
         self._turn_wanted = True
-        self._calendar.after(0, self._priority, self._wanted)
+        calendar = self._calendar
+        calendar.at(calendar.now, self._priority, self._wanted)
 
     def _wanted_turn(self, _: Happening) -> None:
         self._turn_wanted = False

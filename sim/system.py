@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from functools import partial
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from msgspec.structs import replace
 
@@ -94,7 +93,7 @@ class Process(Happening, eq=False):
 class ModelledKeeper:
     """One keeper machine on its host."""
 
-    __slots__ = ("_actions", "_alarm", "_calendar", "_events", "_machine", "_system", "dead", "index")
+    __slots__ = ("_alarm", "_calendar", "_events", "_machine", "_system", "dead", "index")
 
     def __init__(self, index: int, system: System, calendar: Calendar, lease_ns: int) -> None:
         self.index = index
@@ -104,12 +103,6 @@ class ModelledKeeper:
         self._machine = Keeper(system.node.clock.read(calendar.now), lease_ns)
         self._alarm = Alarm(calendar, TURN, self._rings)
         self._events: deque[KeeperEvent] = deque()
-        self._actions: dict[type, Callable[[Any], None]] = {
-            Tell: self._tell,
-            Log: partial(system.write_log, index),
-            Spawn: partial(system.spawn, self),
-            SignalTree: system.signal,
-        }
 
     def receive(self, event: KeeperEvent) -> None:
         """An order of the agent, or a word of the operating system; all that follows at once is done."""
@@ -126,15 +119,14 @@ class ModelledKeeper:
 
     def work(self) -> None:
         """Take what has come and do what follows."""
-        events, machine, actions = self._events, self._machine, self._actions
-        system = self._system
+        events, machine, system = self._events, self._machine, self._system
         clock = system.node.clock
         now = clock.read(self._calendar.now)
         while events:
             machine.receive(events[0], now)
             if system.crashes is None:
                 for effect in machine.drain():
-                    actions[type(effect)](effect)
+                    _ACTIONS[type(effect)](system, self, effect)
                 if self.dead:
                     return
             elif not self._carry_out():
@@ -165,17 +157,17 @@ class ModelledKeeper:
 
     def _carry_out(self) -> bool:
         """Do what the machine asks for; False: the keeper died over it."""
-        crashes = self._system.crashes
-        effects = self._machine.drain()
+        system = self._system
+        crashes, effects = system.crashes, self._machine.drain()
         if crashes is None:
             for effect in effects:
-                self._actions[type(effect)](effect)
+                _ACTIONS[type(effect)](system, self, effect)
             return not self.dead
-        name = keeper_process(self._system.node.name)
+        name = keeper_process(system.node.name)
         for effect in effects:
             if crashes.ends(name) or self.dead:
                 return False
-            self._actions[type(effect)](effect)
+            _ACTIONS[type(effect)](system, self, effect)
         return not (self.dead or (effects and crashes.ends(name)))
 
     def wake(self) -> None:
@@ -183,11 +175,6 @@ class ModelledKeeper:
         if not self.dead:
             self.work()
         self._rings()
-
-    def _tell(self, effect: Tell) -> None:
-        if type(effect.message) is Running and self._system.is_brief(effect.message):
-            return
-        self._system.node.receive_last(KeeperSaid(self.index, effect.message))
 
 
 def keeper_process(host: str) -> str:
@@ -330,14 +317,21 @@ class System:
         if keeper < len(self.keepers):
             self.keepers[keeper].receive(order)
 
-    def write_log(self, keeper: int, entry: Log) -> None:
+    def tell(self, keeper: ModelledKeeper, effect: Tell) -> None:
+        """A word to the agent."""
+        message = effect.message
+        if type(message) is Running and self.is_brief(message):
+            return
+        self.node.receive_last(KeeperSaid(keeper.index, message))
+
+    def write_log(self, keeper: ModelledKeeper, entry: Log) -> None:
         """The log is durable at once."""
         key = (entry.job, entry.attempt)
         if entry.report is None:
             assert entry.spec is not None
-            self.spool[key] = (keeper, entry.spec, None, 0)
+            self.spool[key] = (keeper.index, entry.spec, None, 0)
         elif key in self.spool:
-            self.spool[key] = (keeper, self.spool[key][1], entry.report, self._calendar.now)
+            self.spool[key] = (keeper.index, self.spool[key][1], entry.report, self._calendar.now)
 
     def spawn(self, keeper: ModelledKeeper, effect: Spawn) -> None:
         """Start a process, or say why not."""
@@ -377,7 +371,7 @@ class System:
         process.ends_at = None
         process.fate = replace(process.fate, run_ns=None)
 
-    def signal(self, effect: SignalTree) -> None:
+    def signal(self, _: ModelledKeeper, effect: SignalTree) -> None:
         """TERM ends what does not ignore it; KILL ends everything."""
         process = self.processes.get((effect.job, effect.attempt))
         if process is None or (effect.number == TERM and process.fate.ignores_term):
@@ -427,3 +421,12 @@ class System:
                 self.node.receive(FilesSeen(effect.job, effect.attempt, path))
                 return
         self.node.receive(FilesSeen(effect.job, effect.attempt, None))
+
+
+_ACTIONS: Final[dict[type, Callable[[System, ModelledKeeper, Any], None]]] = {
+    Tell: System.tell,
+    Log: System.write_log,
+    Spawn: System.spawn,
+    SignalTree: System.signal,
+}
+"""What is done for a keeper that asks for it."""

@@ -90,6 +90,8 @@ class Tally:
         """by notifier"""
         self._open: dict[JobId, tuple[TaskTally, int, int]] = {}
         """job -> (its task's, made at, slots)"""
+        self._made = (TaskTally(), 0, 0)
+        """that of the last one: jobs of a task that are made in one turn share it"""
         self._begun: dict[JobId, None] = {}
         """those of them that have been started once"""
 
@@ -129,7 +131,10 @@ class Tally:
         if tally is None:
             tally = self.tasks[task] = TaskTally()
         tally.made += 1
-        self._open[record.job] = (tally, line.t, record.spec.slots)
+        made = self._made
+        if made[1] != line.t or made[0] is not tally or made[2] != record.spec.slots:
+            made = self._made = (tally, line.t, record.spec.slots)
+        self._open[record.job] = made
 
     def _started(self, line: Committed) -> None:
         if line.node != SCHEDULER:

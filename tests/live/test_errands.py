@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import weakref
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 from unittest.mock import Mock
 
-from live.errands import Errands
+import pytest
+
+from live.errands import ErrandError, Errands
 
 MANY = 500
 
@@ -103,3 +106,52 @@ def test_when_all_threads_hang_the_next_one_is_done_when_the_first_is_let_go() -
         errands.close()
 
     asyncio.run(whole())
+
+
+def test_deadlines_of_many_cost_one_timer_and_each_is_kept() -> None:
+    async def body(errands: Errands) -> None:
+        let_go = threading.Event()
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        slow = [errands.run(lambda: let_go.wait(20.0), limit) for limit in (20.0, 0.3, 0.1)]
+        done = await asyncio.gather(*(errands.run(partial(abs, number), 20.0) for number in range(MANY)))
+        assert done == list(range(MANY))
+        assert len([each for each in loop._scheduled if not each.cancelled()]) < 10  # type: ignore[attr-defined]
+        for future, limit in ((slow[2], 0.1), (slow[1], 0.3)):
+            with pytest.raises(ErrandError, match=f"no answer within {limit:g} s"):
+                await future
+            assert loop.time() - begun >= limit
+        assert not slow[0].done()
+        let_go.set()
+        assert await slow[0] is True
+
+    with_errands(body)
+
+
+def test_one_that_was_given_up_and_comes_back_disturbs_nobody() -> None:
+    async def body(errands: Errands) -> None:
+        let_go = threading.Event()
+        for _ in range(3):
+            with pytest.raises(ErrandError):
+                await errands.run(lambda: let_go.wait(20.0), 0.01)
+        let_go.set()
+        assert await errands.run(lambda: 5, 20.0) == 5
+        assert await asyncio.gather(*(errands.run(partial(abs, number), 20.0) for number in range(MANY)))
+
+    with_errands(body)
+
+
+def test_answers_are_not_kept() -> None:
+    class Answer:
+        pass
+
+    async def body(errands: Errands) -> None:
+        kept = weakref.WeakSet[Answer]()
+        for _ in range(3):
+            answer = await errands.run(Answer, 20.0)
+            kept.add(answer)
+            del answer
+        await errands.run(lambda: None, 20.0)  # a thread that has done something else since
+        assert len(kept) == 0
+
+    with_errands(body)

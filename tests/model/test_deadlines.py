@@ -6,6 +6,8 @@ says. Small tests: that those who wait no more are not kept, and what happens wi
 
 from __future__ import annotations
 
+from weakref import ref
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,8 +19,9 @@ from model.timers import DEAD_KEPT, NEVER_NS, Deadlines, Timers
 class Wait:
     """What is waited for, until `due_ns`."""
 
-    def __init__(self, due_ns: int) -> None:
+    def __init__(self, due_ns: int, duration_ns: int = 0) -> None:
         self.due_ns = due_ns
+        self.duration_ns = duration_ns
         self.over = False
 
 
@@ -40,13 +43,13 @@ def test_they_say_what_a_look_at_everything_says(steps: list[tuple[str, int, int
     now = 0
     for what, number, used in steps:
         if what == "set":
-            wait = Wait(now + max(0, number - used))
+            wait = Wait(now + max(0, number - used), number)
             waits.append(wait)
             deadlines.set(wait, number, wait.due_ns)
         elif what == "cancel" and waits:
             wait = waits.pop(number % len(waits))
             wait.over = True
-            deadlines.cancel(wait)
+            deadlines.cancel(wait, wait.duration_ns)
         elif what == "later":
             now += number
             taken = deadlines.take(now)
@@ -67,11 +70,25 @@ def test_those_that_wait_no_more_are_not_kept_behind_one_that_does() -> None:
         wait = Wait(1000 + now)
         deadlines.set(wait, 1000, wait.due_ns)
         wait.over = True
-        deadlines.cancel(wait)
+        deadlines.cancel(wait, 1000)
     asked.clear()
     first.over = True
     assert deadlines.next_due() is None
     assert len(asked) <= 2 * DEAD_KEPT
+
+
+def test_of_those_that_leave_in_their_order_few_are_kept_however_many_wait() -> None:
+    deadlines: Deadlines[Wait] = Deadlines(due_of)
+    waits = [Wait(1000 + number) for number in range(1000)]
+    known = [ref(wait) for wait in waits]
+    for wait in waits:
+        deadlines.set(wait, 1000, wait.due_ns)
+    del wait
+    for number in range(1, 400):
+        waits[0].over = True
+        deadlines.cancel(waits.pop(0), 1000)
+        assert sum(each() is not None for each in known) <= 1000 - number + DEAD_KEPT + 1
+    assert deadlines.next_due() == 1399
 
 
 def test_more_durations_than_have_queues(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +100,7 @@ def test_more_durations_than_have_queues(monkeypatch: pytest.MonkeyPatch) -> Non
     assert deadlines.next_due() == 10
     assert deadlines.take(25) == [waits[2], waits[1]]
     waits[0].over = True
-    deadlines.cancel(waits[0])
+    deadlines.cancel(waits[0], 30)
     assert deadlines.next_due() is None
 
 

@@ -14,15 +14,17 @@ from msgspec import Struct, structs
 
 from model import scheduler
 from model.agent import FOREVER_NS, Agent
+from model.agent import HANDLERS as AGENT_HANDLERS
 from model.channel import ChannelTimes, End, LinkState
 from model.controller import Controller
 from model.controller_job import ControllerJobState
 from model.downlink import Downlink
 from model.effects import Commit, Effect, ToKeeper
 from model.ending import Ending
-from model.events import WallClock
+from model.events import KeeperUp, WallClock
 from model.host import Host, HostOrder
 from model.job import AttemptKey, JobState, Outcome, Report
+from model.keeper import HANDLERS as KEEPER_HANDLERS
 from model.keeper import Died, Forget, Keeper, Renew
 from model.messages import Ended, Started
 from model.placing import Placing
@@ -427,7 +429,7 @@ def a_full_disk_loses_the_commit(patch: Patch) -> None:
 
 def the_keeper_ignores_the_lease(patch: Patch) -> None:
     renew = Keeper._renew
-    patch.setattr(Keeper, "_renew", lambda self, order, now: renew(self, Renew(FOREVER_NS), now))
+    patch.setitem(KEEPER_HANDLERS, Renew, lambda self, order, now: renew(self, Renew(FOREVER_NS), now))
 
 
 def a_new_agent_adopts_nothing(patch: Patch) -> None:
@@ -437,7 +439,7 @@ def a_new_agent_adopts_nothing(patch: Patch) -> None:
         self._answer_inquiry(now)
         self._fill(now)
 
-    patch.setattr(Agent, "_keeper_up", mutant)
+    patch.setitem(AGENT_HANDLERS, KeeperUp, mutant)
 
 
 def nobody_ends_an_orphan(patch: Patch) -> None:
