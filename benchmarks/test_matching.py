@@ -6,7 +6,7 @@ CPU time for each cycle; small and large are measured in turns in the same run, 
 simulation (what it costs is the heap's size, not the controller's doing), and the best of the rounds is compared.
 
 Required: at most 20 % more with 1,000,000 waiting jobs than with 1,000, and with 10,000 hosts than with 10, for jobs
-of 1, 5 and 50 shapes. What a shape costs is shown, and not judged: a mark for each one at each change of a host.
+of 1, 5 and 50 shapes. What a shape costs is shown, and not judged: the first job of each is looked at for each gift.
 """
 
 from __future__ import annotations

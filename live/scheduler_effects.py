@@ -14,7 +14,7 @@ from live.disk_room import DiskRoom
 from live.loop import Turns
 from live.notifying import Notifying
 from live.outward import Outward
-from live.sources import Sources
+from live.sources import Sources, answered
 from model.alarm_kinds import AlarmKind, Trouble, broken_host, host_troubles, row_troubles
 from model.behaviour import Reaction, Skip
 from model.effects import AskSource, Idle, Look, LookAround, Notify, Prepare, React, ToKeeper
@@ -85,10 +85,9 @@ class SchedulerEffects:
         self._turns.post(machine, found)
 
     def _ask_source(self, machine: str, effect: AskSource) -> None:
-        self._outward.start(self._asked(machine, effect))
-
-    async def _asked(self, machine: str, effect: AskSource) -> None:
-        self._turns.post(machine, await self._sources.answer(effect))
+        self._outward.when_done(
+            self._sources.ask(effect), lambda looked: self._turns.post(machine, answered(effect, looked))
+        )
 
     def _idle(self, machine: str, effect: Idle) -> None:
         self.idle.set()

@@ -10,6 +10,7 @@ pattern begins with; while it is there, `run --until-idle` waits for more. (Hidd
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import glob
 import os
@@ -60,22 +61,20 @@ class Sources:
         self._out: set[str] = set()
         """tasks whose last question has not come back"""
 
-    async def answer(self, question: AskSource) -> SourceAnswered:
-        """The items that the source has now, or why it could not be asked."""
-        task, number, source = question.task, question.number, question.source
+    def ask(self, question: AskSource) -> asyncio.Future[tuple[str, ...]]:
+        """Begin to look for the items that the source has now; `answered` says what came of it. (A future and no
+        coroutine: a task for each look would cost more than the look.)"""
+        task, source = question.task, question.source
         if task in self._out:
-            return SourceAnswered(task, number, error="the last look at its source has not come back")
+            return _refused("the last look at its source has not come back")
         if not isinstance(source, FilesSource | LinesSource):
-            return SourceAnswered(task, number, error="a source of this kind is not asked")
+            return _refused("a source of this kind is not asked")
         limit = question.limit_ns / SECOND
         self._out.add(task)
-        try:
-            items = await self._errands.run(lambda: self._look(source, limit, task), limit + 1.0)
-        except LaulimaError as error:
-            return SourceAnswered(task, number, error=str(error))
-        except OSError as error:
-            return SourceAnswered(task, number, error=f"{error.filename or ''}: {error.strerror or error}".lstrip(": "))
-        return SourceAnswered(task, number, items)
+        looking = self._errands.run(lambda: self._look(source, limit, task), limit + 1.0)
+        if looking.done():  # there are too many errands: nobody will look
+            self._out.discard(task)
+        return looking
 
     def _look(self, source: FilesSource | LinesSource, limit_seconds: float, task: str) -> tuple[str, ...]:
         try:
@@ -105,6 +104,26 @@ class Sources:
         else:
             self._folders.pop(pattern, None)
         return items
+
+
+def _refused(text: str) -> asyncio.Future[tuple[str, ...]]:
+    future: asyncio.Future[tuple[str, ...]] = asyncio.get_running_loop().create_future()
+    future.set_exception(SourceError(text))
+    return future
+
+
+def answered(question: AskSource, looked: asyncio.Future[tuple[str, ...]]) -> SourceAnswered:
+    """What a look that is over has found, or why the source could not be asked. Raises what is a bug of ours."""
+    error = looked.exception()
+    if error is None:
+        return SourceAnswered(question.task, question.number, looked.result())
+    if isinstance(error, LaulimaError):
+        text = str(error)
+    elif isinstance(error, OSError):
+        text = f"{error.filename or ''}: {error.strerror or error}".lstrip(": ")
+    else:
+        raise error
+    return SourceAnswered(question.task, question.number, error=text)
 
 
 def _settled(modified_ns: int) -> bool:

@@ -35,6 +35,10 @@ from model.timers import NEVER_NS
 
 _L = quick(LinkState)
 
+PING_STEPS = 10
+"""Pings are due at multiples of a tenth of their period, so that those of many hosts, and the answers, come together:
+each alone would be a turn of its owner, and a hundred idle hosts cost twice as much."""
+
 
 class Given(Struct, eq=False, gc=False):
     """What a superior believes about one attempt that it gave down. (A struct, not tracked by the garbage collector:
@@ -332,7 +336,7 @@ class Downlink(End):
         self.gives_back = inventory.gives_back
         self._inquire_at = None
         self._heard_pong(inventory.number, now)
-        self._ping_at = now + self.times.ping_ns
+        self._ping_at = self._next_ping(now)
         self._ping(now)
         found: list[Up] = []
         listed: set[AttemptKey] = set()
@@ -442,7 +446,7 @@ class Downlink(End):
     def _advance_connected(self, now: int) -> None:
         self.notice_stall(now)
         if self._ping_at is not None and not self.vouched and now >= self._ping_at:
-            self._ping_at = now + self.times.ping_ns
+            self._ping_at = self._next_ping(now)
             self._ping(now)
         silent_at = self.silent_at
         if silent_at is not None and now >= silent_at:
@@ -459,7 +463,7 @@ class Downlink(End):
             return False
         self._unanswered_since = None
         self._judge_after = now + self.times.silent_ns
-        self._ping_at = now + self.times.ping_ns
+        self._ping_at = self._next_ping(now)
         if self.state is _L.SILENT:
             self._ping(now)
         else:
@@ -474,7 +478,13 @@ class Downlink(End):
         if self._unanswered_since is None:
             self._unanswered_since = now
         if self._ping_at is None:
-            self._ping_at = now + self.times.ping_ns
+            self._ping_at = self._next_ping(now)
+
+    def _next_ping(self, now: int) -> int:
+        """When to ping after `now`: a period later or, so as to have company, up to a tenth of it earlier."""
+        ping_ns = self.times.ping_ns
+        step_ns = max(1, ping_ns // PING_STEPS)
+        return (now + ping_ns) // step_ns * step_ns
 
     def _ping(self, now: int) -> None:
         self._number += 1

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 DEAD_KEPT = 128
 """Entries of jobs that left a queue by another way stay in it until they surface, or until there are so many."""
+HOLES_KEPT = 64
+"""Places of hosts that have left an index: whoever goes through it passes over them, until there are more than that and
+than twice the hosts."""
 
 
 class Waiting:
@@ -231,7 +234,7 @@ def _rank(line: Line) -> tuple[int, int]:
 class FreeHosts:
     """Hosts that take work, by the number of their free slots."""
 
-    __slots__ = ("_buckets", "_counts", "_free")
+    __slots__ = ("_buckets", "_counts", "_free", "_holes")
 
     def __init__(self) -> None:
         self._buckets: dict[int, dict[str, None]] = {}
@@ -239,6 +242,8 @@ class FreeHosts:
         self._counts: list[int] = []
         """of the buckets, in order"""
         self._free: dict[str, int] = {}
+        self._holes = 0
+        """places in it of those that have left"""
 
     def set(self, host: str, free: int) -> None:
         """`host` has `free` slots for work now; 0 or less: it takes none."""
@@ -253,6 +258,10 @@ class FreeHosts:
                 bucket.clear()  # else the places of those that have left stand before the first one for ever
         if free <= 0:
             self._free.pop(host, None)
+            self._holes += 1
+            if self._holes > HOLES_KEPT and self._holes > 2 * len(self._free):
+                self._free = dict(self._free)
+                self._holes = 0
             return
         self._free[host] = free
         same = buckets.get(free)
@@ -286,6 +295,16 @@ class FreeHosts:
         """Free slots of a host that takes work, else 0."""
         return self._free.get(host, 0)
 
+    @property
+    def has_several(self) -> bool:
+        """Whether more than one takes work."""
+        return len(self._free) > 1
+
+    def those_of(self, hosts: list[str]) -> list[str]:
+        """Those of them that take work, in their order, as often as they are named."""
+        free = self._free
+        return [host for host in hosts if host in free]
+
     def names(self) -> list[str]:
-        """All of them: for a new shape, never for each job."""
+        """All of them: for a new shape, or where they are few, never for each job."""
         return list(self._free)

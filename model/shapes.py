@@ -2,8 +2,9 @@
 
 A shape is what a job needs of a host: slots, resources, labels, hosts to avoid, and how to choose. Tasks are few
 against jobs, so shapes are few: `SHAPES_MAX` that need more than slots, waiting ones and such that waited last. A
-change of a host is a mark in each of them; whether the host fits is worked out when a job of the shape looks. So a
-give and an end cost two marks for each shape, and nothing that grows with jobs or hosts.
+change of a host is one word in a list; whether the host fits a shape is worked out when a job of that looks, from what
+has changed since its last look. Where all hosts are full but one, only that one is looked at. So nothing here grows
+with jobs or hosts.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from model.resources import NO_NEEDS, Amounts, Needs, Place, Stock
 
 SHAPES_MAX = 200
 """Shapes that need more than slots. Jobs of one more wait outside (`Placing`) until all jobs of one are gone."""
+CHANGES_KEPT = 1_000
+"""Changes of hosts in the list that all shapes read. When it is full, each shape gets those that it has not read."""
 
 
 class Shape:
@@ -29,6 +32,7 @@ class Shape:
         "own",
         "pack",
         "plain",
+        "seen",
         "shared",
         "slots",
         "stale",
@@ -47,7 +51,9 @@ class Shape:
         self.fitting = FreeHosts()
         """not for plain ones: hosts that fit, but for those that are marked"""
         self.stale: dict[str, None] = {}
-        """hosts that changed since they were looked at"""
+        """not for plain ones: hosts that changed since they were looked at, and before the list of changes begins"""
+        self.seen = 0
+        """not for plain ones: so many of the list of changes were looked at"""
         self.waiting = 0
         """not for plain ones: jobs that wait"""
         self.hopeless = False
@@ -97,6 +103,10 @@ class Shapes:
         self._special: dict[tuple[int, Needs], Shape] = {}
         self._idle: dict[tuple[int, Needs], None] = {}
         """special shapes of which no job waits, the one that is so for longest first"""
+        self._changes: list[str] = []
+        """hosts in the order in which they changed, perhaps several times; each special shape knows how far it has
+        looked. (A mark of each change in each shape costs ten times as much, and more where hosts are many: then each
+        mark is a new one, and no cache holds the marks of 50 shapes.)"""
 
     def of(self, slots: int, needs: Needs | None) -> Shape | None:
         """The shape of a job, made when it is the first of it. None: there are too many."""
@@ -113,7 +123,8 @@ class Shapes:
             if len(self._special) >= SHAPES_MAX and not self._drop_one():
                 return None
             shape = self._special[key] = Shape(slots, needs, *self.split(needs.resources), pack)
-            shape.stale.update(dict.fromkeys(self.free.names()))
+            shape.stale = dict.fromkeys(self.free.names())
+            shape.seen = len(self._changes)
         return shape
 
     @property
@@ -161,8 +172,16 @@ class Shapes:
         self.free.set(host, free)
         self.ahead.set(host, ahead)
         if self._special:
-            for shape in self._special.values():
-                shape.stale[host] = None
+            self._changes.append(host)
+            if len(self._changes) >= CHANGES_KEPT:
+                self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        """Give each shape the changes that it has not looked at, and begin the list anew."""
+        for shape in self._special.values():
+            shape.stale.update(dict.fromkeys(self._changes[shape.seen :]))
+            shape.seen = 0
+        self._changes.clear()
 
     def hosts_changed(self) -> None:
         """Hosts came, went or have other resources: what was hopeless may be no more."""
@@ -193,7 +212,7 @@ class Shapes:
             return self.free.most() >= shape.slots
         if shape.shared and not self._has_shared(shape):
             return False
-        if shape.stale:
+        if shape.stale or shape.seen < len(self._changes):
             self._look(shape)
         return shape.fitting.most() > 0
 
@@ -203,7 +222,19 @@ class Shapes:
         return hosts.fullest(shape.slots) if shape.pack else hosts.freest()
 
     def _look(self, shape: Shape) -> None:
-        for name in shape.stale:
-            free = self.free.free(name)
-            shape.fitting.set(name, free if free > 0 and shape.fits(self._hosts[name]) else 0)
-        shape.stale.clear()
+        """Bring the hosts that fit up to date. Of those with equally many free slots the one that changed first since
+        the last look stands first."""
+        free, fitting = self.free, shape.fitting
+        if free.has_several:
+            changed = [*shape.stale, *self._changes[shape.seen :]]
+            gone, come = fitting.those_of(changed), list(dict.fromkeys(free.those_of(changed)))
+        else:  # of whatever has changed at most this one is left, so there is no order to be found out
+            gone, come = fitting.names(), free.names()
+        shape.seen = len(self._changes)
+        if shape.stale:
+            shape.stale = {}
+        for name in gone:
+            if not free.free(name):
+                fitting.set(name, 0)
+        for name in come:
+            fitting.set(name, free.free(name) if shape.fits(self._hosts[name]) else 0)

@@ -1,4 +1,5 @@
-"""Goal: the alarms hear of everything that is wrong around the scheduler, wherever its controller is.
+"""Goal: the alarms hear of everything that is wrong around the scheduler, wherever its controller is; what a look at a
+source found comes to the scheduler, and a bug of ours ends the server.
 
 Method: the effects of a scheduler with stand-ins for what surrounds it; what was answered is looked at.
 """
@@ -11,10 +12,14 @@ from typing import Any
 
 import pytest
 
+from live.outward import Outward
 from live.scheduler_effects import SchedulerEffects
 from model.controller import Controller
-from model.effects import LookAround
-from model.events import LookedAround
+from model.effects import AskSource, LookAround
+from model.errors import LaulimaError
+from model.events import LookedAround, SourceAnswered
+from model.job import SECOND
+from model.task import FilesSource
 from model.view_rows import controller_status
 from model.views import Status
 from tests.model.small_world import SmallWorld, cluster
@@ -73,3 +78,51 @@ def test_what_is_wrong_with_hosts_and_disks_is_told_wherever_the_controller_is(a
 def test_of_a_controller_that_does_not_answer_nothing_is_known() -> None:
     world = SmallWorld((), cluster(("node1", 2)))
     assert Surroundings(world.controller, SILENT).look() == ([], None)
+
+
+class SourceOf:
+    """Stands for sources of which each look ends as the test says."""
+
+    def __init__(self) -> None:
+        self.looks: list[asyncio.Future[tuple[str, ...]]] = []
+
+    def ask(self, question: AskSource) -> asyncio.Future[tuple[str, ...]]:
+        self.looks.append(asyncio.get_running_loop().create_future())
+        return self.looks[-1]
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (("a", "b"), SourceAnswered("t", 7, ("a", "b"))),
+        (LaulimaError("no folder"), SourceAnswered("t", 7, error="no folder")),
+        (FileNotFoundError(2, "No such file", "in"), SourceAnswered("t", 7, error="in: No such file")),
+        (KeyError("a bug"), None),
+    ],
+)
+def test_what_a_look_found_is_told_and_a_bug_ends_the_server(
+    found: tuple[str, ...] | Exception, said: SourceAnswered | None
+) -> None:
+    async def whole() -> None:
+        loop = asyncio.get_running_loop()
+        posted: list[object] = []
+        turns: Any = SimpleNamespace(post=lambda machine, event: posted.append(event), failed=loop.create_future())
+        outward, source, other = Outward(loop, str), SourceOf(), Surroundings(SmallWorld(()).controller, None)
+        outward.join(turns)
+        around: Any = other
+        SchedulerEffects(outward, turns, around.agent, source, around, around, around.room)  # type: ignore[arg-type]
+        outward.carry_out("scheduler", AskSource("t", 7, FilesSource("*"), SECOND))
+        assert posted == []
+        if isinstance(found, Exception):
+            source.looks[0].set_exception(found)
+        else:
+            source.looks[0].set_result(found)
+        await asyncio.wait([source.looks[0], turns.failed], return_when=asyncio.FIRST_COMPLETED)
+        if said is not None:
+            assert posted == [said]
+            assert not turns.failed.done()
+        else:
+            with pytest.raises(KeyError, match="a bug"):
+                await asyncio.wait_for(turns.failed, 20)
+
+    asyncio.run(whole())

@@ -18,7 +18,7 @@ import pytest
 
 from live import sources
 from live.errands import ErrandError, Errands
-from live.sources import FEEDING, Sources, feeding
+from live.sources import FEEDING, Sources, answered, feeding
 from model.effects import AskSource
 from model.events import SourceAnswered
 from model.job import SECOND
@@ -33,7 +33,10 @@ def with_sources(folder: Path, body: Callable[[Ask], Coroutine[Any, Any, None]])
         asked = Sources(folder, errands)
 
         async def ask(source: Source, limit_s: float = 20.0, task: str = "t") -> SourceAnswered:
-            return await asked.answer(AskSource(task, 7, source, int(limit_s * SECOND)))
+            question = AskSource(task, 7, source, int(limit_s * SECOND))
+            looking = asked.ask(question)
+            await asyncio.wait([looking])
+            return answered(question, looking)
 
         try:
             async with asyncio.timeout(30):
@@ -198,6 +201,19 @@ def test_errands_beyond_the_limit_are_refused_at_once(monkeypatch: pytest.Monkey
         errands.close()
         with pytest.raises(ErrandError, match="too many"):
             await errands.run(lambda: 1, 1.0)
+
+    asyncio.run(whole())
+
+
+def test_a_look_that_nobody_took_can_be_asked_for_again(tmp_path: Path) -> None:
+    async def whole() -> None:
+        errands = Errands(asyncio.get_running_loop())
+        errands.close()
+        asked, question = Sources(tmp_path, errands), AskSource("t", 7, FilesSource("*"), SECOND)
+        for _ in range(2):
+            looking = asked.ask(question)
+            await asyncio.wait([looking])
+            assert "too many slow look-ups" in answered(question, looking).error
 
     asyncio.run(whole())
 

@@ -337,3 +337,28 @@ def test_a_vouched_link_sends_nothing_and_knows_its_last_exchange_afterwards() -
     age = down.vouch(False, later)
     assert age == 3 * SECOND
     assert down.next_due() == 1005 * SECOND
+
+
+def test_pings_of_many_links_come_together_and_none_is_late() -> None:
+    """Each of a hundred hosts that have connected when they would is pinged every period, and never later; but the
+    superior need not wake up for each of them."""
+    wakes: set[int] = set()
+    for number in range(100):
+        last = 100 * SECOND + number * 71_000_001
+        down, sub = joined(last)
+        for _ in range(20):
+            due = down.next_due()
+            assert 0.9 * TIMES.ping_ns <= due - last <= TIMES.ping_ns
+            wakes.add(due)
+            last, now = due, due + 300_000
+            down.advance(now)
+            sent = down.take()
+            assert sent is not None
+            assert [type(message) for message in sent.messages] == [Ping]
+            sub.receive(sent, now)
+            answer = sub.uplink.take()
+            assert answer is not None
+            down.receive(answer, now)
+        assert last - down.last_pong_ns < SECOND
+    seconds = 20 * TIMES.ping_ns // SECOND
+    assert len(wakes) <= 3 * seconds, "two a second, and those of the links that were first or last"

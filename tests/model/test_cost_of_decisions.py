@@ -25,6 +25,7 @@ CALLS_OF_A_CYCLE = {0: 246, 5: 345}
 only). It was 214 and 300 when this was written."""
 CALLS_OF_A_BRIEF_CYCLE = 308
 """The same for jobs that are given ahead. It was 268."""
+MANY_SHAPES = 50
 GROWTH_MOST = 1.05
 """Calls, large against small."""
 CALLS_OF_A_LOOK = 49
@@ -56,6 +57,10 @@ def test_a_life_of_a_job_in_the_controller(shapes: int) -> None:
 def test_it_does_not_grow_with_jobs_that_wait_or_with_hosts(hosts: int, pending: int) -> None:
     small = calls_of_a_cycle(20, 1_000, 5)
     assert calls_of_a_cycle(hosts, pending, 5) <= GROWTH_MOST * small
+
+
+def test_it_does_not_grow_with_hosts_where_jobs_are_of_many_shapes() -> None:
+    assert calls_of_a_cycle(400, 2_000, MANY_SHAPES) <= GROWTH_MOST * calls_of_a_cycle(20, 2_000, MANY_SHAPES)
 
 
 def test_a_life_of_a_job_that_is_given_ahead() -> None:
