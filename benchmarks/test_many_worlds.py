@@ -78,7 +78,7 @@ def test_two_processes(
         costs.append(spent / spent_alone)
         rates.append(SEEDS / spent_alone * 60)
 
-    benchmark.pedantic(one_round, rounds=ROUNDS)
+    benchmark.pedantic(one_round, rounds=ROUNDS)  # type: ignore[no-untyped-call]
     ratio, cost, rate = (statistics.median(values) for values in (ratios, costs, rates))
     figure(
         f"{SEEDS} worlds of 4 h, two processes against one",

@@ -86,7 +86,7 @@ def test_a_thousand_hosts(benchmark: BenchmarkFixture, tmp_path: Path, figure: F
             return float(next(each["value"] for each in found if each["name"] == "TaskDuration"))
 
         before, asked = spent(), len(stub.requests)
-        times = benchmark.pedantic(lambda: page.evaluate(_MEASURE, SECONDS), rounds=1)
+        times = benchmark.pedantic(lambda: page.evaluate(_MEASURE, SECONDS), rounds=1)  # type: ignore[no-untyped-call]
         each = (spent() - before) / (len(stub.requests) - asked) * 1000
         asked = len(stub.requests) - asked
         context.close()
@@ -135,7 +135,7 @@ def test_what_a_look_costs(benchmark: BenchmarkFixture, figure: Figure) -> None:
             size = len(await anext(stream))
         return (time.process_time() - began) / 20, size
 
-    seconds, size = benchmark.pedantic(lambda: asyncio.run(run()), rounds=1)
+    seconds, size = benchmark.pedantic(lambda: asyncio.run(run()), rounds=1)  # type: ignore[no-untyped-call]
     figure(
         "page: one look at 1,000 hosts, of which 300 change",
         f"{seconds * 1000:.0f} ms of the page's process, {size / 1000:.0f} kB to each page",

@@ -16,6 +16,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from benchmarks.conftest import Figure
 from live.hello import Hello, Side, own_hello
 from live.link import Link, decode_batch, encode_batch
+from live.output_pieces import Fetch, Piece
 from model.job import JobId, JobSpec
 from model.messages import Assign, Batch
 
@@ -43,6 +44,9 @@ class Owner:
         self.jobs.extend(message.job for message in batch.messages if isinstance(message, Assign))
         if len(self.jobs) == self._awaited:
             self.done.set_result(None)
+
+    def link_aside(self, link: Link, message: Fetch | Piece) -> None:
+        raise AssertionError(message)
 
     def link_down(self, link: Link, reason: str) -> None:
         raise AssertionError(reason)

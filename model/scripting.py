@@ -230,6 +230,10 @@ class ScriptMachine(Protocol):
     def advance(self, now: int) -> None: ...
     def next_due(self) -> int | None: ...
     def drain(self) -> Sequence[Any]: ...
+    @property
+    def at_rest(self) -> bool:
+        """Whether no run is under way: nothing stands in the middle of its lines."""
+
     def names(self) -> dict[str, list[str]]:
         """`commands`, `macros`, `tasks`, `hosts`, `variables`, `queues`, `books`: what exists now, sorted."""
 

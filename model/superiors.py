@@ -196,8 +196,8 @@ class Superiors:
         if known.identity and identity and known.identity != identity:
             return (
                 f"another scheduler is called {name} here, or this one has lost its journal: its jobs would be taken "
-                f"for those of the other; give it another name, or forget the other one: laulima scheduler forget "
-                f"{name}"
+                f"for those of the other; give it another name, or forget the other one at the controller: "
+                f"laulima forget {name} --state DIR"
             )
         return ""
 

@@ -9,8 +9,11 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
+from hashlib import blake2b
 from pathlib import Path
 
+import shell
 from model.errors import ConfigurationError
 from shell.file_errors import refuse_without_folder
 from shell.prepared import Prepared, scripted
@@ -52,15 +55,27 @@ def checkpoints_of(prepared: Prepared, path: Path, log: Path | None, words: Sequ
             "--checkpoint needs the event log: what went before is proved by it, and its hash goes on from there",
             "as in --checkpoint year.checkpoint --log year.jsonl",
         )
-    if scripted(prepared.loaded.configuration, prepared.loaded.scenario):
-        raise ConfigurationError(
-            "a pipeline with task scripts cannot be kept in a checkpoint: a script stands in the middle of its lines",
-            "many shorter rehearsals can: --seeds 1-100 --checkpoint FILE keeps those that are finished",
-        )
     refuse_without_folder(path)
     loaded = prepared.loaded
     digest = inputs_digest(loaded.configuration, loaded.scenario, (*prepared.words(), *words))
-    return Checkpoints(path, digest, Pace().due)
+    code = shell_digest() if scripted(loaded.configuration, loaded.scenario) else ""
+    return Checkpoints(path, digest, Pace().due, code=code, put_off=partial(_tell_put_off, path))
+
+
+@lru_cache(maxsize=1)
+def shell_digest() -> str:
+    """Of the code that script machines and their driver are made of, as it was when first asked for."""
+    digest, folder = blake2b(digest_size=16), Path(str(shell.__file__)).parent
+    for file in sorted(folder.rglob("*.py")):
+        digest.update(str(file.relative_to(folder)).encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+def _tell_put_off(path: Path) -> None:
+    sys.stderr.write(
+        f"nothing is written to {path} for now: a script is always in the middle of its lines (a loop or a `sleep` of "
+        "its file, or macros that take long); it is written when none is\n"
+    )
 
 
 def tell_found(checkpoints: Checkpoints) -> None:

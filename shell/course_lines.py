@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 
 from shell.tables import Style
 from shell.wording import count, duration, sparkline
-from sim.timeline import NONE, VERDICTS, Reason, Timeline
+from sim.timeline import NONE, VERDICTS, Timeline
+from sim.waiting import OF_JOBS
 
 MARKS = 60
 """Bars of a line, where it is wide enough."""
@@ -29,7 +30,7 @@ def course_lines(timeline: Timeline, start: datetime, style: Style) -> list[str]
     """Four lines at most; none where nothing ever waited, or ran on a host (the scheduler's own computer is none).
     `start`: of the run, on its wall."""
     series, end = timeline.series, timeline.end
-    waiting = _sums(timeline, [reason.value for reason in Reason])
+    waiting = _sums(timeline, [reason.value for reason in OF_JOBS])
     busy = _sums(timeline, [verdict.value for verdict in VERDICTS])
     if not end or not any((*waiting, *busy)):
         return []

@@ -20,6 +20,8 @@ from sim.scenario import Comparison, Wanted
 
 _LINE = re.compile(r"\s*([A-Za-z0-9_.-]+)\s*(==|>=|<=|>|<)\s*(\S.*?)\s*")
 _NUMBER = re.compile(r"[0-9]{1,15}(\.[0-9]{1,9})?")
+_RATE = re.compile(r"(\S+?)\s*/\s*(s|min|h|d)")
+_SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
 _MINUTES = re.compile(r"(?<=[0-9])\s*min\b")
 UNDEFINED = "undefined"
 """A figure of which no job of the run tells."""
@@ -60,17 +62,22 @@ def parse_expectation(
 
 
 def parse_limit(text: str, unit: Unit) -> float:
-    """`10min` for a time, `5 %` or `0.05` for a share, else a number. Raises `ValueError`."""
+    """`10min` for a time, `5 %` or `0.05` for a share, `60/h` for a rate (without a unit: a second), else a number.
+
+    Raises `ValueError`."""
     if unit is Unit.TIME:
         return parse_duration(_MINUTES.sub("m", text))
     per_cent = unit is Unit.SHARE and text.endswith("%")
     number = text.removesuffix("%").strip() if per_cent else text
+    seconds = 1
+    if unit is Unit.RATE and (rate := _RATE.fullmatch(text)) is not None:
+        number, seconds = rate[1], _SECONDS[rate[2]]
     if not _NUMBER.fullmatch(number):
-        what = "a share such as 5 % or 0.05" if unit is Unit.SHARE else "a number"
+        what = {Unit.SHARE: "a share such as 5 % or 0.05", Unit.RATE: "a rate such as 60/h"}.get(unit, "a number")
         raise ValueError(f'expects {what}, not "{cut(clean(text), 40)}"')
     if unit is Unit.COUNT and "." in number:
         raise ValueError(f"expects a whole number, not {number}")
-    return float(number) / 100 if per_cent else float(number)
+    return float(number) / 100 if per_cent else float(number) / seconds
 
 
 def figure_text(value: float | None, unit: Unit, undefined: str = "-") -> str:
@@ -84,6 +91,8 @@ def figure_text(value: float | None, unit: Unit, undefined: str = "-") -> str:
             return f"{100 * value:.4g} %"
         case Unit.COUNT:
             return thousands(int(value)) if value == int(value) else f"{value:.4g}"
+        case Unit.RATE:
+            return f"{value * 3600:.4g}/h"
         case Unit.NUMBER:
             return f"{value:.4g}"
 

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from model.errors import ConfigurationError
-from shell.file_errors import unwritable
+from shell.file_errors import unreadable, unwritable
 from sim.many import Drawn
 
 
@@ -39,13 +39,16 @@ class FinishedWorlds:
         """Raises `ConfigurationError` when the file is of other worlds, `LaulimaError` when it cannot be written."""
         self.worlds: dict[tuple[int, int], Drawn] = {}
         """by arm and seed"""
-        self._path = path
+        self.path = path
         self._file: IO[bytes] | None = None
         if path is None:
             return
-        whole = self._read(path, inputs) if path.exists() else 0
         try:
-            self._file = path.open("r+b" if whole else "wb")
+            whole = self._read(path, inputs) if path.exists() else 0
+        except OSError as error:
+            raise unreadable(path, error, "name another file") from error
+        try:
+            self._file = path.open("r+b" if whole else "wb", buffering=0)
             self._file.seek(whole)
             self._file.truncate()  # a last line that was not written to its end
             if not whole:
@@ -78,19 +81,24 @@ class FinishedWorlds:
         return [run for run in runs if run not in self.worlds]
 
     def add(self, arm: int, world: Drawn) -> None:
-        """One more is finished."""
-        self.worlds[arm, world.seed] = world
+        """One more is finished. Raises `LaulimaError` when the file cannot be written."""
         if self._file is not None:
             self._write(_Kept(arm, world))
+        self.worlds[arm, world.seed] = world
 
     def _write(self, line: Struct) -> None:
         assert self._file is not None
-        self._file.write(msgspec.json.encode(line) + b"\n")
-        self._file.flush()
+        assert self.path is not None
+        left = msgspec.json.encode(line) + b"\n"
+        try:
+            while left:
+                left = left[self._file.write(left) :]
+        except OSError as error:
+            raise unwritable(self.path, error) from error
 
     def close(self, *, done: bool) -> None:
         """`done`: all are finished, and the file is needed no more."""
         if self._file is not None:
             self._file.close()
-        if done and self._path is not None:
-            self._path.unlink(missing_ok=True)
+        if done and self.path is not None:
+            self.path.unlink(missing_ok=True)

@@ -83,6 +83,8 @@ def command(verb: Verb) -> click.Command:
             raise
         except BrokenPipeError as error:
             raise PipeClosedError from error
+        except EOFError as error:  # click would take it for Ctrl-D, and say nothing
+            raise RuntimeError("a file or a connection has ended too early") from error
         return code
 
     return click.Command(

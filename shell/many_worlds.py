@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from model.errors import ConfigurationError
+from model.errors import ConfigurationError, LaulimaError
 from shell.commands.many_worlds import each
 from shell.expectations import UNDEFINED, figure_text
 from shell.file_errors import refuse_without_folder
@@ -44,9 +44,6 @@ from sim.many import (
 
 SCHEMA = 1
 SEEDS_MAX = 1_000_000
-CHUNK_MAX = 10
-"""Seeds that a process takes at once; fewer where there are few, so that no process is left with all the rest."""
-CHUNKS_EACH = 8
 SEEDS_HINT = "as in --seeds 1-1000, --seeds 7 or --seeds 1-10,17"
 AGAINST_SEEDS = "1-20"
 """Seeds of a comparison that names none."""
@@ -107,7 +104,6 @@ class Many(Struct, frozen=True):
     jobs: int = 1
     against: Path | None = None
     until: bool = False
-    warm_up_ns: int = 0
     shrink: Path | None = None
     """make the worst failing world small, and keep it here"""
     checkpoint: Path | None = None
@@ -142,7 +138,9 @@ def run_many(asked: Asked, many: Many, *, json: bool, style: Style, output: Outp
     """
     if output.html is not None:
         require_matplotlib()
-        refuse_without_folder(output.html)
+    for path in (output.html, many.shrink):
+        if path is not None:
+            refuse_without_folder(path)
     prepared = prepare(asked)
     baseline = None if many.against is None else prepare(_other(asked, many.against))
     for warning in (*prepared.loaded.warnings, *(() if baseline is None else baseline.loaded.warnings)):
@@ -158,19 +156,22 @@ def run_many(asked: Asked, many: Many, *, json: bool, style: Style, output: Outp
     else:
         sys.stdout.write("\n".join(lines_of(answer, took_s, many.jobs, style)) + "\n")
     if output.wanted:
-        _report(prepared.of_seed(answer.worst), many, answer, output)
-    if many.shrink is not None and answer.failing:
-        from shell.small_worlds import shrink_to  # noqa: PLC0415 - only for what fails
+        _report(prepared.of_seed(answer.worst), answer, output)
+    if many.shrink is not None:
+        from shell.small_worlds import shrink_to, tell_nothing_fails  # noqa: PLC0415 - only where it is asked for
 
-        shrink_to(many.shrink, prepared.of_seed(answer.worst))
+        if answer.failing:
+            shrink_to(many.shrink, prepared.of_seed(answer.worst))
+        else:
+            tell_nothing_fails(many.shrink)
     return 1 if answer.failing else 0
 
 
-def _report(worst: Prepared, many: Many, answer: ManyWorlds, output: Output) -> None:
+def _report(worst: Prepared, answer: ManyWorlds, output: Output) -> None:
     """Simulate the worst world once more, and show its course."""
     from shell.report.making import write_report  # noqa: PLC0415 - only where a report is asked for
 
-    course = rehearse(worst, None, Measured(warm_up_ns=many.warm_up_ns), quiet=True, drawn=True)
+    course = rehearse(worst, None, Measured(), quiet=True, drawn=True)
     assert course.metrics is not None
     assert course.timeline is not None
     write_report(output, worst.loaded, course.answer, course.metrics, course.timeline, answer)
@@ -189,9 +190,8 @@ def run_arms(arms: Sequence[Prepared], many: Many, names: Sequence[str]) -> list
     left = finished.without(runs)
     if len(left) < len(runs):
         sys.stderr.write(f"goes on from {many.checkpoint}: {len(runs) - len(left)} of {count(len(runs), 'world')}\n")
-    chunk = 1 if many.until else max(1, min(CHUNK_MAX, len(left) // (many.jobs * CHUNKS_EACH)))
-    ready = partial(Runs.begin, [_arm(one) for one in arms], names, many.warm_up_ns)
-    answers = each(Runs.run, left, max(1, min(many.jobs, len(left))), chunk, ready)
+    ready = partial(Runs.begin, [_arm(one) for one in arms], names, arms[0].asked.warm_up_ns)
+    answers = each(Runs.run, left, max(1, min(many.jobs, len(left))), 1, ready)
     found: list[list[Drawn]] = [[] for _ in arms]
     done = False
     try:
@@ -204,10 +204,21 @@ def run_arms(arms: Sequence[Prepared], many: Many, names: Sequence[str]) -> list
             if many.until and not world.good and which == 0:
                 break
         done = True
+    except (KeyboardInterrupt, LaulimaError):
+        _tell_finished(finished, len(runs))
+        raise
     finally:
         _close(answers)
         finished.close(done=done)
     return found
+
+
+def _tell_finished(finished: FinishedWorlds, total: int) -> None:
+    """What becomes of the worlds that were finished when the others cannot be."""
+    number, where = len(finished.worlds), finished.path
+    if number:
+        kept = "are lost: --checkpoint FILE keeps them" if where is None else f"are in {where}, for the same command"
+        sys.stderr.write(f"{number} of {count(total, 'world')} were finished, and {kept}\n")
 
 
 def _inputs(arms: Sequence[Prepared], many: Many, names: Sequence[str]) -> str:
@@ -216,7 +227,7 @@ def _inputs(arms: Sequence[Prepared], many: Many, names: Sequence[str]) -> str:
         inputs_digest(arm.loaded.configuration, arm.loaded.scenario, [*arm.words(seeds=many.text), str(arm.pace)])
         for arm in arms
     ]
-    return "/".join([code_digest(), *told, *names, str(many.warm_up_ns)])
+    return "/".join([code_digest(), *told, *names])
 
 
 def _close(answers: Iterable[Drawn]) -> None:
@@ -307,6 +318,7 @@ def _expected(worlds: Sequence[Drawn]) -> tuple[ExpectedShare, ...]:
 def lines_of(answer: ManyWorlds, took_s: float, jobs: int, style: Style) -> list[str]:
     """The answer for a person: the verdict first, the command for the worst world last."""
     worlds = len(answer.worlds)
+    jobs = min(jobs, worlds + len(answer.baseline))
     each_ran = f"{duration(answer.for_ns)} each, {took_s:.1f} s" + (f" in {jobs} processes" if jobs > 1 else "")
     lines = [f"{count(worlds, 'world')} of {Path(answer.scenario or answer.configuration).name}: {each_ran}"]
     lines += [*_failing(answer), ""]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from shell.expectations import figure_text
 from shell.tables import Column, Style, table
 from shell.wording import duration, thousands
+from sim.figures import Unit
 from sim.metrics import Metrics, Spread, TaskMetrics
 
 UNDEFINED = "-"
@@ -78,7 +80,7 @@ def _figures(metrics: Metrics) -> list[_Figure]:
     pairs = [
         ("jobs submitted / ended / open", _counts(metrics.total)),
         ("makespan", _time(metrics.makespan)),
-        ("throughput", UNDEFINED if metrics.throughput is None else f"{metrics.throughput * 3600:.4g} jobs an hour"),
+        ("throughput (jobs that ended)", figure_text(metrics.throughput, Unit.RATE)),
         ("offered load", _load(metrics.offered_load)),
         ("utilization, of all slots", _share(metrics.utilization_nominal)),
         ("utilization, of slots with power", _share(metrics.utilization_available)),
@@ -88,12 +90,14 @@ def _figures(metrics: Metrics) -> list[_Figure]:
         ("longest wait", _time(metrics.oldest)),
         ("attempts that did not end by themselves", ends or "none"),
         ("ends that nobody waited for", thousands(metrics.orphans)),
+        ("processes of a job at the same time", thousands(metrics.duplicates)),
         ("slots with power", _share(metrics.system_availability)),
         ("time with all hosts up", _share(metrics.all_up)),
         ("time with at least so many hosts", hosts_up_text(metrics)),
-        ("controller running", _share(metrics.controller_availability)),
+        ("controller answering in time / running",
+         f"{_share(metrics.controller_availability)} / {_share(metrics.controller_running)}"),
         ("fairness over tasks (Jain)", _number(metrics.fairness)),
-    ]
+    ]  # fmt: skip
     if metrics.undetected:
         pairs.append(("host faults over before they were known", thousands(metrics.undetected)))
     if metrics.unrecovered:

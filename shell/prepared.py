@@ -7,10 +7,12 @@ can be pickled).
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace as replace_fields
 
 from model.configuration import Configuration, ControllerKind
 from model.errors import ConfigurationError
@@ -18,11 +20,16 @@ from model.scripting import Stream
 from shell.config.scenario import LoadedScenario, load_rehearsal, with_faults, with_prefab, with_settings
 from shell.config.script_file import has_scripts, read_script
 from shell.durations import format_duration
-from shell.replay import Replay, beside, feed, left_out, load, with_warnings
+from shell.replay import Replay, beside, feed, left_out, load, submitted_to, with_warnings
+from shell.wording import duration, thousands
+from sim.distributions import Constant
 from sim.job_log import Survey
-from sim.scenario import DAY, Scenario
+from sim.scenario import Fault, FaultPlan, Plan, Scenario
 from sim.workload import Feed
 from sim.world import Scripting
+
+LATE_SHOWN = 3
+"""Faults that never come: so many are named."""
 
 
 class Asked(Struct, frozen=True):
@@ -39,6 +46,8 @@ class Asked(Struct, frozen=True):
     replay: Replay | None = None
     faults: str | None = None
     """a prefab instead of the scenario's faults"""
+    warm_up_ns: int = 0
+    """what ends earlier is not measured"""
 
 
 class Output(Struct, frozen=True):
@@ -91,29 +100,27 @@ class Prepared:
             words += ["--fail", line]
         for change in asked.changes:
             words += ["--set", change]
+        if asked.warm_up_ns:
+            words += ["--warm-up", format_duration(asked.warm_up_ns)]
         return words + (asked.replay.words() if asked.replay is not None else [])
 
 
 def prepare(asked: Asked) -> Prepared:
-    """Load and check everything. `for_ns` of a day, which the command line takes for granted, gives way to what a
-    scenario says.
+    """Load and check everything.
 
     Raises `ConfigurationError` when a file, a fault or a change is wrong.
     """
     replay, found = asked.replay, None
-    for_ns = asked.for_ns
     if asked.file is None:
         assert replay is not None
         loaded, found = load(replay)
     else:
         loaded = load_rehearsal(asked.file, asked.scenario, asked.changes)
         if replay is not None:
-            if loaded.scenario.schedulers:
-                raise ConfigurationError("a job log is replayed at one scheduler", "a scenario without `schedulers`")
+            replay = submitted_to(replay, [sharer.name for sharer in loaded.scenario.schedulers])
+            asked = replace_fields(asked, replay=replay)
             found = beside(replay, loaded)
             loaded = with_warnings(loaded, left_out(found))
-        if loaded.path is not None and for_ns == DAY:
-            for_ns = None
     if loaded.configuration.controller.kind is ControllerKind.SOCKET:
         raise ConfigurationError(
             "the hosts of this pipeline are those of a shared controller, which a rehearsal does not know",
@@ -121,8 +128,39 @@ def prepare(asked: Asked) -> Prepared:
         )
     if asked.faults is not None:
         loaded = with_prefab(loaded, asked.faults)
-    loaded = with_faults(with_settings(loaded, asked.seed, for_ns), asked.fail)
+    loaded = with_faults(with_settings(loaded, asked.seed, asked.for_ns), asked.fail)
+    scenario = loaded.scenario
+    _refuse_no_time(asked, scenario.for_ns)
+    loaded = with_warnings(loaded, never_begin(scenario.faults, scenario.plans, scenario.for_ns))
     return Prepared(asked, loaded, found)
+
+
+def never_begin(faults: Sequence[Fault], plans: Sequence[Plan], for_ns: int) -> list[str]:
+    """Warnings: single faults that would begin later than all is over. (`22:00` is the next one after the start.)"""
+    late = [(fault.at_ns, fault.kind.value, fault.nodes) for fault in faults if fault.at_ns >= for_ns]
+    for plan in plans:
+        if isinstance(plan, FaultPlan) and plan.interval is None and isinstance(plan.first, Constant):
+            at_ns = plan.from_ns + plan.first.value
+            late += [(at_ns, plan.fault.kind.value, (unit.name,)) for unit in plan.units if at_ns >= for_ns]
+    lines = [
+        f"{' '.join(nodes)} {kind} never comes: it would begin {duration(at_ns)} after the start, and "
+        f"{duration(for_ns)} are simulated"
+        for at_ns, kind, nodes in late[:LATE_SHOWN]
+    ]
+    more = len(late) - LATE_SHOWN
+    return [*lines, f"and {thousands(more)} more faults never come"] if more > 0 else lines
+
+
+def _refuse_no_time(asked: Asked, for_ns: int) -> None:
+    """Where nothing would be simulated, or nothing measured of it."""
+    if for_ns <= 0:
+        raise ConfigurationError("0s is no time to simulate", "as in --for 24h, or `for: 24h` in a scenario")
+    if asked.warm_up_ns >= for_ns:
+        raise ConfigurationError(
+            f"--warm-up {format_duration(asked.warm_up_ns)}: nothing would be measured of the "
+            f"{format_duration(for_ns)} that are simulated",
+            "a shorter one, or a longer --for",
+        )
 
 
 def scripted(configuration: Configuration, scenario: Scenario) -> bool:

@@ -5,19 +5,21 @@ Called by `shell.simulate`. What a job of a log is here is said in `sim/job_log.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace as replace_fields
 
 from model.configuration import Configuration, HostDefinition, Order
 from model.errors import ConfigurationError
 from model.job import SECOND
 from shell.config.scenario import LoadedScenario
 from shell.hostset import expand
-from shell.wording import count, duration, thousands
+from shell.wording import count, duration, nearest, thousands
 from sim.job_log import AS_IT_IS, HORIZON_MAX_NS, By, Survey, cluster_of, submissions, survey
 from sim.reshaping import Resample, Reshape
 from sim.scenario import Scenario
@@ -39,6 +41,8 @@ class Replay(Struct, frozen=True):
     order: Order = Order.STRICT
     by: By = By.LOG
     reshape: Reshape = AS_IT_IS
+    scheduler: str = ""
+    """which of several gets the jobs"""
 
     def words(self) -> list[str]:
         """The options that say the same."""
@@ -51,6 +55,8 @@ class Replay(Struct, frozen=True):
             words += ["--order", self.order.value]
         if self.by is not By.LOG:
             words += ["--by", self.by.value]
+        if self.scheduler:
+            words += ["--scheduler", self.scheduler]
         if self.reshape.shake:
             words += ["--shake", f"{100 * self.reshape.shake:g}%"]
         if self.reshape.resample is not None:
@@ -73,6 +79,8 @@ class WorkloadLine(Struct, frozen=True):
     open_loop: bool = True
     reshaped: str = ""
     """how the log was shaken and drawn again"""
+    scheduler: str = ""
+    """which of several got the jobs"""
 
 
 def load(replay: Replay) -> tuple[LoadedScenario, Survey]:
@@ -111,7 +119,7 @@ def with_warnings(loaded: LoadedScenario, more: list[str]) -> LoadedScenario:
 def feed(found: Survey, replay: Replay, seed: int, *, alone: bool, pace: float = 1.0) -> Feed:
     """The log's jobs at their times; `alone`: the simulation ends with the last of them. `seed`: for what is drawn;
     `pace`: they come so many times as fast."""
-    return Feed(submissions(found, replay.by, replay.reshape, seed, pace), ends=alone)
+    return Feed(submissions(found, replay.by, replay.reshape, seed, pace), ends=alone, scheduler=replay.scheduler)
 
 
 def parse_reshape(shake: str | None, resample: str | None) -> Reshape:
@@ -132,12 +140,31 @@ def _share(text: str) -> float:
     return share
 
 
-def workload_line(found: Survey, given: Feed, reshape: Reshape) -> WorkloadLine:
+def submitted_to(replay: Replay, schedulers: Sequence[str]) -> Replay:
+    """The same with the scheduler that gets the jobs: it is named, or there is one only (`schedulers` are those that
+    have names). Raises `ConfigurationError`."""
+    name = replay.scheduler
+    if name and not schedulers:
+        raise ConfigurationError(f"--scheduler {name}: there is one scheduler only", "leave it out")
+    if name and name not in schedulers:
+        guess = nearest(name, list(schedulers))
+        raise ConfigurationError(
+            f"--scheduler {name}: there is none of this name{guess}", f"known: {', '.join(schedulers)}"
+        )
+    if not name and len(schedulers) > 1:
+        raise ConfigurationError(
+            f"a job log is submitted to one of the schedulers: {', '.join(schedulers)}",
+            f"as in --scheduler {schedulers[0]}; the others do what their pipelines say",
+        )
+    return replace_fields(replay, scheduler=name or next(iter(schedulers), ""))
+
+
+def workload_line(found: Survey, given: Feed, replay: Replay) -> WorkloadLine:
     """See `WorkloadLine`."""
     mean = found.wait_ns / found.waits if found.waits else None
     return WorkloadLine(
         str(found.path), found.jobs, dict(found.left_out), mean, given.given, given.unheard, found.sized_by_use,
-        reshaped=" and ".join(_reshape_words(reshape)),
+        reshaped=" and ".join(_reshape_words(replay.reshape)), scheduler=replay.scheduler,
     )  # fmt: skip
 
 
@@ -149,8 +176,9 @@ def _reshape_words(reshape: Reshape) -> list[str]:
 def workload_text(line: WorkloadLine, order: Order | None) -> list[str]:
     """The same for a person. `order` None: as the pipeline says."""
     how = _HOW[order] if order is not None else "in the pipeline's order"
+    by = f", submitted by {line.scheduler}" if line.scheduler else ""
     lines = [
-        f"workload   {count(line.given, 'job')} of {line.file}, {how}",
+        f"workload   {count(line.given, 'job')} of {line.file}{by}, {how}",
         "           open loop: submitted at the log's times, whatever became of earlier ones; nobody waits for a",
         "           result, so the queue of a cluster that is too slow grows without bound",
     ]

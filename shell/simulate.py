@@ -24,7 +24,6 @@ from model.configuration import Order
 from shell.checkpointing import checkpoints_of, tell_found
 from shell.config.scenario import START, LoadedScenario
 from shell.course_lines import course_lines, ends_by_task
-from shell.durations import format_duration
 from shell.expectations import ExpectedLine, expectation_lines, expected_line
 from shell.file_errors import refuse_without_folder, unwritable
 from shell.metric_tables import metric_lines
@@ -144,16 +143,14 @@ class Rehearsal(Struct, frozen=True):
 
 
 class Measured(Struct, frozen=True):
-    """What is measured, and written: metrics, `jobs.csv`; the warm-up (ns) is not."""
+    """What is measured, and written: metrics, `jobs.csv`."""
 
     metrics: bool = False
     jobs_csv: Path | None = None
-    warm_up_ns: int = 0
 
     def words(self) -> list[str]:
         """The options that say the same, less what is written."""
-        words = ["--metrics"] if self.metrics else []
-        return words + (["--warm-up", format_duration(self.warm_up_ns)] if self.warm_up_ns else [])
+        return ["--metrics"] if self.metrics else []
 
 
 UNMEASURED = Measured()
@@ -177,18 +174,21 @@ def run(
     output: Output = NOTHING,
     shrink: Path | None = None,
     checkpoint: Path | None = None,
+    warm_up_ns: int = 0,
 ) -> int:
     """Simulate and print. Returns 0 when every promise held and every expectation was met, else 1. What decides the
     world is said at `Asked`.
 
     Raises `ConfigurationError` when a file or a fault is wrong, `LaulimaError` when a file cannot be written.
     """
-    prepared = prepare(Asked(file, for_ns, fail, seed, scenario, changes, replay, faults))
+    prepared = prepare(Asked(file, for_ns, fail, seed, scenario, changes, replay, faults, warm_up_ns))
     for warning in prepared.loaded.warnings:
         sys.stderr.write(warning + "\n")
     if output.html is not None:
         require_matplotlib()
-        refuse_without_folder(output.html)
+    for path in (output.html, shrink):
+        if path is not None:
+            refuse_without_folder(path)
     began = time.perf_counter()
     course = rehearse(prepared, log, measured, quiet=json, drawn=output.wanted, checkpoint=checkpoint)
     answer, took_s = course.answer, time.perf_counter() - began
@@ -201,10 +201,13 @@ def run(
         from shell.report.making import write_report  # noqa: PLC0415 - only where a report is asked for
 
         write_report(output, prepared.loaded, answer, course.metrics, course.timeline)
-    if shrink is not None and not answer.good:
-        from shell.small_worlds import shrink_to  # noqa: PLC0415 - only for what fails
+    if shrink is not None:
+        from shell.small_worlds import shrink_to, tell_nothing_fails  # noqa: PLC0415 - only where it is asked for
 
-        shrink_to(shrink, prepared)
+        if answer.good:
+            tell_nothing_fails(shrink)
+        else:
+            shrink_to(shrink, prepared)
     return 0 if answer.good else 1
 
 
@@ -241,10 +244,11 @@ def rehearse(
     if checkpoint is not None:
         readers = [f"measured: {wanted}", f"drawn: {timeline is not None}"]
         kept = checkpoints_of(prepared, checkpoint, log, [*measured.words(), *readers])
-    result, metrics = _simulate(loaded, _Extras(log, jobs, measured if wanted else None, timeline, kept), quiet=quiet)
+    extras = _Extras(log, jobs, measured if wanted else None, prepared.asked.warm_up_ns, timeline, kept)
+    result, metrics = _simulate(loaded, extras, quiet=quiet)
     answer = rehearsal(loaded, result, shlex.join(words), metrics)
     if prepared.found is not None and jobs is not None and replay is not None:
-        answer = replace(answer, workload=workload_line(prepared.found, jobs, replay.reshape))
+        answer = replace(answer, workload=workload_line(prepared.found, jobs, replay))
     resumed_ns = 0 if kept is None or kept.head is None else kept.head.t
     return Course(replace(answer, metrics=metrics if shown else None), metrics, timeline, loaded.start, resumed_ns)
 
@@ -255,6 +259,7 @@ class _Extras(Struct, frozen=True):
     log: Path | None
     jobs: Feed | None
     measured: Measured | None
+    warm_up_ns: int
     timeline: Timeline | None = None
     checkpoints: Checkpoints | None = None
 
@@ -278,7 +283,7 @@ def _simulate(loaded: LoadedScenario, extras: _Extras, *, quiet: bool) -> tuple[
                     writing = measured.jobs_csv
                     rows = files.enter_context(writing.open("w", newline="", encoding="utf-8"))
                     writer = JobsCsv(rows, Path(loaded.configuration.path).name)
-                measuring = measuring_of(loaded.configuration, scenario, warm_up_ns=measured.warm_up_ns, writer=writer)
+                measuring = measuring_of(loaded.configuration, scenario, warm_up_ns=extras.warm_up_ns, writer=writer)
             timeline = None if extras.timeline is None else for_all(scenario, extras.timeline)
             result = simulate(
                 loaded.configuration,
@@ -413,7 +418,7 @@ def report(
     if answer.metrics is not None:
         lines += ["", *metric_lines(answer.metrics, style)]
     lines += ["", f"event log  {answer.hash}  {count(answer.lines, 'line')}"]
-    if not answer.scenario and answer.workload is None:
+    if not answer.scenario and (answer.workload is None or answer.workload.file != answer.configuration):
         lines.append(f"assumed    {ASSUMED}")
     lines.append(f"again      {answer.command}")
     return lines

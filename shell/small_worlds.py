@@ -56,6 +56,11 @@ def shrink_to(path: Path, prepared: Prepared) -> None:
     )
 
 
+def tell_nothing_fails(path: Path) -> None:
+    """Say on stderr why there is no small world."""
+    sys.stderr.write(f"{path} is not written: nothing failed; more seeds: --seeds 1-1000 --until expect\n")
+
+
 def failures(configuration: Configuration, scenario: Scenario) -> list[str]:
     """What of this world fails: promises by name, expectations as they are written. An error of a machine is one."""
     measuring = measuring_of(configuration, scenario)

@@ -5,6 +5,8 @@
     when_down                   every task's policy for a required host that is down: wait, fail, {try: 3}, elsewhere
     tasks.warp.limits.in_flight=10..80      any key of the pipeline, as --set takes it
     cluster.order=fill,strict               the same with values that have no order
+    schedulers.north.load=0.1..0.5          where several schedulers use one controller, load, when_down and keys of a
+                                            pipeline may be those of one, or of a set of them; load alone: all of them
 
 A range has `POINTS` values (`0.5..1.2:15` so many). Called by `shell/commands/rehearse.py`; worlds are run by
 `shell/many_worlds.py`, what they say of each value is `sim/sweeps.py`, how values become worlds `shell/sweep_arms.py`.
@@ -28,10 +30,10 @@ from shell.many_worlds import Many, run_arms
 from shell.prepared import Asked, Output, prepare
 from shell.report.drawing import require_matplotlib
 from shell.simulate import NOTHING
-from shell.sweep_arms import ArmOf, Varied, arms_of, parse_sweep
+from shell.sweep_arms import ArmOf, Varied, arms_of, parse_sweep, possible
 from shell.tables import Column, Style, table
 from shell.wording import count, duration
-from sim.figures import Unit, find
+from sim.figures import Unit, find, split
 from sim.many import Comparison, Drawn, compare, names_of
 from sim.sweeps import KNEE, KNEE_FIGURE, LEAST_WAIT_NS, Band, band, knee
 
@@ -41,6 +43,10 @@ SHOWN = (
     "offered_load", "utilization_nominal", "goodput", "lost_work", "queue_max",
 )  # fmt: skip
 """Figures of each value. What no task was ever counted by is left out of the tables."""
+
+
+SCHEDULERS_SHOWN = 4
+"""Schedulers that have columns of their own in the table of a sweep (`--json` has all)."""
 
 
 class Point(Struct, frozen=True):
@@ -71,6 +77,8 @@ class Swept(Struct, frozen=True):
     knee: float | None
     """the value at which the median of `mean_wait` is twice that at the lowest one"""
     again: str
+    note: str = ""
+    """of values that were left out"""
     schema: int = SCHEMA
 
 
@@ -84,12 +92,12 @@ def run_sweep(asked: Asked, text: str, many: Many, *, json: bool, style: Style, 
         refuse_without_folder(output.html)
     varied = parse_sweep(text)
     prepared = prepare(asked)
+    varied = possible(varied, prepared)
     for warning in prepared.loaded.warnings:
         sys.stderr.write(warning + "\n")
     began = time.perf_counter()
     arms = arms_of(varied, prepared, many)
-    tasks = [task.name for task in prepared.loaded.configuration.tasks]
-    names = list(dict.fromkeys([*SHOWN, *names_of(prepared.loaded.scenario, tasks)]))
+    names = list(dict.fromkeys([*SHOWN, *names_of(prepared.loaded.scenario, prepared.loaded.task_names)]))
     found = run_arms([arm.prepared for arm in arms], many, names)
     again = shlex.join([*prepared.words(seeds=many.text), "--sweep", text])
     answer = sum_up(prepared.loaded.configuration.path, str(prepared.loaded.path or ""), varied, arms, found, again)
@@ -144,6 +152,7 @@ def sum_up(
         ordered,
         knee(places, waits) if ordered else None,
         again,
+        varied.note,
     )
 
 
@@ -155,9 +164,13 @@ def lines_of(answer: Swept, took_s: float, jobs: int, style: Style) -> list[str]
     name = Path(answer.scenario or answer.configuration).name
     processes = f" in {jobs} processes" if jobs > 1 else ""
     size = f"{count(len(answer.points), 'value')}, {count(len(answer.seeds), 'seed')} each"
-    lines = [f"{answer.what} of {name}: {size}, {duration(answer.for_ns)} simulated, {took_s:.1f} s{processes}", ""]
+    lines = [f"{answer.what} of {name}: {size}, {duration(answer.for_ns)} simulated, {took_s:.1f} s{processes}"]
+    lines += [f"values     {answer.note}", ""] if answer.note else [""]
     if answer.ordered:
-        return [*lines, *table(_columns(answer), answer.points, 0, style), "", *knee_lines(answer), *_again(answer)]
+        lines += table(_columns(answer), answer.points, 0, style)
+        of_each = _scheduler_columns(answer)
+        lines += ["", *table(of_each, answer.points, 0, style)] if len(of_each) > 1 else []
+        return [*lines, "", *knee_lines(answer), *_again(answer)]
     rows = rows_of(answer)
     columns: list[Column[tuple[str, ...]]] = [Column("FIGURE", lambda row, _: row[0], most=32)]
     for at, point in enumerate(answer.points, 1):
@@ -210,9 +223,30 @@ def _range(point: Point, figure: str) -> str:
     return "-" if found.count < 2 else f"{cell(figure, found.low)} to {cell(figure, found.high)}"
 
 
+def _value_column(answer: Swept) -> Column[Point]:
+    return Column(answer.what.rpartition(".")[2].upper(), lambda point, _: point.value, right=True)
+
+
+def _scheduler_columns(answer: Swept) -> list[Column[Point]]:
+    """What each of several schedulers had at each value, for as many as there is room for."""
+    figures = [name for name in answer.points[0].bands if name.startswith("schedulers.")]
+    names = list(dict.fromkeys(split(figure)[1] for figure in figures))[:SCHEDULERS_SHOWN]
+    columns = [_value_column(answer)]
+    for name in names:
+        for figure, head in (("mean_wait", "WAIT mean"), ("ended", "ENDED")):
+            columns.append(
+                Column(
+                    f"{name} {head}",
+                    lambda point, _, of=f"schedulers.{name}.{figure}": _median(point, of),  # type: ignore[misc]
+                    right=True,
+                )
+            )
+    return columns
+
+
 def _columns(answer: Swept) -> list[Column[Point]]:
     return [
-        Column(answer.what.rpartition(".")[2].upper(), lambda point, _: point.value, right=True),
+        _value_column(answer),
         Column("OFFERED", lambda point, _: _median(point, "offered_load"), right=True, weight=6),
         Column("WAIT mean", lambda point, _: _median(point, "mean_wait"), right=True),
         Column("5 to 95 %", lambda point, _: _range(point, "mean_wait"), right=True, weight=3, most=32),

@@ -166,6 +166,7 @@ VERBS: tuple[Verb, ...] = (
             option("shake", "with --workload: its gaps and run times longer or shorter by up to this share, 10%"),
             option("resample", "with --workload: its days or its users drawn again", form=Form.CHOICE,
                    choices=("days", "users")),
+            option("scheduler", "with --workload: which of several schedulers gets its jobs"),
             flag("metrics", "measure waits, slowdowns, utilization and more (with --workload always)"),
             option("jobs_csv", "write a line for each job to this file, Batsim's columns first", "--jobs-csv",
                    form=Form.PATH),

@@ -18,7 +18,7 @@ from model.configuration import Configuration
 from shell.config.scenario import LoadedScenario, with_faults, with_prefab
 from shell.past_jobs import Retold, Way, configuration_of, reshaped, scenario_of, submissions_of
 from shell.tables import Column, Style, table
-from shell.wording import count, duration, thousands
+from shell.wording import count, duration, measured, thousands
 from sim.confidence import mean_interval
 from sim.job_log import AS_IT_IS, LEAD_NS
 from sim.reshaping import Reshape
@@ -299,7 +299,7 @@ def calibration_text(found: Calibration) -> str:
         ("makespan", found.makespan_really_ns, found.makespan_replayed_ns),
     ):
         if then is not None and again is not None:
-            parts.append(f"{what} {duration(round(again))}, really {duration(round(then))} ({_relative(then, again)})")
+            parts.append(f"{what} {measured(again)}, really {measured(then)} ({_relative(then, again)})")
     return f"calibration: the unchanged replay: {'; '.join(parts)}"
 
 
@@ -317,7 +317,7 @@ def _cell(line: Line, value: float | None) -> str:
     if value is None:
         return "-"
     if line.kind == TIME:
-        return duration(round(value))
+        return measured(value)
     return thousands(round(value)) if value == int(value) else f"{value:.1f}"
 
 
@@ -325,7 +325,7 @@ def _difference(line: Line) -> str:
     if line.baseline is None or line.changed is None:
         return "-"
     difference = line.changed - line.baseline
-    if not difference:
+    if not difference or (line.kind == TIME and abs(difference) < 1.0):  # simulated time is whole nanoseconds
         return "same"
     sign = "+" if difference > 0 else "-"
     relative = f" ({100 * difference / line.baseline:+.1f} %)" if line.baseline else ""

@@ -21,6 +21,8 @@ SECOND = 1_000_000_000
 MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
+LEAST_IN_MS = 1_000
+"""What is shorter is told in ns where it is measured: 0.0002 ms cannot be read."""
 
 _BARS = "▁▂▃▄▅▆▇█"
 _ASCII_BARS = ".:-=+*#@"
@@ -79,11 +81,13 @@ def measured(ns: float) -> str:
     for unit_ns, name, least in ((DAY, "d", 2 * DAY), (HOUR, "h", 2 * HOUR), (MINUTE, "min", 2 * MINUTE)):
         if ns >= least:
             return f"{_digits(ns / unit_ns)} {name}"
+    if ns < LEAST_IN_MS:
+        return f"{_digits(ns)} ns" if ns >= 1 else "0 ms"
     return f"{_digits(ns / SECOND)} s" if ns >= SECOND else f"{_digits(ns / 1e6)} ms"
 
 
 def _digits(number: float) -> str:
-    """Three digits that count, never an exponent."""
+    """Three digits that count, never an exponent (it would have one below 0.0001)."""
     return f"{number:.3g}" if number < 999.5 else f"{number:.0f}"
 
 

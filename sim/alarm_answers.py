@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from model.alarm_kinds import AlarmKind, Trouble, host_troubles
+from model.agent import Agent
+from model.alarm_kinds import AlarmKind, Trouble, broken_host, host_troubles
 from model.controller import Controller
 from model.effects import LookAround, Notify
 from model.events import LookedAround, Notified
 from sim.calendar import REPLY, Calendar
 from sim.node import Node
-from sim.processes import CONTROLLER, Processes
+from sim.processes import CONTROLLER, LOCAL, Processes
+from sim.scenario import node_of
 
 NOTIFIER_NS = 1_000_000_000
 """How long a notifier takes to take a message; all of them take every one."""
@@ -40,13 +42,23 @@ class AlarmAnswers:
         self._answer(node, 0, lambda: LookedAround(effect.number, *self._outside(node)))
 
     def _outside(self, node: Node) -> tuple[tuple[Trouble, ...], tuple[str, ...] | None]:
-        """What is wrong with the hosts and the scheduler's disk, and of what nobody knows."""
-        controller, disk = self._place.nodes[CONTROLLER], self._place.processes.disks.get(node.name)
-        full = (Trouble(AlarmKind.DISK_FULL, "disk", "the disk is full"),) if disk is not None and disk.full else ()
+        """What is wrong with the hosts, and with the scheduler's own computer and disk; and of what nobody knows."""
+        controller, own = self._place.nodes[CONTROLLER], self._own_troubles(node)
         if not controller.running or not isinstance(controller.machine, Controller):
-            return full, None
+            return own, None
         troubles, unsure = host_troubles(controller.machine.hosts.values())
-        return (*troubles, *full), tuple(unsure)
+        return (*troubles, *own), tuple(unsure)
+
+    def _own_troubles(self, node: Node) -> tuple[Trouble, ...]:
+        """Of the computer on which the scheduler runs."""
+        found: list[Trouble] = []
+        local = self._place.nodes[node_of(LOCAL, node.name.partition("/")[2])].machine
+        if isinstance(local, Agent) and local.dirty:
+            found.append(broken_host(LOCAL, local.dirty))
+        disk = self._place.processes.disks.get(node.name)
+        if disk is not None and disk.full:
+            found.append(Trouble(AlarmKind.DISK_FULL, "disk", "the disk is full"))
+        return tuple(found)
 
     def _notify(self, node: Node, effect: Notify) -> None:
         self._answer(node, NOTIFIER_NS, lambda: Notified(effect.notifier, effect.number))

@@ -4,6 +4,9 @@ What is kept is the whole world in the middle of its run, with all that reads it
 instant between two events; so the rest is what it would have been, and the event log is equal to the byte. The log
 itself stays in its own file: to go on, its first part is read once for the hash, and what came after it is cut off.
 
+Where scripts are run, none of them is in the middle of its lines then: no run of one can be written, as a generator
+cannot, and what all runs have made is. A checkpoint that is due is put off until they rest.
+
 A checkpoint is good for the very code, Python and inputs that wrote it, which it names, and is refused by all others.
 Made by `shell/simulate.py`; `sim/simulation.py` restores and saves. No clock is here: `due` says when it is time.
 """
@@ -19,7 +22,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -36,6 +39,8 @@ from sim.scenario import Scenario
 
 PIECES = 2_000
 """The simulated time is gone through in so many pieces: between two of them a checkpoint may be written."""
+RESTLESS_MAX = 100
+"""After so many pieces in which scripts never rested, a twentieth of the simulation, somebody is told."""
 
 
 class Head(Struct, frozen=True):
@@ -49,18 +54,44 @@ class Head(Struct, frozen=True):
     laulima_checkpoint: int = 1
 
 
+class Place(Protocol):
+    """What is needed of the world."""
+
+    calendar: Calendar
+
+    @property
+    def at_rest(self) -> bool: ...
+
+
+def _tell_nobody() -> None:
+    """Of what is put off."""
+
+
 class Checkpoints:
     """The checkpoint of one simulation at `path`."""
 
-    def __init__(self, path: Path, inputs: str, due: Callable[[], bool]) -> None:
-        """`inputs`: `inputs_digest` of what is simulated and read; `due`: whether to write one now."""
+    def __init__(
+        self,
+        path: Path,
+        inputs: str,
+        due: Callable[[], bool],
+        *,
+        code: str = "",
+        put_off: Callable[[], None] = _tell_nobody,
+    ) -> None:
+        """`inputs`: `inputs_digest` of what is simulated and read; `due`: whether to write one now; `code`: digest of
+        what else its objects are made of; `put_off`: called once, when the world has not been at rest for
+        `RESTLESS_MAX` pieces."""
         self.path = path
         self.head: Head | None = None
         """of the one that was found"""
         self.written = 0
         self._inputs = inputs
         self._due = due
-        self._code = code_digest()
+        self._put_off = put_off
+        self._restless = 0
+        """pieces in a row after which a script was in the middle of its lines"""
+        self._code = code_digest() + code
         self._graph = b""
 
     def find(self) -> bool:
@@ -107,10 +138,18 @@ class Checkpoints:
             raise ConfigurationError("to go on from a checkpoint the event log is needed", "as before: --log FILE")
         log.go_on(file, self.head.log_bytes)
 
-    def save_if_due(self, roots: Sequence[object], log: EventLog, calendar: Calendar) -> None:
-        """Write it when it is time: whole, or not at all."""
+    def save_if_due(self, roots: Sequence[object], log: EventLog, world: Place) -> None:
+        """Write it when it is time, and the world is at rest: whole, or not at all."""
+        if not world.at_rest:
+            self._restless += 1
+            if self._restless == RESTLESS_MAX:
+                self._put_off()
+                self._put_off = _tell_nobody
+            return
+        self._restless = 0
         if not self._due():
             return
+        calendar = world.calendar
         log.sync()
         fresh = self.path.with_name(self.path.name + ".new")
         head = Head(self._inputs, self._code, calendar.now, calendar.until_ns, log.bytes)

@@ -7,6 +7,7 @@ change: the first difference is the cause, everything behind it may be its conse
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections import deque
 from collections.abc import Iterator
 from itertools import zip_longest
@@ -61,7 +62,7 @@ def part(first: Path, second: Path) -> Parting:
         before: deque[tuple[int, bytes]] = deque(maxlen=CONTEXT)
         stories: dict[int, deque[tuple[int, bytes]]] = {}
         equal = 0
-        for number, (text, twin) in enumerate(zip_longest(_lines(one), _lines(other)), 2):
+        for number, (text, twin) in enumerate(zip_longest(_lines(first, one), _lines(second, other)), 2):
             if text == twin:
                 equal += 1
                 assert text is not None
@@ -86,13 +87,21 @@ def _open(path: Path) -> BinaryIO:
     return cast("BinaryIO", gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
 
 
-def _lines(file: BinaryIO) -> Iterator[bytes]:
-    while text := file.readline(LINE_MAX):
+def _lines(path: Path, file: BinaryIO) -> Iterator[bytes]:
+    while text := _next_line(path, file):
         yield text
 
 
+def _next_line(path: Path, file: BinaryIO) -> bytes:
+    """Empty at the end."""
+    try:
+        return file.readline(LINE_MAX)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ConfigurationError(f"{path}: the compressed file is damaged: {error}", HINT) from error
+
+
 def _headers(first: Path, one: BinaryIO, second: Path, other: BinaryIO) -> tuple[str, ...]:
-    found, twin = (_header(path, file.readline(LINE_MAX)) for path, file in ((first, one), (second, other)))
+    found, twin = (_header(path, _next_line(path, file)) for path, file in ((first, one), (second, other)))
     return tuple(
         f"{name} {getattr(found, name)} and {getattr(twin, name)}"
         for name in found.__struct_fields__

@@ -30,6 +30,8 @@ class Unit(Enum):
     SHARE = "share"
     """0..1"""
     COUNT = "count"
+    RATE = "rate"
+    """a second"""
     NUMBER = "number"
 
 
@@ -117,7 +119,7 @@ TASK_FIGURES = _task_figures()
 
 RUN_FIGURES: dict[str, Figure] = {
     "makespan": Figure(Unit.TIME, Better.LOWER, _field("makespan")),
-    "throughput": Figure(Unit.NUMBER, Better.HIGHER, _field("throughput")),
+    "throughput": Figure(Unit.RATE, Better.HIGHER, _field("throughput")),
     "offered_load": Figure(Unit.SHARE, Better.NEITHER, _field("offered_load")),
     "utilization_nominal": Figure(Unit.SHARE, Better.NEITHER, _field("utilization_nominal")),
     "utilization_available": Figure(Unit.SHARE, Better.NEITHER, _field("utilization_available")),
@@ -128,9 +130,11 @@ RUN_FIGURES: dict[str, Figure] = {
     "oldest": Figure(Unit.TIME, Better.LOWER, _field("oldest")),
     "attempts": Figure(Unit.COUNT, Better.NEITHER, _field("attempts")),
     "orphans": Figure(Unit.COUNT, Better.LOWER, _field("orphans")),
+    "duplicates": Figure(Unit.COUNT, Better.LOWER, _field("duplicates")),
     "system_availability": Figure(Unit.SHARE, Better.NEITHER, _field("system_availability")),
     "all_up": Figure(Unit.SHARE, Better.NEITHER, _field("all_up")),
-    "controller_availability": Figure(Unit.SHARE, Better.NEITHER, _field("controller_availability")),
+    "controller_availability": Figure(Unit.SHARE, Better.HIGHER, _field("controller_availability")),
+    "controller_running": Figure(Unit.SHARE, Better.NEITHER, _field("controller_running")),
     "undetected": Figure(Unit.COUNT, Better.LOWER, _field("undetected")),
     "unrecovered": Figure(Unit.COUNT, Better.LOWER, _field("unrecovered")),
     "alarms": Figure(Unit.COUNT, Better.LOWER, _field("alarms")),
@@ -157,7 +161,18 @@ SCHEDULER_FIGURES: dict[str, Figure] = {
     "share_due": Figure(Unit.SHARE, Better.NEITHER, _field("share_due")),
     "share_got": Figure(Unit.SHARE, Better.NEITHER, _field("share_got")),
     "share_ratio": Figure(Unit.NUMBER, Better.NEITHER, _field("share_ratio")),
-    **{name: RUN_FIGURES[name] for name in ("throughput", "goodput", "queue_mean", "queue_max", "oldest")},
+    **{
+        name: RUN_FIGURES[name]
+        for name in (
+            "throughput",
+            "offered_load",
+            "goodput",
+            "queue_mean",
+            "queue_max",
+            "oldest",
+            "controller_availability",
+        )
+    },
 }
 """Of one of several schedulers, beside those of all its tasks together."""
 

@@ -18,6 +18,8 @@ AWAY = NO_POWER | {"silent", "suspended", "lost"}
 """Faults after which a host does not answer."""
 NOT_RUNNING = frozenset({"frozen", "restarted", "crashed"})
 """Faults after which a server process does not."""
+CUT = frozenset({"lost", "one_way"})
+"""Faults of a link through which nothing is answered."""
 
 
 class Change(Struct, frozen=True, gc=False):
@@ -65,6 +67,12 @@ def host_of(line: FaultChanged) -> str:
     """The host that a fault is at; for one at a link, its lower end; empty: at none."""
     names = (name for name in line.nodes if name != CONTROLLER and name.partition("/")[0] != SCHEDULER)
     return next(names, "")
+
+
+def scheduler_of(line: FaultChanged) -> str:
+    """The scheduler (its node) whose link to the controller the fault is at; empty: it is at none."""
+    names = [name for name in line.nodes if name != CONTROLLER]
+    return names[0] if len(line.nodes) == 2 and len(names) == 1 and names[0].partition("/")[0] == SCHEDULER else ""
 
 
 def _counted(counts: Counter[str], name: str, on: bool) -> bool | None:

@@ -41,6 +41,8 @@ NAMED_MAX = 3
 """So many lines of jobs that are left out for one reason are named, the rest is counted."""
 SLOTS_MAX = 1 << 23
 CANCELLED = 5
+PARTIAL = frozenset({2, 3, 4})
+"""Stretches of jobs that were stopped and went on: such a job has a line for all of it, too (the format says so)."""
 UNSUCCESSFUL = frozenset({0, CANCELLED})
 ONE_HOST = "machine"
 AS_IT_IS = Reshape()
@@ -146,6 +148,8 @@ def survey(path: Path, *, first: int = 0, slots_max: int = 0) -> Survey:
 
 def _why_not(job: SwfJob, slots_max: int) -> str:
     """Why the job cannot be replayed; empty: it can."""
+    if job.status in PARTIAL:
+        return "a part of a job that was stopped and went on, which has a line of its own"
     if job.status == CANCELLED and not job.run_ns:
         return "cancelled before it started"
     if job.run_ns is None:

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from model.alarm_kinds import LATE
 from model.job import LOCAL, SECOND, AttemptKey, JobId, Outcome, Report
 from model.records import AlarmChanged, AlarmTold, AttemptAssigned, AttemptEnded, AttemptGiven, JobAccepted
+from sim.answers import Answers
 from sim.clocks import BOOTED_BEFORE
 from sim.faults import CONTROLLER, SCHEDULER
 from sim.host_time import HostTime
@@ -54,6 +55,8 @@ class Observed(Struct, gc=False):
     """for a start"""
     waits_since: int = 0
     attempts: int = 0
+    alive: int = 0
+    """processes"""
 
 
 class Writer(Protocol):
@@ -105,8 +108,15 @@ _LATE = frozenset(kind.value for kind in LATE)
 class Measuring:
     """Takes the lines of one log; `finish` gives the metrics."""
 
-    def __init__(self, *, warm_up_ns: int = 0, tau_ns: int = TAU_NS, writer: Writer | None = None) -> None:
-        """`warm_up_ns`: what ends before is not counted."""
+    def __init__(
+        self,
+        *,
+        warm_up_ns: int = 0,
+        tau_ns: int = TAU_NS,
+        writer: Writer | None = None,
+        answers: Answers | None = None,
+    ) -> None:
+        """`warm_up_ns`: what ends before is not counted. `answers`: those of the controller are looked at."""
         self._warm_up_ns = warm_up_ns
         self._tau_ns = tau_ns
         self._writer = writer
@@ -121,9 +131,11 @@ class Measuring:
         self._judged: dict[AttemptKey, str] = {}
         """attempts that ended for the scheduler while their process ran on"""
         self._hosts = HostTime()
+        self._answers = answers
         self._grounds: Counter[str] = Counter()
         self._attempts = 0
         self._orphans = 0
+        self._duplicates = 0
         self._first_submit: int | None = None
         self._last_submit: int | None = None
         self._last_end = NONE
@@ -138,6 +150,7 @@ class Measuring:
     def table(self) -> dict[type, Callable[[Any], None]]:
         """For `EventLog`: what it wants to read."""
         return {
+            **({} if self._answers is None else self._answers.table),
             Header: self._header,
             Sized: self._sized,
             JobAccepted: self._accepted,
@@ -178,6 +191,8 @@ class Measuring:
 
     def _fault(self, line: FaultChanged) -> None:
         self._hosts.fault(line, self._pending)
+        if self._answers is not None:
+            self._answers.fault(line)
 
     def _noticed(self, line: Noticed) -> None:
         if line.node == CONTROLLER and line.about.startswith("host ") and line.text.startswith(("down", "silent")):
@@ -215,7 +230,9 @@ class Measuring:
             self._first_submit = now
         self._last_submit = now
         spec = record.spec
-        due = record.due_ns - BOOTED_BEFORE if record.due_ns else NONE
+        due = NONE
+        if record.due_ns:  # (of an item the record has the time of the next look at its source)
+            due = record.due_ns - BOOTED_BEFORE if spec.item is None else now
         job = Observed(record.job, spec.task, spec.item, spec.slots, spec.timeout_ns, now, due, waits_since=now)
         self._jobs[record.job] = job
         task = self._tasks.get(spec.task)
@@ -228,6 +245,8 @@ class Measuring:
     def _open_window(self, begin: int) -> None:
         self._begin = self._pending_at = begin
         self._hosts.open_window(begin)
+        if self._answers is not None:
+            self._answers.open_window(begin)
 
     def _change_pending(self, by: int, now: int) -> None:
         passed = now - self._pending_at
@@ -251,6 +270,8 @@ class Measuring:
         job = self._jobs.get(JobId(line.job))
         task = "" if job is None else job.task
         key = (JobId(line.job), line.attempt)
+        if (job is not None and job.alive) or key in self._running or key in self._ran:
+            self._duplicates += 1
         self._running[key] = (line.t, line.slots, task, line.node)
         if self._writer is not None:
             self._writer.started(line.node, key, line.slots)
@@ -258,6 +279,7 @@ class Measuring:
             return
         if job.started == NONE:
             job.started = line.t
+        job.alive += 1
         job.run_began, job.ended, job.host = line.t, NONE, line.node
         if job.waits:
             self._waits_no_more(job, line.t)
@@ -271,6 +293,7 @@ class Measuring:
         job = self._jobs.get(key[0])
         if job is not None:
             job.ended = line.t
+            job.alive -= 1
         judged = self._judged.pop(key, None)
         known = judged is not None or job is None
         self._orphans += known
@@ -332,7 +355,8 @@ class Measuring:
         task.outcomes[outcome_name(report)] += 1
         if job.due != NONE:
             task.due_to_handled.append(now - job.due)
-            task.lateness.append(job.submitted - job.due)
+            if job.item is None:
+                task.lateness.append(job.submitted - job.due)
         if job.started == NONE:
             task.unknown_slots += job.slots
             return
@@ -362,6 +386,8 @@ class Measuring:
             self._open_window(line.t)
         self._change_pending(0, line.t)
         self._hosts.close(line.t)
+        if self._answers is not None:
+            self._answers.close(line.t)
         for start, slots, name, host in self._running.values():
             if host != LOCAL:
                 self._spend(name, "running", self._used(start, line.t, slots))
@@ -378,7 +404,7 @@ class Measuring:
 
     def metrics(self) -> Metrics:
         """After the last line: what was measured."""
-        begin = self._end if self._begin is None else self._begin
+        begin = self._end if self._begin is None else min(self._begin, self._end)
         span = self._end - begin
         tasks = [(name, task) for name, task in self._tasks.items() if name]
         every = list(self._tasks.values())
@@ -408,10 +434,12 @@ class Measuring:
             timeouts=dict(self._grounds.most_common()),
             attempts=self._attempts,
             orphans=self._orphans,
+            duplicates=self._duplicates,
             system_availability=ratio(hosts.up, hosts.nominal),
             all_up=ratio(hosts.all_up, span),
             hosts_up={number: time / span for number, time in sorted(hosts.hosts_up.items(), reverse=True) if span},
-            controller_availability=ratio(span - hosts.controller_away, span),
+            controller_availability=None if self._answers is None else self._answers.mean(),
+            controller_running=ratio(span - hosts.controller_away, span),
             hosts=hosts.rows(),
             detection=Spread.of([hosts.detections]),
             undetected=hosts.undetected,

@@ -84,9 +84,9 @@ class TaskMetrics(Struct, frozen=True):
     response: Spread
     """e - s, turnaround"""
     due_to_handled: Spread
-    """h - d, where d is the due time of the poll that made the job"""
+    """h - d, where d is the due time of the poll that made the job; a job of an item is due when it is made"""
     lateness: Spread
-    """s - d, of these jobs"""
+    """s - d, of jobs of polls"""
     slowdown: Spread
     """(e - s) / r, of runs longer than 0"""
     bounded_slowdown: Spread
@@ -131,10 +131,14 @@ class SchedulerMetrics(Struct, frozen=True):
     share_ratio: float | None
     """got / due; 1: what was promised"""
     throughput: float | None
+    offered_load: float | None
+    """what it asked for / all slots, whoever has them"""
     goodput: float | None
     queue_mean: float | None
     queue_max: int
     oldest: int | None
+    controller_availability: float | None
+    """share of its time in which its questions were answered in time"""
     total: TaskMetrics
     """its tasks together"""
 
@@ -185,6 +189,9 @@ class Metrics(Struct, frozen=True):
     """attempts that ended, in any way"""
     orphans: int
     """processes that ended when their attempt had ended already for the scheduler"""
+    duplicates: int
+    """processes that began while another one of their job lived, or whose attempt had one before: 0, unless a host
+    stood still for longer than its lease"""
     system_availability: float | None
     """share of slots with power, over time"""
     all_up: float | None
@@ -192,6 +199,9 @@ class Metrics(Struct, frozen=True):
     hosts_up: dict[int, float]
     """how many hosts had power: the share of time with exactly so many, the most first"""
     controller_availability: float | None
+    """share of time in which a question of a scheduler was answered in time (`sim/answers.py`), the mean over
+    schedulers; None: nobody looked"""
+    controller_running: float | None
     """share of time in which the controller's process ran"""
     hosts: tuple[HostMetrics, ...]
     detection: Spread

@@ -21,6 +21,7 @@ import pickle
 import sys
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Iterator, Sequence
+from dataclasses import is_dataclass
 from enum import Enum
 from types import CellType, CodeType, FunctionType, GeneratorType, ModuleType
 from typing import IO, Any
@@ -156,6 +157,8 @@ def _kind(thing: Any, writer: _Writer, codes: dict[str, list[CodeType]]) -> _Kin
         raise UnwritableError(f"a function of {module} cannot be kept in a checkpoint")
     if module not in codes:
         codes[module] = _codes(module)
+    if thing.__code__ not in codes[module]:
+        raise UnwritableError(f"the code of {module} was changed since it runs: no checkpoint can be written any more")
     cells = tuple(writer.number_of(cell) for cell in thing.__closure__ or ())
     return _Kind(None, module, codes[module].index(thing.__code__), thing.__name__, cells)
 
@@ -195,7 +198,7 @@ def _state(thing: Any) -> Any:
 
 def _tells_itself(kind: type) -> bool:
     """Its `__getstate__` gives a tuple, in which its `__setstate__` finds objects that may not be filled yet."""
-    return hasattr(kind, "__setstate__")
+    return hasattr(kind, "__setstate__") and not is_dataclass(kind)  # whose own are made for what is filled at once
 
 
 def _attributes(thing: Any) -> Iterator[str]:
@@ -285,7 +288,7 @@ def _fill_container(thing: Any, state: Any) -> None:
     if isinstance(thing, dict):
         items, factory = state
         for key, value in items:
-            dict.__setitem__(thing, key, value)
+            thing[key] = value
         if isinstance(thing, defaultdict):
             thing.default_factory = factory
     elif isinstance(thing, deque):

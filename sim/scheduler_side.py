@@ -141,6 +141,13 @@ class SchedulerSide:
         for number, path in enumerate(self.configuration.language.scripts, 1):
             node.receive(RunFile(MAIN_SESSION, number, path))
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether none of its scripts is under way."""
+        node = self._world.nodes.get(self.scripts_node)
+        machine = None if node is None else node.machine
+        return not isinstance(machine, PacedScripts) or machine.at_rest
+
     def _machines(self) -> Machines | None:
         """What scripts may look at."""
         nodes, true_ns = self._world.nodes, self._world.calendar.now

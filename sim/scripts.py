@@ -89,6 +89,11 @@ class PacedScripts:
                 "a loop at file level needs a `sleep`, or a condition that becomes false",
             )
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether no run is under way."""
+        return self._machine.at_rest
+
     def next_due(self) -> int | None:
         """When it wants to go on."""
         due = self._machine.next_due()

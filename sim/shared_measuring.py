@@ -11,10 +11,12 @@ from typing import Any, Protocol
 from msgspec.structs import replace
 
 from model.configuration import Configuration
+from sim.answers import Answers
 from sim.log import LineReader, Reader
 from sim.measuring import Measuring, Writer
 from sim.metrics import Metrics, SchedulerMetrics, jain
-from sim.scenario import Scenario
+from sim.paths import SCHEDULER
+from sim.scenario import Scenario, node_of
 from sim.scheduler_side import terms_of
 from sim.shares import Shares
 from sim.views import Everybody, View
@@ -35,7 +37,8 @@ def measuring_of(
     """What measures a run of this world. `writer` is told of each job."""
     if scenario.schedulers:
         return SharedMeasuring(configuration, scenario, warm_up_ns, writer)
-    return Measuring(warm_up_ns=warm_up_ns, writer=writer)
+    answers = Answers({SCHEDULER: configuration.cluster.times.silent_ns})
+    return Measuring(warm_up_ns=warm_up_ns, writer=writer, answers=answers)
 
 
 class SharedMeasuring:
@@ -46,7 +49,9 @@ class SharedMeasuring:
     ) -> None:
         sharers = scenario.schedulers
         self._weights = {sharer.name: terms_of(sharer, configuration).share for sharer in sharers}
-        self._all = Measuring(warm_up_ns=warm_up_ns, writer=writer)
+        patience = {node_of(SCHEDULER, one.name): one.configuration.cluster.times.silent_ns for one in sharers}
+        self._answers = Answers(patience)
+        self._all = Measuring(warm_up_ns=warm_up_ns, writer=writer, answers=self._answers)
         self._each = {sharer.name: Measuring(warm_up_ns=warm_up_ns) for sharer in sharers}
         self._shares = Shares(tuple(self._each), configuration.cluster.times.lease_ns, warm_up_ns)
         views = [View(sharer, self._each[sharer.name], scripted=False) for sharer in sharers]
@@ -72,10 +77,12 @@ class SharedMeasuring:
             share_got=got,
             share_ratio=got / due if due and got is not None else None,
             throughput=found.throughput,
+            offered_load=found.offered_load,
             goodput=found.goodput,
             queue_mean=found.queue_mean,
             queue_max=found.queue_max,
             oldest=found.oldest,
+            controller_availability=self._answers.shares()[node_of(SCHEDULER, name)],
             total=found.total,
         )
 

@@ -85,6 +85,26 @@ def simulate(
 
     Raises `ConfigurationError` for a fault at something that does not exist. Broken promises are in the result.
     """
+    collects = gc.isenabled()
+    gc.disable()  # nearly everything dies by its reference count; a collection looks at every host and waiting job
+    try:
+        return _simulated(configuration, scenario, file, check, prepare, scripting, feed, readers, checkpoints)
+    finally:
+        if collects:
+            gc.enable()
+
+
+def _simulated(
+    configuration: Configuration,
+    scenario: Scenario,
+    file: IO[bytes] | None,
+    check: bool,
+    prepare: Callable[[World], None] | None,
+    scripting: Scripting | None,
+    feed: Feed | None,
+    readers: tuple[Reader, ...],
+    checkpoints: Checkpoints | None,
+) -> SimulationResult:
     tally = Tally()
     oracle = Oracles(scenario, scripted=scripting is not None)
     own: tuple[Reader, ...] = (for_all(scenario, tally), *(oracle.readers if check else ()))
@@ -104,19 +124,10 @@ def simulate(
         if feed is not None:
             feed.begin(world)
         go = world.run
-    collects = gc.isenabled()
-    gc.disable()  # nearly everything dies by its reference count; a full collection looks at every pending job
-    try:
-        if checkpoints is None:
-            go()
-        else:
-            go(
-                scenario.for_ns // PIECES + 1,
-                partial(checkpoints.save_if_due, (world, log, *kept), log, world.calendar),
-            )
-    finally:
-        if collects:
-            gc.enable()
+    if checkpoints is None:
+        go()
+    else:
+        go(scenario.for_ns // PIECES + 1, partial(checkpoints.save_if_due, (world, log, *kept), log, world))
     tally.finish(world.calendar.now)
     digest = log.close()
     scripts = [side.driver for side in world.sides if side.driver is not None]

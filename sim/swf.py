@@ -29,6 +29,8 @@ NAMES = (
 )  # fmt: skip
 TIMES = frozenset({1, 2, 3, 8})
 """Which of these are kept as times."""
+UNUSED = frozenset({5, 6, 9, 13, 16, 17})
+"""Which of these nobody here wants to know: any number may stand there."""
 
 
 class SwfJob(Struct, frozen=True, gc=False):
@@ -127,8 +129,10 @@ def _job(path: Path, line: int, words: list[bytes]) -> SwfJob:
     else:
         unit = SECOND
         if max(values) > NUMBER_MAX or min(values) < -NUMBER_MAX:
-            at = next(at for at, value in enumerate(values) if abs(value) > NUMBER_MAX)
-            raise _error(path, line, f"its {NAMES[at]} is {values[at]}, at most {NUMBER_MAX} is possible")
+            large = [at for at, value in enumerate(values) if abs(value) > NUMBER_MAX and at not in UNUSED]
+            if large:
+                at = large[0]
+                raise _error(path, line, f"its {NAMES[at]} is {values[at]}, at most {NUMBER_MAX} is possible")
     number, submit, wait, run, got, _, _, asked, limit, _, status, user, group, _, queue, partition, _, _ = values
     if submit < 0:
         text = words[1].decode("ascii", "replace")
@@ -163,6 +167,8 @@ def _number(path: Path, line: int, at: int, word: bytes) -> float:
         value = float(text)
     except ValueError:
         raise _error(path, line, f"its {NAMES[at]} is {text!r}, not a number") from None
+    if at in UNUSED:
+        return 0.0
     if not abs(value) <= NUMBER_MAX:  # neither is nan
         raise _error(path, line, f"its {NAMES[at]} is {text}: at most {NUMBER_MAX} is possible")
     return value

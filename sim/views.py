@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from model.job import LOCAL
 from model.job_numbers import JOBS_BITS, own_number, superior_of
 from model.messages import Accepted, Acknowledge, Assign, Batch, Cancel, Ended, Inventory, Message, Started
-from model.records import AttemptGiven, AttemptReturned, JobAccepted, Record, SuperiorKnown
+from model.records import AttemptGiven, AttemptReturned, ItemsFound, JobAccepted, Record, SuperiorKnown, TaskChanged
 from sim.log import (
     Committed,
     FaultChanged,
@@ -166,19 +166,26 @@ class View(Translator):
 
 class Everybody(Translator):
     """All of them as one. A job's number is made of its scheduler's place in `sharers`, from 1, and its own number.
-    Only for readers of records, processes, sizes and faults; computers of schedulers are `local` together."""
+    Only for readers of records, processes, sizes and faults; computers of schedulers are `local` together. The limits
+    of tasks are told that no script can change."""
 
     def __init__(self, sharers: tuple[Sharer, ...], reader: Reader) -> None:
         self._places = {sharer.name: place << JOBS_BITS for place, sharer in enumerate(sharers, 1)}
         self._of_node = {node_of(SCHEDULER, sharer.name): sharer for sharer in sharers}
         self._locals = {node_of(LOCAL, sharer.name): sharer.name for sharer in sharers}
+        self._limits = {
+            sharer.task_of(task.name): (task.limits.in_flight, task.limits.total)
+            for sharer in sharers if not sharer.configuration.language.scripts
+            for task in sharer.configuration.tasks
+            if not task.prepare and not any(handler.script for handler in task.handlers)
+        }  # fmt: skip
         of: dict[type, Translation] = {Header: self._header, Committed: self._committed}
         super().__init__(reader, of | dict.fromkeys((ProcessStarted, ProcessEnded), self._process))
 
     def _header(self, line: Header) -> Header:
         slots = {LOCAL: sum(line.slots.get(node, 0) for node in self._locals)}
         slots |= {node: number for node, number in line.slots.items() if node not in self._locals}
-        return replace(line, slots=slots)
+        return replace(line, slots=slots, limits=self._limits)
 
     def _below(self, job: int) -> int:
         return self._places[self._names[superior_of(job)]] | own_number(job)
@@ -195,6 +202,8 @@ class Everybody(Translator):
         if isinstance(record, JobAccepted):
             spec = record.spec
             record = replace(record, spec=replace(spec, task=sharer.task_of(spec.task)))
+        elif isinstance(record, ItemsFound | TaskChanged):
+            record = replace(record, task=sharer.task_of(record.task))
         return Committed(line.t, SCHEDULER, record)
 
     def _process(self, line: Any) -> Line | None:

@@ -19,8 +19,8 @@ from model.events import Submit
 from model.job import JobSpec
 from model.records import AttemptEnded
 from sim.calendar import REPLY, Happening
-from sim.faults import SCHEDULER
 from sim.log import Committed
+from sim.scheduler_side import SchedulerSide
 from sim.world import World
 
 
@@ -40,8 +40,9 @@ class Submission(Struct, frozen=True, gc=False):
 class Feed:
     """Gives a workload's jobs to the scheduler; a reader of the log, to know when all of them are final."""
 
-    def __init__(self, submissions: Iterable[Submission], *, ends: bool) -> None:
-        """`ends`: there are no other jobs, and the simulation is over when all of these are."""
+    def __init__(self, submissions: Iterable[Submission], *, ends: bool, scheduler: str = "") -> None:
+        """`ends`: there are no other jobs, and the simulation is over when all of these are. `scheduler`: the name of
+        the one that gets them, of several."""
         self.given = 0
         self.unheard = 0
         """jobs that were submitted while there was no scheduler to take them"""
@@ -50,6 +51,8 @@ class Feed:
         self._final = 0
         self._next: Submission | None = None
         self._world: World | None = None
+        self._scheduler = scheduler
+        self._side: SchedulerSide | None = None
         self._happening = Happening((self._give,))
 
     @property
@@ -59,17 +62,20 @@ class Feed:
 
     def __getstate__(self) -> tuple[Any, ...]:
         taken = self.given + (self._next is not None)
-        return taken, self.given, self.unheard, self._ends, self._final, self._next, self._world, self._happening
+        place = self._world, self._scheduler, self._side, self._happening
+        return taken, self.given, self.unheard, self._ends, self._final, self._next, place
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         """For a feed of the same jobs: those that were taken before are passed over."""
-        taken, self.given, self.unheard, self._ends, self._final, self._next, self._world, self._happening = state
+        taken, self.given, self.unheard, self._ends, self._final, self._next, place = state
+        self._world, self._scheduler, self._side, self._happening = place
         for _ in range(taken):
             next(self._submissions)
 
     def begin(self, world: World) -> None:
         """The world is there; the first job comes at its time."""
         self._world = world
+        self._side = next(side for side in world.sides if side.name == self._scheduler)
         self._next = next(self._submissions, None)
         self._plan(world)
 
@@ -81,9 +87,10 @@ class Feed:
 
     def _give(self, _: Happening) -> None:
         """Submit all jobs whose time is now."""
-        world = self._world
+        world, side = self._world, self._side
         assert world is not None
-        node, now = world.nodes[SCHEDULER], world.calendar.now
+        assert side is not None
+        node, now = world.nodes[side.node], world.calendar.now
         last: Submit | None = None
         while (job := self._next) is not None and job.at_ns == now:
             if last is not None:
@@ -95,7 +102,7 @@ class Feed:
             else:
                 spec = job.spec
                 if job.run_ns is not None:
-                    world.weather.foretell(f"{spec.task}/{spec.item}", job.run_ns, job.exit_code)
+                    side.weather.foretell(f"{spec.task}/{spec.item}", job.run_ns, job.exit_code)
                 last = Submit(0, spec)
             self._next = coming = next(self._submissions, None)
             if coming is not None and coming.at_ns < now:
@@ -107,7 +114,7 @@ class Feed:
 
     def _ended(self, line: Committed) -> None:
         record: AttemptEnded = line.record  # type: ignore[assignment]
-        if record.final and line.node == SCHEDULER:
+        if record.final and self._side is not None and line.node == self._side.node:
             self._final += 1
             self._look_for_end()
 

@@ -148,6 +148,11 @@ class World:
         """The nodes of the controller and of schedulers."""
         return CONTROLLER, *(side.node for side in self.sides)
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether no script is in the middle of its lines, between two events."""
+        return all(side.at_rest for side in self.sides)
+
     # putting together
 
     def _build(self) -> None:

@@ -147,8 +147,9 @@ def _language_topics() -> dict[str, tuple[str, str]]:
 EXPECT = """\
 In a scenario, `expect:` is a list of lines FIGURE COMPARISON LIMIT:
     expect: [p95_wait < 10min, lost == 0, tasks.warp.p95_wait < 5min, hosts.node3.mttr < 1h]
-A time has a unit, a share is 5 % or 0.05, the rest are numbers; == >= <= > <. What is undefined
-(p95_wait of no job) does not hold. Each figure is that of `laulima sim --metrics`; pending is wait.
+A time has a unit, a share is 5 % or 0.05, a rate (throughput) is 60/h, the rest are numbers;
+== >= <= > <. What is undefined (p95_wait of no job) does not hold. Each figure is that of
+`laulima sim --metrics`; pending is wait.
 With one of mean_, p50_, p95_, p99_, max_ before it, of a run and of tasks.NAME.:
     {spreads}
 Of a run and of tasks.NAME. (the last ones count jobs that ended so; also exit_0 to exit_255):

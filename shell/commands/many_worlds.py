@@ -11,13 +11,14 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
-from signal import SIG_IGN, SIGINT, signal
+from signal import SIG_IGN, SIGINT, SIGTERM, signal
 from typing import Any, TypeVar
 
-from model.errors import ConfigurationError
+from model.errors import ConfigurationError, LaulimaError
 from shell.wording import duration
 
 CHUNK = 10
@@ -37,7 +38,8 @@ def each(
     ready: Callable[[], object] | None = None,
 ) -> Iterator[Answer]:
     """`run` of each thing, in order, by `jobs` processes; `ready` is called once in each of them before. Who takes no
-    more answers ends it: what has not begun is not run."""
+    more answers ends it, and what is still run: nobody waits for it. Raises `LaulimaError` when a process is ended by
+    somebody else."""
     listed = [*things]
     with _progress(len(listed)) as step:
         if jobs == 1:
@@ -49,13 +51,28 @@ def each(
                 yield answer
             return
         # Processes of their own from the first instruction on: a fork would copy locks that other threads hold.
+        others = active_children()
         workers = ProcessPoolExecutor(jobs, get_context("spawn"), _begin, (ready,))
+        answers = workers.map(run, listed, chunksize=chunk)
+        processes = [process for process in active_children() if process not in others]
         try:
-            for answer in workers.map(run, listed, chunksize=chunk):
+            for answer in answers:
                 step()
                 yield answer
+        except BrokenProcessPool as error:
+            workers.shutdown()
+            raise _ended_from_outside([process.exitcode for process in processes]) from error
         finally:
+            for process in processes:
+                process.terminate()
             workers.shutdown(cancel_futures=True)
+
+
+def _ended_from_outside(exit_codes: Sequence[int | None]) -> LaulimaError:
+    """`exit_codes`: of all worker processes; when one is gone the others are ended by SIGTERM."""
+    signals = [-code for code in exit_codes if code is not None and code < 0 and code != -SIGTERM]
+    how = f" by signal {signals[0]}" if signals else ""
+    return LaulimaError(f"a worker process was ended{how}", "if memory was short: fewer --jobs")
 
 
 def _begin(ready: Callable[[], object] | None) -> None:

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from shell.replay import Replay
 
 
+JOB_LOGS = (".swf", ".swf.gz")
+"""How the names of job logs end: nothing else of ours is called so."""
+
+
 class Options(Struct, frozen=True, kw_only=True):
     """The options of the command line, as `shell/verbs.py` tells them to people."""
 
@@ -36,6 +40,7 @@ class Options(Struct, frozen=True, kw_only=True):
     by: str | None
     shake: str | None
     resample: str | None
+    scheduler: str | None
     metrics: bool
     jobs_csv: str | None
     warm_up: int | None
@@ -75,6 +80,7 @@ def sim(session: Session, **given: Any) -> int:
             options.changes,
             replayed,
             options.faults,
+            options.warm_up or 0,
         )
         wanted = many_worlds.Many(
             (many_worlds.SWEEP_SEEDS if options.sweep else many_worlds.AGAINST_SEEDS)
@@ -83,7 +89,6 @@ def sim(session: Session, **given: Any) -> int:
             options.jobs,
             _there(options.against),
             options.until is not None,
-            options.warm_up or 0,
             _path(options.shrink),
             _path(options.checkpoint),
         )
@@ -106,22 +111,27 @@ def sim(session: Session, **given: Any) -> int:
         json=options.json,
         style=session.style(),
         replay=replayed,
-        measured=simulate.Measured(options.metrics, _path(options.jobs_csv), options.warm_up or 0),
+        measured=simulate.Measured(options.metrics, _path(options.jobs_csv)),
         output=output,
         shrink=_path(options.shrink),
         checkpoint=_path(options.checkpoint),
+        warm_up_ns=options.warm_up or 0,
     )
 
 
 def _refuse_what_does_not_fit(options: Options) -> None:
     """Options that mean nothing together. Raises UsageError."""
-    of_a_log = (options.first, options.order, options.by, options.shake, options.resample)
+    of_a_log = (options.first, options.order, options.by, options.shake, options.resample, options.scheduler)
     if options.file is None and options.workload is None:
         raise UsageError("a pipeline is missing (laulima sim FILE), or a job log (--workload FILE)")
     if options.workload is None and (options.hosts or any(of_a_log)):
-        raise UsageError("--first, --hosts, --order, --by, --shake and --resample are about a job log: --workload FILE")
+        raise UsageError(
+            "--first, --hosts, --order, --by, --scheduler, --shake and --resample are about a job log: --workload FILE"
+        )
     if options.file is not None and (options.hosts or options.order):
         raise UsageError("a pipeline has hosts and an order of its own: leave out --hosts and --order, or the pipeline")
+    if options.file is None and options.scheduler is not None:
+        raise UsageError("--scheduler names one of a scenario's schedulers: laulima sim FILE")
     if options.file is None and options.scenario is not None:
         raise UsageError("--scenario needs a pipeline: laulima sim FILE --scenario FILE")
     if not options.many and (options.jobs > 1 or options.until):
@@ -135,7 +145,8 @@ def _refuse_what_does_not_fit(options: Options) -> None:
     if options.checkpoint is not None and options.jobs_csv is not None:
         raise UsageError("--jobs-csv writes a file of its own, which a checkpoint does not go on with: leave one out")
     if options.shrink is not None and (options.workload is not None or options.warm_up):
-        raise UsageError("--shrink makes a world small, and that of a job log is as large as the log: use --first")
+        why = "that of a job log is as large as the log: use --first" if options.workload else "leave out --warm-up"
+        raise UsageError(f"--shrink makes a world small: {why}")
     if options.file is None and (options.changes or options.against):
         raise UsageError("--set and --against are about a pipeline: laulima sim FILE")
 
@@ -154,6 +165,7 @@ def _replay(options: Options) -> Replay | None:
         Order(options.order or "strict"),
         By(options.by or "log"),
         replay.parse_reshape(options.shake, options.resample),
+        options.scheduler or "",
     )
 
 
@@ -162,4 +174,7 @@ def _path(text: str | None) -> Path | None:
 
 
 def _there(text: str | None) -> Path | None:
+    """A pipeline or a scenario. A job log would be taken for a script."""
+    if text is not None and text.endswith(JOB_LOGS):
+        raise UsageError(f"{text} is a job log: laulima sim --workload {text}")
     return None if text is None else existing(text)

@@ -4,6 +4,7 @@
     cluster.order=strict
     hosts.node3.slots=4                 a key of one host, also where the file names a set of hosts
     hosts.node3=off                     the host is switched off from the beginning, as `laulima host off` does
+    schedulers.north.tasks.warp...      in a scenario with several schedulers: a key of that one's pipeline
 
 The changed file is read and checked as if somebody had written it so. Called by the loader of scenarios (`sim --set`)
 and by whoever compares a configuration with a changed one.
@@ -48,7 +49,8 @@ class Changed(Struct):
 
 
 def load_changed(path: Path, changes: Sequence[str], said: str = OPTION) -> Changed:
-    """The pipeline `path` with these changes, one after another. `said`: OPTION or VERB.
+    """The pipeline `path` with these changes, one after another. `said`: OPTION (with more that a person has said), or
+    VERB.
 
     Raises `InvalidConfiguration` when the file itself is wrong, `ConfigurationError` when a change is.
     """
@@ -57,11 +59,11 @@ def load_changed(path: Path, changes: Sequence[str], said: str = OPTION) -> Chan
         return Changed(loaded)
     if is_script(path):
         raise ConfigurationError(f"{said}changes keys of a YAML file, and {path} is a script", "laulima convert")
-    document, orders = parse_file(path), []
+    document, orders, hint = parse_file(path), [], _HINTS.get(said, _HINTS[OPTION])
     for text in changes:
         match = _CHANGE.fullmatch(text)
         if match is None:
-            raise ConfigurationError(f"{said}'{clean(text)}': expects KEY=VALUE", _HINTS[said])
+            raise ConfigurationError(f"{said}'{clean(text)}': expects KEY=VALUE", hint)
         keys, value = match[1], match[2]
         verb = _SWITCHES.get(value) if keys.startswith("hosts.") else None
         host = keys.removeprefix("hosts.")
@@ -74,9 +76,9 @@ def load_changed(path: Path, changes: Sequence[str], said: str = OPTION) -> Chan
             loaded = pipelines.load_document(document, path)
         except InvalidConfiguration as error:
             told = "; ".join(dict.fromkeys(f"{one.path}: {one.message}" for one in error.problems))
-            raise ConfigurationError(f"{said}{keys}={value}: {told}", _HINTS[said]) from error
+            raise ConfigurationError(f"{said}{keys}={value}: {told}", hint) from error
         except ValueError as error:
-            raise ConfigurationError(f"{said}{keys}={value}: {error}", _HINTS[said]) from error
+            raise ConfigurationError(f"{said}{keys}={value}: {error}", hint) from error
     return Changed(loaded, tuple(orders))
 
 

@@ -103,10 +103,18 @@ class Checks:
             self._wrong(("cluster", "hosts"), f"{len(self.hosts)} hosts; at most {HOSTS_MAX}")
         self._joining()
         if is_shared(self.sections.controller):
-            for key in ("hosts", "join", "listen", "schedulers"):
-                if getattr(self.sections.cluster, key):
-                    text = "the hosts are those of the controller: say this in its own file (laulima controller FILE)"
-                    self._wrong(("cluster", key), text)
+            self._of_the_controller()
+
+    def _of_the_controller(self) -> None:
+        """What a pipeline says in vain when its controller is another process, with a file of its own."""
+        cluster = self.sections.cluster
+        where = "say this in its own file (laulima controller FILE)"
+        for key in ("hosts", "join", "listen", "schedulers"):
+            if getattr(cluster, key):
+                self._wrong(("cluster", key), f"the hosts are those of the controller: {where}")
+        for key in ("order", "place", "passed_max", "pending_max", "health", "connect"):
+            if key in cluster.model_fields_set:
+                self._wrong(("cluster", key), f"the controller decides this, for all its schedulers: {where}")
 
     def _joining(self) -> None:
         """Who dials in needs somewhere to dial."""

@@ -110,7 +110,12 @@ def load_rehearsal(file: Path, scenario: Path | None = None, changes: tuple[str,
         document = parse_file(file)
         if "pipeline" in document.data or _is_scenario(document.data):
             return _load(document, file, None, changes)
-        if is_world(document.data) and not changes:
+        if is_world(document.data):
+            if changes:
+                raise ConfigurationError(
+                    f"{file} is a world that --shrink (or torture) has written: it has no keys for --set or --sweep",
+                    "change that file itself, or the pipeline and scenario of which it was made",
+                )
             written = read_world(file)
             start = datetime.fromtimestamp(written.scenario.start_wall_ns // SECOND, UTC)
             return LoadedScenario(written.configuration, written.scenario, start, path=file)

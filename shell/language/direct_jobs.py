@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
 
 from model.behaviour import NO_REACTION, Later, Reaction, Skip
 from model.job import JobId, JobSpec, Report
@@ -120,14 +119,11 @@ class DirectJobs:
         return True
 
 
-_OF: WeakKeyDictionary[Language, DirectJobs] = WeakKeyDictionary()
-
-
 def direct_jobs(language: Language) -> DirectJobs:
     """Those of one script machine."""
-    found = _OF.get(language)
+    found: DirectJobs | None = language.kept.get(DIRECT)
     if found is None:
-        found = _OF[language] = DirectJobs(language.machines, language.wall_ns())
+        found = language.kept[DIRECT] = DirectJobs(language.machines, language.wall_ns())
     return found
 
 

@@ -84,6 +84,8 @@ class Language:
         self.outputs: dict[int, dict[Stream, str | Buffer]] = {}
         """by session: where its answers (and errors) go instead, a file or a buffer, by `output`"""
         self.effects: list[Any] = []
+        self.kept: dict[str, Any] = {}
+        """what commands remember from one call to the next, each under a name of its own"""
         self._told: dict[Position, tuple[str, int]] = {}
         """what was said last of each line of a task's macro that failed, and when; bounded by the lines of scripts"""
         self.wall_offset_ns = 0

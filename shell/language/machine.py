@@ -167,6 +167,11 @@ class Scripts:
         dues = [due for due in (self._pauses.next_due(), self._deadlines.next_due()) if due is not None]
         return min(dues) if dues else None
 
+    @property
+    def at_rest(self) -> bool:
+        """No run has begun that has not ended."""
+        return not self._works
+
     def drain(self) -> Sequence[Any]:
         """What to do, in order."""
         effects, self.language.effects = self.language.effects, []

@@ -151,6 +151,14 @@ class CompiledExpression:
         elif len(program) == 1 and isinstance(program[0], Constant):
             self._single = program[0].text
 
+    def __getstate__(self) -> tuple[Program, int, int | str | None]:
+        """For a checkpoint: without the code, which is made again after the next run."""
+        return self._program, min(self._runs, _RUNS_BEFORE_CODE - 1), self._single
+
+    def __setstate__(self, state: tuple[Program, int, int | str | None]) -> None:
+        self._program, self._runs, self._single = state
+        self._function = self._condition = None
+
     def evaluate(self, values: Sequence[Value], random: Random) -> Value:
         """What the expression is worth with these values."""
         function = self._function

@@ -1,6 +1,6 @@
 """What hurt: where the time of jobs and slots went, largest first, with the line of the file that could change it.
 
-Called by `shell/report/page.py`; the reasons are those of `sim/timeline.py`.
+Called by `shell/report/page.py`; the reasons are those of `sim/waiting.py`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from shell.config.problems import KeyPath, dotted
 from shell.config.reading import Document, parse_file
 from shell.wording import count
 from sim.metrics import Metrics
-from sim.timeline import Reason, Timeline
+from sim.timeline import Timeline
+from sim.waiting import OF_ITEMS, Reason
 
 WAITS_SHOWN, LOST_SHOWN, FAILED_SHOWN = 5, 3, 3
 LEAST_NS = 60 * 10**9
@@ -56,18 +57,35 @@ def causes(timeline: Timeline, metrics: Metrics, file: str, tasks: TaskFiles = M
 
 
 def _waited(task: str, reason: str, host: str, spent: int) -> str:
+    if Reason(reason) in OF_ITEMS:
+        return f"items of {task} waited {_hours(spent)} in all for their job: {_OF_ITEMS[Reason(reason)]}"
     whole = f"jobs of {task} waited {_hours(spent)} in all"
     match Reason(reason):
         case Reason.HOST_AWAY:
             return f"{whole} for {host}, which they require and which was away"
         case Reason.NO_SLOT:
             return f"{whole} for a free slot" + (f" of {host}, which they require" if host else "")
+        case Reason.HOST_CLOSED:
+            return f"{whole} for {host}, which they require and which was drained, off or set aside"
+        case Reason.HOST_UNKNOWN:
+            return f"{whole} for {host}, which they require and which the cluster does not have"
+        case Reason.AT_SCHEDULER:
+            return f"{whole} at the scheduler, behind others of their kind"
+        case Reason.HELD:
+            return f"{whole} because a person held them"
         case Reason.CONTROLLER_AWAY:
             return f"{whole} while the controller was away"
         case Reason.RETRY:
             return f"{whole} to be tried again"
         case _:
             return f"{whole}: {reason}"
+
+
+_OF_ITEMS = {
+    Reason.TASK_LIMIT: "the task had as many jobs as its limits allow",
+    Reason.TASK_HELD: "the task was held, or had stopped itself",
+    Reason.TASK_CLOSED: "the task made none (its window, a stopped intake, a slow script)",
+}
 
 
 def _hours(spent_ns: int) -> str:
@@ -79,12 +97,22 @@ def _keys_of_wait(task: str, reason: str, host: str) -> KeyPath:
     match Reason(reason):
         case Reason.HOST_AWAY:
             return ("tasks", task, "host", "when_down")
+        case Reason.HOST_UNKNOWN:
+            return ("tasks", task, "host", "when_unknown")
+        case Reason.HOST_CLOSED:
+            return ("tasks", task, "host")
         case Reason.NO_SLOT:
             return ("tasks", task, "host") if host else ("cluster", "hosts")
         case Reason.RETRY:
             return ("tasks", task, "retry")
         case Reason.AT_SCHEDULER:
+            return ("cluster", "hosts")
+        case Reason.TASK_LIMIT:
             return ("tasks", task, "limits")
+        case Reason.TASK_CLOSED:
+            return ("tasks", task, "windows")
+        case Reason.HELD | Reason.TASK_HELD:
+            return ("tasks", task)
         case _:
             return ("cluster",)
 

@@ -9,14 +9,21 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace as copied
+
+from model.events import HostVerb
 from shell.report.drawing import (
     BAD,
     BAND_OPACITY,
-    CLOSED,
+    CUT_OFF,
     DOWN,
+    DRAINED,
     FREE,
     INK,
     LOST,
+    OFF,
+    SILENT,
+    SUSPENDED,
     USEFUL,
     Look,
     TimeAxis,
@@ -28,7 +35,10 @@ from shell.report.drawing import (
     rectangles,
 )
 from shell.wording import count
-from sim.timeline import BINS, NONE, VERDICTS, FaultSpan, Reason, Timeline, Verdict
+from sim.scenario import Kind
+from sim.series import BINS
+from sim.timeline import NONE, VERDICTS, FaultSpan, Timeline, Verdict
+from sim.waiting import OF_ITEMS, OF_JOBS, Reason
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,9 +53,23 @@ BANDS_MAX = 200
 """Bands of faults behind a time axis; with more, nothing could be seen before them."""
 THINNEST = 0.003
 """A layer that is nowhere thicker than so much of the thickest cannot be seen, and is left out."""
+OUTLINE = 0.5
+"""Width of the line around a state of a host: a plain grey one has an edge, too."""
 LEVELS = 4
 """Shades of a bin."""
 TASKS_NAMED = 8
+WITHOUT_POWER = ("without power", "hatched", copied(DOWN, opacity=0.75))
+STATES: Mapping[str, tuple[str, str, Look]] = MappingProxyType({
+    HostVerb.DRAIN.value: ("drained", "dotted", DRAINED),
+    HostVerb.OFF.value: ("switched off", "rings", OFF),
+    Kind.SILENT.value: ("agent silent", "plain grey", SILENT),
+    Kind.SUSPENDED.value: ("suspended", "upright lines", SUSPENDED),
+    Kind.LOST.value: ("cut off", "hatched the other way", CUT_OFF),
+    Kind.DOWN.value: WITHOUT_POWER,
+    Kind.REBOOT.value: WITHOUT_POWER,
+})  # fmt: skip
+"""What lies over a host's row, by the `kind` of its spans in the `Timeline`: its name, how it looks without colour, and
+the look; the later ones on top."""
 
 
 def bands(axes: Axes, timeline: Timeline, time: TimeAxis) -> None:
@@ -104,18 +128,16 @@ def what_ran_where(timeline: Timeline, time: TimeAxis, groups: Groups = NO_GROUP
         else:
             keys = _busy(axes, timeline, time, rows, inside)
             how = f"{count(len(inside), 'job')}, so not each but how busy the host was"
-        away = [(rows[hosts.index(name)], span) for name in shown for span in timeline.down.get(name, ())]
-        _away(axes, time, timeline.end, away)
-        closed = [(rows[hosts.index(name)], span) for name in shown for span in timeline.closed.get(name, ())]
-        rectangles(axes, _boxes(time, timeline.end, closed), CLOSED, zorder=3)
+        states = _states(axes, timeline, time, {name: rows[hosts.index(name)] for name in shown})
         axes.set_yticks(range(len(shown)), [named(name) for name in reversed(shown)])
         axes.set_ylim(-0.6, len(shown) - 0.4)
         how += ", hosts by their groups" if _mark_groups(axes, ordered) else ""
         time.put_on(axes)
-        legend(axes, [*keys, key_of(DOWN, "away"), *([key_of(CLOSED, "drained or off")] if closed else [])], 5)
+        legend(axes, [*keys, *(key_of(look, name) for name, _, look in states)], 5)
     left_out = len(hosts) - len(shown)
     more = f" {count(left_out, 'host')} left out, which did less or nothing." if left_out else ""
-    return svg.text, f"What ran where: {how}; hatched grey: the host was away.{more}"
+    over = f"; over a host's row, {', '.join(f'{drawn}: {name}' for name, drawn, _ in states)}" if states else ""
+    return svg.text, f"What ran where: {how}{over}.{more}"
 
 
 def _worst_hosts(timeline: Timeline) -> list[str]:
@@ -191,8 +213,16 @@ def _busy(axes: Axes, timeline: Timeline, time: TimeAxis, rows: dict[int, int], 
     return [key_of(USEFUL, "busy: full height is all slots")]
 
 
-def _away(axes: Axes, time: TimeAxis, end_ns: int, away: Sequence[tuple[int, FaultSpan]]) -> None:
-    rectangles(axes, _boxes(time, end_ns, away), DOWN, alpha=0.75, zorder=3)
+def _states(axes: Axes, timeline: Timeline, time: TimeAxis, rows: Mapping[str, int]) -> list[tuple[str, str, Look]]:
+    """Over each host's row what kept it from working as usual; those of `STATES` that there are."""
+    spans: dict[tuple[str, str, Look], list[tuple[int, FaultSpan]]] = {state: [] for state in STATES.values()}
+    for table in (timeline.closed, timeline.down):
+        for name, row in rows.items():
+            for span in table.get(name, ()):
+                spans[STATES[span.kind]].append((row, span))
+    for (_, _, look), found in spans.items():
+        rectangles(axes, _boxes(time, timeline.end, found), look, zorder=3, linewidth=OUTLINE)
+    return [state for state, found in spans.items() if found]
 
 
 def _boxes(
@@ -262,30 +292,37 @@ def slots(timeline: Timeline, time: TimeAxis) -> tuple[str, str]:
 
 
 REASONS = {
-    Reason.NO_SLOT: 0, Reason.HOST_AWAY: 6, Reason.CONTROLLER_AWAY: 3, Reason.AT_SCHEDULER: 7, Reason.TO_HOST: 2,
-    Reason.RETRY: 1,
+    Reason.NO_SLOT: 0, Reason.HOST_AWAY: 6, Reason.HOST_CLOSED: 4, Reason.HOST_UNKNOWN: 5, Reason.CONTROLLER_AWAY: 3,
+    Reason.AT_SCHEDULER: 7, Reason.HELD: 8, Reason.TO_HOST: 2, Reason.RETRY: 1,
+    Reason.TASK_LIMIT: 9, Reason.TASK_HELD: 11, Reason.TASK_CLOSED: 15,
 }  # fmt: skip
+"""The look of each; those of items stand last, so that they lie on top."""
 
 
 def queue(timeline: Timeline, time: TimeAxis) -> tuple[str, str]:
-    """SVG and caption: jobs that wait, by reason, and the age of the oldest."""
+    """SVG and caption: jobs that wait, by reason, and the age of the oldest; on them items that are no jobs yet."""
     series, end = timeline.series, timeline.end
     with picture(3.3) as (_, (axes,), svg):
         bands(axes, timeline, time)
-        layers = [(reason.value, look_of(at), series.means(reason.value, end)) for reason, at in REASONS.items()]
-        keys = _stack(axes, timeline, time, layers)
+        means = {reason: series.means(reason.value, end) for reason in REASONS}
+        with_items = any(any(means[reason]) for reason in OF_ITEMS)
+        keys = _stack(axes, timeline, time, [(why.value, look_of(at), means[why]) for why, at in REASONS.items()])
         axes.set_ylim(0.0, max(axes.get_ylim()[1], 1.0))  # less than one job is no queue
-        axes.set_ylabel("jobs that wait")
+        axes.set_ylabel("jobs and items that wait" if with_items else "jobs that wait")
         other = axes.twinx()
         other.spines["right"].set_visible(True)
-        ages = _ages(timeline, [sum(parts) for parts in zip(*(values for _, _, values in layers), strict=True)])
+        ages = _ages(timeline, [sum(parts) for parts in zip(*(means[reason] for reason in OF_JOBS), strict=True)])
         if any(ages):
             keys.append(_steps(other, timeline, time, ages, ":", "age of the oldest, min"))
             other.set_ylim(0.0, max([*ages, 1.0]) * 1.08)
         other.set_ylabel("min")
         time.put_on(axes)
         legend(axes, keys, 3)
-    return svg.text, "Queue: why did jobs wait? The dotted line (right axis) is the age of the oldest that waited."
+    caption = "Queue: why did jobs wait? The dotted line (right axis) is the age of the oldest that waited."
+    if with_items:
+        named_so = ", ".join(reason.value for reason in OF_ITEMS if any(means[reason]))
+        caption += f" On top ({named_so}): items that a source has shown, of which their task makes no job yet."
+    return svg.text, caption
 
 
 def _ages(timeline: Timeline, waiting: Sequence[float]) -> list[float]:

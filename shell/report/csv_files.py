@@ -6,14 +6,15 @@ Called by `shell/report/making.py`. Times are seconds since the start of the sim
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from shell.file_errors import unwritable
 from shell.many_worlds import ManyWorlds
-from sim.figures import HOST_FIGURES, RUN_FIGURES, SCHEDULER_FIGURES, TASK_FIGURES
+from sim.figures import HOST_FIGURES, RUN_FIGURES, SCHEDULER_FIGURES, TASK_FIGURES, Figure, Unit, find
 from sim.metrics import Metrics
-from sim.timeline import NONE, VERDICTS, Reason, Timeline
+from sim.timeline import NONE, VERDICTS, Timeline
+from sim.waiting import Reason
 
 Cell = str | int | float | None
 
@@ -50,18 +51,25 @@ _SLOTS = (*(verdict.value for verdict in VERDICTS), "without power", "slots", "p
 
 
 def _figures(metrics: Metrics) -> Iterable[tuple[Cell, ...]]:
-    for name, figure in RUN_FIGURES.items():
-        yield name, figure.of(metrics)
-    for name, figure in TASK_FIGURES.items():
-        yield name, figure.of(metrics.total)
+    yield from _of("", RUN_FIGURES, metrics)
+    yield from _of("", TASK_FIGURES, metrics.total)
     for task in metrics.tasks:
-        yield from ((f"tasks.{task.task}.{name}", figure.of(task)) for name, figure in TASK_FIGURES.items())
+        yield from _of(f"tasks.{task.task}.", TASK_FIGURES, task)
     for row in metrics.schedulers:
         own = f"schedulers.{row.scheduler}."
-        yield from ((own + name, figure.of(row)) for name, figure in SCHEDULER_FIGURES.items())
-        yield from ((own + name, figure.of(row.total)) for name, figure in TASK_FIGURES.items())
+        yield from _of(own, SCHEDULER_FIGURES, row)
+        yield from _of(own, TASK_FIGURES, row.total)
     for host in metrics.hosts:
-        yield from ((f"hosts.{host.host}.{name}", figure.of(host)) for name, figure in HOST_FIGURES.items())
+        yield from _of(f"hosts.{host.host}.", HOST_FIGURES, host)
+
+
+def _of(owner: str, figures: Mapping[str, Figure], holder: object) -> Iterable[tuple[Cell, ...]]:
+    yield from ((owner + name, in_seconds(figure.of(holder), figure)) for name, figure in figures.items())
+
+
+def in_seconds(value: float | None, figure: Figure) -> float | None:
+    """Times in s, all others as they are."""
+    return value / 1e9 if value is not None and figure.unit is Unit.TIME else value
 
 
 def _spans(timeline: Timeline) -> Iterable[tuple[Cell, ...]]:
@@ -115,13 +123,16 @@ def _worlds(many: ManyWorlds) -> Iterable[tuple[Cell, ...]]:
     names = _names(many)
     for arm, worlds in (("this", many.worlds), ("baseline", many.baseline)):
         for world in worlds:
-            yield arm, world.seed, world.hash, int(world.good), *(world.figures.get(name) for name in names)
+            cells = (in_seconds(world.figures.get(name), find(name)) for name in names)
+            yield arm, world.seed, world.hash, int(world.good), *cells
 
 
 def _comparisons(many: ManyWorlds) -> Iterable[tuple[Cell, ...]]:
     for line in many.comparisons:
-        low, high = (None, None) if line.interval is None else (line.interval.low, line.interval.high)
-        yield line.figure, line.pairs, line.baseline, line.first, line.difference, low, high, line.verdict
+        ends = (None, None) if line.interval is None else (line.interval.low, line.interval.high)
+        figure = find(line.figure)
+        cells = (in_seconds(value, figure) for value in (line.baseline, line.first, line.difference, *ends))
+        yield line.figure, line.pairs, *cells, line.verdict
 
 
 def _s(time_ns: int) -> str:

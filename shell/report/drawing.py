@@ -59,7 +59,7 @@ RC: dict[str, Any] = {
 
 
 class Look(Struct, frozen=True):
-    """How one thing is filled: a colour, and a hatch that tells it apart without."""
+    """How one thing is filled: a colour, and a hatch that tells it apart without. `opacity`: of the colour."""
 
     colour: str
     hatch: str = ""
@@ -74,8 +74,11 @@ PALETTE = (
 USEFUL, BAD, LOST, FREE, DOWN = (
     Look("#0072B2"), Look("#56B4E9", "\\\\"), Look("#D55E00", "xxx"), Look(INK, "", 0.1), Look("#888888", "///"),
 )  # fmt: skip
-CLOSED = Look("#BBBBBB", "..", 0.7)
-"""A host that a person has drained or switched off."""
+SILENT, SUSPENDED, CUT_OFF = Look("#888888", "", 0.45), Look("#888888", "||||", 0.75), Look("#888888", "\\\\\\", 0.6)
+"""A host whose agent stands still (its jobs go on, and are seen through it), that stands still as a whole, and that
+nothing reaches."""
+DRAINED, OFF = Look("#777777", "...", 0.6), Look("#777777", "oo", 0.6)
+"""A host that takes nothing new, or that a person has switched off."""
 BAND_OPACITY = 0.16
 """Of the bands of faults behind every time axis."""
 
@@ -148,20 +151,19 @@ def rectangles(axes: Axes, boxes: Iterable[tuple[float, float, float, float]], l
         codes += [Path.MOVETO, Path.LINETO, Path.LINETO, Path.LINETO, Path.CLOSEPOLY]
     if points:
         style: dict[str, Any] = {
-            "facecolor": look.colour,
+            "facecolor": (look.colour, look.opacity),
             "edgecolor": INK,
             "linewidth": 0.0,
             "hatch": look.hatch or None,
         }
-        style |= {"alpha": look.opacity, **more}
-        axes.add_patch(PathPatch(Path(points, codes), **style))
+        axes.add_patch(PathPatch(Path(points, codes), **(style | more)))
 
 
 def key_of(look: Look, name: str) -> Any:
     """An entry of a legend."""
     from matplotlib.patches import Patch  # noqa: PLC0415
 
-    style: dict[str, Any] = {"facecolor": look.colour, "hatch": look.hatch or None, "alpha": look.opacity}
+    style: dict[str, Any] = {"facecolor": (look.colour, look.opacity), "hatch": look.hatch or None}
     return Patch(edgecolor=INK, linewidth=0.4, label=name, **style)
 
 

@@ -7,7 +7,6 @@ good on light and dark. The same run gives the same bytes. Called by `shell/repo
 from __future__ import annotations
 
 from datetime import timedelta
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from msgspec import Struct
@@ -16,6 +15,7 @@ from shell.config.scenario import LoadedScenario
 from shell.expectations import UNDEFINED, figure_text
 from shell.many_worlds import ManyWorlds
 from shell.metric_tables import after_last_text, hosts_up_text, missed_text
+from shell.report.again import again, made_by
 from shell.report.assumptions import assumptions
 from shell.report.causes import causes
 from shell.report.courses import availability, queue, slots, what_ran_where
@@ -28,14 +28,16 @@ from shell.wording import count, duration, measured, thousands
 from sim.confidence import Interval
 from sim.figures import Unit, find, value
 from sim.metrics import Metrics
-from sim.timeline import Reason, Timeline
+from sim.timeline import Timeline
+from sim.waiting import OF_JOBS
 
 FIGURES = (
     "submitted", "ended", "failed", "open", "lost", "missed_polls", "mean_wait", "p50_wait", "p95_wait", "max_wait",
     "p95_response",
     "mean_run", "mean_bounded_slowdown", "makespan", "throughput", "offered_load", "utilization_nominal",
-    "utilization_available", "goodput", "lost_work", "queue_mean", "queue_max", "oldest", "attempts", "p95_detection",
-    "undetected", "p95_recovery", "unrecovered", "system_availability", "all_up", "controller_availability", "fairness",
+    "utilization_available", "goodput", "lost_work", "queue_mean", "queue_max", "oldest", "attempts", "duplicates",
+    "p95_detection", "undetected", "p95_recovery", "unrecovered", "system_availability", "all_up",
+    "controller_availability", "controller_running", "fairness",
 )  # fmt: skip
 TASKS_SHOWN = 40
 FAULTS_SHOWN = 12
@@ -63,7 +65,7 @@ def page(told: Told) -> str:
     parts += [_expected(told), "<h2>Figures</h2>", _figures(told.metrics)]
     parts += [_schedulers(told.metrics), _tasks(told.metrics)]
     parts += ["<h2>Pictures</h2>", *_pictures(told), "<h2>What hurt</h2>", _causes(told)]
-    parts += ["<h2>Assumptions</h2>", items(_assumed(told)), "<h2>Again</h2>", _again(told)]
+    parts += ["<h2>Assumptions</h2>", items(_assumed(told)), *_again(told)]
     return document(f"{title}: rehearsal", parts)
 
 
@@ -94,7 +96,7 @@ def _verdict(told: Told) -> list[str]:
 def _worst_moment(told: Told) -> str:
     """When most jobs waited, and until when the queue was back to a tenth of it."""
     timeline = told.timeline
-    columns = [timeline.series.means(reason.value, timeline.end) for reason in Reason]
+    columns = [timeline.series.means(reason.value, timeline.end) for reason in OF_JOBS]
     waiting = [sum(parts) for parts in zip(*columns, strict=True)]
     most = max(waiting, default=0.0)
     if most < 1.0:
@@ -115,10 +117,6 @@ def _clock(told: Told, at_ns: int) -> str:
 
 def _head(told: Told) -> str:
     answer, metrics, scenario = told.answer, told.metrics, told.loaded.scenario
-    try:
-        made_by = f"laulima {version('laulima')}"
-    except PackageNotFoundError:
-        made_by = "laulima"
     rows = [
         ("pipeline", f"{Path(answer.configuration).name}   {told.loaded.configuration.digest}"),
         ("scenario", f"{Path(answer.scenario).name}   {scenario.digest}" if answer.scenario else "none: a usual world"),
@@ -130,7 +128,7 @@ def _head(told: Told) -> str:
                      + after_last_text(metrics)),
         ("faults", _faults(told)),
         ("event log", f"{answer.hash}   {count(answer.lines, 'line')}, {count(answer.checked, 'event')} checked"),
-        ("made by", made_by),
+        ("made by", made_by()),
     ]  # fmt: skip
     return "<dl>" + "".join(f"<dt>{name}</dt><dd>{safe(text)}</dd>" for name, text in rows) + "</dl>"
 
@@ -243,9 +241,9 @@ def _assumed(told: Told) -> list[str]:
     return assumptions(told.loaded, open_loop=open_loop)
 
 
-def _again(told: Told) -> str:
+def _again(told: Told) -> list[str]:
     command = told.answer.command if told.many is None else told.many.again
-    return f"<pre>{safe(command)}</pre><p>The same command gives the same event log, to the byte.</p>"
+    return again(command, "The same command with the same code and files gives the same event log, to the byte.")
 
 
 # many worlds

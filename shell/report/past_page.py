@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from shell.file_errors import unwritable
+from shell.report.again import again
 from shell.report.against_live import ended_and_waited
 from shell.report.drawing import TimeAxis
 from shell.report.html import document, figure, items, safe, table
@@ -55,7 +56,7 @@ def page(compared: Compared, names: tuple[str, str], command: str) -> str:
         parts += ["<h2>Simulated and live</h2>", figure(svg, caption)]
     if answer.warnings:
         parts += ["<h2>What to be careful about</h2>", items(answer.warnings)]
-    parts += ["<h2>Again</h2>", f"<pre>{safe(command)}</pre>"]
+    parts += again(command)
     return document(f"{TITLE}: {names[1]}", parts)
 
 

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 from shell.expectations import figure_text
 from shell.file_errors import unwritable
 from shell.prepared import Output
+from shell.report.again import again
+from shell.report.csv_files import in_seconds
 from shell.report.drawing import INK, PALETTE, named, picture
 from shell.report.html import document, figure, safe, table
 from shell.report.making import write_text
@@ -62,12 +64,8 @@ def _rows(answer: Swept) -> Iterable[tuple[str | float | None, ...]]:
     names = _figures(answer)
     for point in answer.points:
         for world in point.worlds:
-            values = [_scaled(name, world.figures.get(name)) for name in names]
+            values = [in_seconds(world.figures.get(name), find(name)) for name in names]
             yield (point.value, point.at, world.seed, int(world.good), world.hash, *values)
-
-
-def _scaled(name: str, value: float | None) -> float | None:
-    return value / 1e9 if value is not None and find(name).unit is Unit.TIME else value
 
 
 def page(answer: Swept) -> str:
@@ -78,7 +76,7 @@ def page(answer: Swept) -> str:
     head = [
         ("pipeline", Path(answer.configuration).name),
         ("scenario", Path(answer.scenario).name or "none: a usual world"),
-        ("values", ", ".join(point.value for point in answer.points)),
+        ("values", ", ".join(point.value for point in answer.points) + (f" ({answer.note})" if answer.note else "")),
         ("seeds", f"{len(answer.seeds)}: {seeds}, the same at each value"),
         ("simulated", f"{duration(answer.for_ns)} each"),
     ]
@@ -88,7 +86,7 @@ def page(answer: Swept) -> str:
     parts += [figure(svg, caption) for svg, caption in pictures]
     rows = [tuple(map(safe, row)) for row in rows_of(answer)]
     parts += ["<h2>Figures</h2>", table(("figure", *(safe(point.value) for point in answer.points)), rows)]
-    parts += ["" if answer.ordered else f"<p>{safe(NOTE)}</p>", "<h2>Again</h2>", f"<pre>{safe(answer.again)}</pre>"]
+    parts += ["" if answer.ordered else f"<p>{safe(NOTE)}</p>", *again(answer.again)]
     return document(title, parts)
 
 

@@ -488,7 +488,9 @@ def test_a_server_that_is_killed_again_and_again_while_it_compacts_runs_each_ite
             kept.compact()
             count = kept.journal._connection.execute("SELECT kind, count(*) FROM record GROUP BY kind")
             kinds = dict(count.fetchall())
-        assert kinds.get("attempt ended", 0) < 100
+        # The next snapshot comes when half as many records have come as it has entries (300 items, a task): until then
+        # what came since the last one stays, and on a slow machine all of that may be ends.
+        assert kinds.get("attempt ended", 0) <= 301 // compaction.ENTRIES_EACH + compaction.STORIES_KEPT
         assert kinds["job accepted"] == 300, "a retry may want any of them"
     finally:
         server.clean()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,17 @@ def test_packed_logs_and_json(logs: tuple[Path, Path], capsys: pytest.CaptureFix
     packed.write_bytes(gzip.compress(logs[0].read_bytes()))
     code, out, _ = bisect((packed, logs[1]), capsys, "--json")
     assert (code, json.loads(out)["differ"]) == (0, False)
+
+
+@pytest.mark.parametrize("damaged", [lambda packed: packed[:-20], lambda packed: packed[:200] + b"x" * 100])
+def test_a_damaged_packed_log_is_said_to_be_damaged(
+    logs: tuple[Path, Path], capsys: pytest.CaptureFixture[str], damaged: Callable[[bytes], bytes]
+) -> None:
+    packed = logs[1].with_suffix(".jsonl.gz")
+    packed.write_bytes(damaged(gzip.compress(logs[1].read_bytes())))
+    code, _, err = bisect((logs[0], packed), capsys)
+    assert code == 1
+    assert f"{packed}: the compressed file is damaged" in err
 
 
 @pytest.mark.parametrize("text", ["", "not a log\n", '{"event":"life","t":0,"node":"a","epoch":1}\n'])

@@ -7,15 +7,24 @@ Method: a pipeline of one task on two hosts, rehearsed for an hour; the command 
 from __future__ import annotations
 
 import json
+import os
+import resource
 import shlex
+import signal
+import threading
+from collections.abc import Generator
+from multiprocessing import active_children
 from pathlib import Path
 
 import pytest
 
-from model.errors import ConfigurationError
+from model.errors import ConfigurationError, LaulimaError
 from shell.commands import many_worlds
+from shell.finished_worlds import FinishedWorlds
 from shell.main import main
 from shell.many_worlds import parse_seeds
+from shell.world_runs import Runs
+from sim.many import Drawn
 from tests.sim.job_logs import line, write_log
 
 PIPELINE = """\
@@ -116,14 +125,88 @@ def test_a_failing_world_is_made_small_and_fails_alike(night: Path, capsys: pyte
     assert code == 1
     assert "NOT AS EXPECTED: max_pending < 11.5 min was expected, it is " in out
     assert "undefined" not in out
+    code, _, err = run("sim small.yaml --set cluster.order=strict", capsys)
+    assert code == 1
+    assert "it has no keys for --set" in err
 
 
 def test_a_world_that_is_good_is_not_made_small(night: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (night / "night.yaml").write_text(SCENARIO.replace("11.5min", "50min"))
     code, _, err = run("sim night.yaml --seeds 1-2 --shrink small.yaml", capsys)
     assert code == 0
-    assert "wrote" not in err
+    assert "small.yaml is not written: nothing failed" in err
     assert not (night / "small.yaml").exists()
+
+
+def test_what_is_not_measured_is_said_in_the_commands_that_make_it_again(
+    night: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, out, _ = run("sim night.yaml --seeds 1-2 --warm-up 20m --json", capsys)
+    answer = json.loads(out)
+    assert answer["again"] == "laulima sim night.yaml --for 1h --seeds 1-2 --warm-up 20m"
+    _, again, _ = run(answer["command"].removeprefix("laulima ") + " --metrics --json", capsys)
+    figures = next(world["figures"] for world in answer["worlds"] if world["seed"] == answer["worst"])
+    assert json.loads(again)["metrics"]["total"]["ended"] == figures["ended"]
+
+
+def wait_for_ever(number: int) -> int:
+    """In a process of its own; 0 is answered at once."""
+    if number:
+        threading.Event().wait()
+    return number
+
+
+def end_by_force(_: int) -> int:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return 0
+
+
+def test_who_takes_no_more_answers_does_not_wait_for_those_that_are_made() -> None:
+    answers = many_worlds.each(wait_for_ever, [0, 1, 2, 3], 2, chunk=1)
+    assert next(iter(answers)) == 0
+    assert isinstance(answers, Generator)
+    answers.close()
+    assert not active_children()
+
+
+def test_a_worker_that_somebody_else_ends_is_an_error_with_a_way_out() -> None:
+    with pytest.raises(LaulimaError, match="ended by signal 9") as caught:
+        list(many_worlds.each(end_by_force, [0, 1], 2, chunk=1))
+    assert "fewer --jobs" in caught.value.hint
+
+
+@pytest.mark.parametrize(("kept", "told"), [("", "are lost: --checkpoint FILE"), ("--checkpoint worlds", "in worlds")])
+def test_who_breaks_it_off_is_told_what_becomes_of_finished_worlds(
+    night: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], kept: str, told: str
+) -> None:
+    whole = Runs.run
+
+    def until_ctrl_c(arm_and_seed: tuple[int, int]) -> Drawn:
+        if arm_and_seed[1] == 3:
+            raise KeyboardInterrupt
+        return whole(arm_and_seed)
+
+    monkeypatch.setattr(Runs, "run", until_ctrl_c)
+    code, _, err = run(f"sim night.yaml --seeds 1-5 {kept}", capsys)
+    assert code == 130
+    assert "2 of 5 worlds were finished" in err
+    assert told in err
+
+
+def test_finished_worlds_of_which_the_disk_takes_no_more_are_an_error_and_the_others_stay(tmp_path: Path) -> None:
+    finished = FinishedWorlds(tmp_path / "worlds", "inputs")
+    finished.add(0, Drawn(1))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, ((tmp_path / "worlds").stat().st_size + 10, hard))
+    try:
+        with pytest.raises(LaulimaError, match="cannot be written"):
+            finished.add(0, Drawn(2))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        finished.close(done=False)
+    again = FinishedWorlds(tmp_path / "worlds", "inputs")
+    assert [seed for _, seed in again.worlds] == [1]
+    again.close(done=True)
 
 
 def test_progress_and_the_time_left_are_told_on_stderr(

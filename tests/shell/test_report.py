@@ -23,13 +23,15 @@ from model.job import SECOND
 from model.task import Limits, Periods, TaskDefinition
 from shell.config.scenario import LoadedScenario
 from shell.main import main
-from shell.report import drawing
+from shell.report import courses, drawing
+from shell.report.again import made_by
 from shell.report.assumptions import distribution_text
 from shell.report.causes import causes
 from shell.report.page import Told, page
 from shell.report.spreads import waits
 from shell.simulate import rehearsal
 from sim.distributions import Choice, Constant, Lognormal, Uniform
+from sim.host_states import AWAY
 from sim.measuring import Measuring
 from sim.scenario import Fault, Kind, Scenario
 from sim.simulation import simulate
@@ -137,9 +139,10 @@ def test_one_page_that_says_what_came_of_it(page_text: str) -> None:
     assert "1 of 2 expectations not met" in text
     assert "Worst moment 00:" in text
     assert "which they require and which was away" in text
+    assert re.search(r"throughput[0-9.]+/h", text)
     assert "tasks.warp.host pipeline.yaml:6" in text
     assert "run exponential, mean 35 s, exit 0" in text
-    assert "laulima sim night.yaml --for 2h --seed 1" in text
+    assert f"laulima sim night.yaml --for 2h --seed 1With {made_by()}." in text
     assert parsed.tags.count("figure") == parsed.tags.count("svg") == 6
     assert all(name in text for name in ("node2", "required host away", "age of the oldest, min", "PENDING_TIMEOUT"))
 
@@ -164,6 +167,31 @@ def test_pictures_have_the_page_s_colour_and_do_not_need_any(page_text: str) -> 
     looks = [drawing.look_of(number) for number in range(2 * len(drawing.PALETTE))]
     assert len({(look.colour, look.hatch) for look in looks}) == len(looks)
     assert "url(#h" in page_text  # hatches are there
+
+
+def git(folder: Path, *words: str) -> None:
+    who = ("-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false")
+    subprocess.run(["git", "-C", str(folder), *who, *words], check=True, capture_output=True, timeout=60)
+
+
+def test_a_report_names_the_commit_of_a_checkout_and_of_no_other_repository(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkout = tmp_path / "checkout"
+    checkout.mkdir()
+    assert re.fullmatch(r"laulima [0-9.]+", made_by(checkout))
+    git(tmp_path, "init")  # of somebody who has installed it there
+    assert re.fullmatch(r"laulima [0-9.]+", made_by(checkout))
+    git(checkout, "init")
+    assert made_by(checkout).endswith("of a checkout whose commit git does not tell")
+    (checkout / "code.py").write_text("pass\n")
+    git(checkout, "add", "code.py")
+    git(checkout, "commit", "-m", "first")
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / ".git"))
+    monkeypatch.setenv("GIT_OBJECT_DIRECTORY", str(tmp_path / "nowhere"))
+    assert re.fullmatch(r"laulima [0-9.]+, commit [0-9a-f]{12}", made_by(checkout))
+    (checkout / "code.py").write_text("1 / 0\n")
+    assert re.fullmatch(r"laulima [0-9.]+, commit [0-9a-f]{12} with changes", made_by(checkout))
 
 
 def rows_of(name: str) -> list[dict[str, str]]:
@@ -269,7 +297,7 @@ def test_the_numbers_behind_the_pictures(night: Path, capsys: pytest.CaptureFixt
         for row in slots
     )
     assert used == pytest.approx(float(figures["utilization_nominal"]) * 2 * 7200, rel=1e-6)
-    assert float(figures["hosts.node2.mttr"]) == 2400e9
+    assert float(figures["hosts.node2.mttr"]) == 2400.0
     jobs = rows_of("out/jobs-on-hosts.csv")
     assert {row["host"] for row in jobs if row["task"] == "warp"} == {"node2"}
     assert sum(row["verdict"] == "good" for row in jobs) == sum(
@@ -325,6 +353,35 @@ def test_distributions_in_words() -> None:
     assert distribution_text(Choice((SECOND, 2 * SECOND), (0.5, 0.5))).startswith("choice, values 1 s, 2 s")
 
 
-def test_a_host_that_is_off_is_told_apart_from_one_that_is_away(night: Path) -> None:
-    assert "drained or off" in report(["night.yaml", "--set", "hosts.node1=off"]).text
-    assert "drained or off" not in report(["night.yaml"]).text
+STATES = """\
+pipeline: pipeline.yaml
+for: 2h
+faults: [node1 down 20m-40m, node2 silent 20m-40m, node3 suspended 20m-40m, node4 lost 20m-40m]
+"""
+
+
+def test_what_keeps_a_host_from_working_is_told_apart_with_and_without_colour(night: Path) -> None:
+    (night / "pipeline.yaml").write_text(PIPELINE.replace("node[1-2]", "node[1-6]"))
+    (night / "states.yaml").write_text(STATES)
+    report(["states.yaml", "--set", "hosts.node5=drain", "--set", "hosts.node6=off"])
+    pictures = re.findall(r"<figure>.*?</figure>", (night / "report.html").read_text(), re.DOTALL)
+    text = " ".join(Parsed(pictures[0]).text.split())
+    for name, drawn in (
+        ("without power", "hatched"), ("agent silent", "plain grey"), ("suspended", "upright lines"),
+        ("cut off", "hatched the other way"), ("drained", "dotted"), ("switched off", "rings"),
+    ):  # fmt: skip
+        assert text.count(name) == 2, name  # in the legend, and in the caption
+        assert f"{drawn}: {name}" in text
+    without_colour = [(look.hatch, look.opacity) for _, _, look in dict.fromkeys(courses.STATES.values())]
+    assert len({hatch for hatch, _ in without_colour}) == len(without_colour) == 6
+    assert set(courses.STATES) >= AWAY
+    (through,) = [opacity for hatch, opacity in without_colour if not hatch]
+    assert through < 0.5  # jobs go on below a silent agent, and are seen
+
+
+def test_only_what_there_was_is_in_the_legend(page_text: str) -> None:
+    first = re.findall(r"<figure>.*?</figure>", page_text, re.DOTALL)[0]
+    text = " ".join(Parsed(first).text.split())
+    assert "over a host's row, hatched: without power." in text
+    assert "silent" not in text
+    assert "drained" not in text

@@ -145,6 +145,16 @@ def test_as_many_hosts_are_down_as_the_share_says(night: Path, capsys: pytest.Ca
     found = answer_of(capsys, "calm.yaml", "--sweep", "down=0%..75%:4", "--seeds", "1-2")
     shares = [point["bands"]["system_availability"]["median"] for point in found["points"]]
     assert shares == pytest.approx([1.0, 0.75, 0.5, 0.25])
+    few = answer_of(capsys, "calm.yaml", "--sweep", "down=0%..50%", "--seeds", "1")
+    assert [point["value"] for point in few["points"]] == ["0%", "25%", "50%"]
+    assert found["note"] == ""
+    said = "of 4 hosts these 8 shares are only 0, 1, 2: 5 values left out, the others stand as the share that they are"
+    assert few["note"] == said
+    main(["sim", "calm.yaml", "--sweep", "down=0%,20%,30%", "--seeds", "1", "--report", "few.html"])
+    assert "\nvalues     of 4 hosts these 3 shares are only 0, 1: 1 value left out" in capsys.readouterr().out
+    assert "0%, 25% (of 4 hosts these 3 shares are only 0, 1" in (night / "few.html").read_text()
+    assert main(["sim", "calm.yaml", "--sweep", "down=0%..10%", "--seeds", "1"]) == 1
+    assert "all these shares of 4 hosts are 0" in capsys.readouterr().err
 
 
 def test_a_key_of_the_pipeline(night: Path, capsys: pytest.CaptureFixture[str]) -> None:

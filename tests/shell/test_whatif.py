@@ -22,6 +22,7 @@ from live.recovery import recover
 from model.job import SECOND
 from shell.config.scenario import load_rehearsal
 from shell.main import main
+from shell.whatif import NUMBER, TIME, Line, row_of
 from sim.distributions import Lognormal
 from tests.shell.past_nights import make_night
 
@@ -107,6 +108,10 @@ def test_the_answer_for_people_names_the_calibration(night: Path, capsys: pytest
     assert "--set hosts.node2=off" in out
     assert main(["whatif", "pipeline.yaml", "--from", "7d"]) == 2
     assert "nothing is changed" in capsys.readouterr().err
+    assert main(["whatif", "pipeline.yaml", "--from", "1ms", "--set", "hosts.node2=off"]) == 1
+    assert "no job was made in that time" in capsys.readouterr().err
+    assert main(["whatif", "pipeline.yaml", "--set", "hosts.node2=off", "--report", "missing/page.html"]) == 1
+    assert "make its folder first" in capsys.readouterr().err
     assert main(["whatif", "pipeline.yaml", "--set", "tasks.wrap.limits.in_flight=1"]) != 0
     assert "did you mean" in capsys.readouterr().err
 
@@ -159,3 +164,14 @@ def test_a_past_is_the_same_when_its_journal_was_compacted(
     words = ["--set", "tasks.clean.limits.in_flight=99", "--state", str(state)]
     assert any("knows only when their jobs were made" in text for text in whatif(capsys, *words)["warnings"])
     assert whatif(capsys, *words[:2])["warnings"] == []
+
+
+def test_a_difference_is_worded_as_a_measured_value() -> None:
+    def difference(baseline: float, changed: float, kind: str = TIME) -> str:
+        return row_of(Line("warp", "mean_wait_ns", kind, None, baseline, changed, differs=True))[-1]
+
+    assert difference(7_000_000, 6_600_000) == "-0.4 ms (-5.7 %)"
+    assert difference(7_000, 6_600) == "-400 ns (-5.7 %)"
+    assert difference(1200 * SECOND, 1236 * SECOND) == "+36 s (+3.0 %)"
+    assert difference(100.4, 100.0) == "same"  # simulated time is whole nanoseconds
+    assert difference(100.4, 100.0, NUMBER) == "-0.4 (-0.4 %)"

@@ -86,7 +86,7 @@ def test_they_come_again_and_a_page_shows_how_well(night: Path, capsys: pytest.C
     assert_asks_for_nothing(page)
     assert "Simulated against live" in page.text
     assert page.tags.count("svg") == 1
-    assert "--faults none" in page.text
+    assert "laulima whatif pipeline.yaml --from 7d --seeds 1 --faults none" in page.text
     assert all(word in page.text for word in ("live", "baseline, simulated", "changed, simulated"))
     with Path("jobs.csv").open() as file:
         rows = list(csv.DictReader(file))

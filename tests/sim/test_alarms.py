@@ -108,6 +108,31 @@ def test_a_full_disk_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert "disk-full" in found["alarms"]  # type: ignore[operator]
 
 
+@pytest.mark.parametrize("host", ["local", "node1"])
+def test_the_scheduler_s_own_computer_is_broken_like_any_other(
+    host: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = rehearsed(tmp_path, f"for: 2h\nfaults: [{host} full 00:30-01:00]\n", capsys)
+    assert found["alarms"] == {"host-broken": 1}
+    (line,) = found["notifiers"]  # type: ignore[misc]
+    assert line["about"] == {"host-broken": 1, "over: host-broken": 1}
+
+
+def test_of_several_schedulers_each_is_told_of_its_own_computer(tmp_path: Path) -> None:
+    (tmp_path / "cluster.yaml").write_text("cluster: {hosts: [{name: node1, slots: 1}, {name: node2, slots: 1}]}\n")
+    pipeline = "".join(line for line in PIPELINE.splitlines(keepends=True) if not line.startswith("cluster"))
+    (tmp_path / "pipeline.yaml").write_text(f"controller: {{socket: .laulima-controller}}\n{pipeline}")
+    text = """\
+controller: cluster.yaml
+pipeline: pipeline.yaml
+for: 2h
+schedulers: {north: {}, south: {}}
+faults: [local/south full 00:30-01:00]
+"""
+    loaded = load_scenario_text(text, tmp_path / "scenario.yaml")
+    assert run(loaded.configuration, loaded.scenario).tally.alarms == {"host-broken": 1}
+
+
 def test_the_same_seed_tells_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     faults = "for: 2h\nfaults: [node2 down 00:30-01:00]\n"
     first, second = (rehearsed(tmp_path, faults, capsys)["hash"] for _ in range(2))

@@ -83,6 +83,7 @@ def test_a_figure_that_is_undefined_does_not_hold(night: Path, capsys: pytest.Ca
         ("p95_wait < 3", "p95_wait: a number without a unit; for seconds write 3s"),
         ("lost == 1.5", "lost: expects a whole number, not 1.5"),
         ("fairness > much", 'fairness: expects a number, not "much"'),
+        ("throughput > 60/w", 'throughput: expects a rate such as 60/h, not "60/w"'),
         ("p95_wait", "expects a figure, a comparison and a limit, as in p95_wait < 10m"),
         ("tasks.p95_wait < 3m", "expects tasks.NAME.FIGURE"),
         ("exit_256 == 0", "exit_256 is no figure of a run"),
@@ -100,6 +101,7 @@ def test_limits_have_the_unit_of_their_figure() -> None:
     assert parse_limit("10min", Unit.TIME) == parse_limit("10m", Unit.TIME) == 600e9
     assert parse_limit("1h30min", Unit.TIME) == 5400e9
     assert parse_limit("5 %", Unit.SHARE) == parse_limit("0.05", Unit.SHARE)
+    assert parse_limit("90 / h", Unit.RATE) == parse_limit("1.5/min", Unit.RATE) == parse_limit("0.025", Unit.RATE)
     assert parse_expectation("tasks.a.b.lost>=2", None, None).comparison is Comparison.AT_LEAST
 
 
@@ -123,3 +125,5 @@ def test_figures_are_worded_in_one_unit() -> None:
     assert figure_text(817.4e9, Unit.TIME) == "13.6 min"
     assert figure_text(0.4444, Unit.SHARE) == "44.44 %"
     assert figure_text(None, Unit.TIME) == "-"
+    assert [figure_text(ns, Unit.TIME) for ns in (0, 0.6, 34, 1e3)] == ["0 ms", "0 ms", "34 ns", "0.001 ms"]
+    assert figure_text(1 / 90, Unit.RATE) == "40/h"

@@ -9,33 +9,40 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from array import array
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from model.configuration import Configuration, HostDefinition, Order
+from model.channel import ChannelTimes
+from model.configuration import ClusterDefinition, Configuration, HostDefinition, Order
 from model.job import SECOND, JobId, JobSpec, Outcome, Report
 from model.records import AttemptEnded, JobAccepted
+from model.task import Limits, Periods, TaskDefinition
 from shell import simulate as rehearsing
 from shell.main import main
 from shell.metric_tables import after_last_text, metric_lines
+from shell.prepared import Output
 from shell.replay import Replay
 from shell.simulate import Measured
 from shell.tables import Style
+from sim.answers import Answers
+from sim.distributions import Constant
 from sim.job_log import Survey, cluster_of, submissions, survey
 from sim.jobs_csv import BATSIM_COLUMNS, JobsCsv, intervals
 from sim.log import Committed, EventLog, Finished, Header, ProcessEnded, ProcessStarted, read_log
 from sim.measuring import Measuring
 from sim.metrics import Metrics, Spread, jain
-from sim.scenario import Fault, Kind, Network, Scenario
+from sim.scenario import Fault, Kind, Network, Scenario, TaskWeather
 from sim.simulation import simulate
 from sim.swf import SwfHeader
 from sim.workload import Feed, Submission
 from tests.sim.job_logs import line, write_log
 
 MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
 INSTANT = Network(latency_ns=0, controller_ns=0)
 
 
@@ -61,6 +68,7 @@ def measure(
     measuring = Measuring(
         warm_up_ns=MINUTE + warm_up_s * SECOND if warm_up_s else 0,
         writer=None if file is None else JobsCsv(file, "small"),
+        answers=Answers({"scheduler": ChannelTimes().silent_ns}),
     )
     hosts = (HostDefinition("one", slots),)
     found = survey_of(jobs)
@@ -163,6 +171,13 @@ def test_a_pending_timeout_has_no_wait_and_is_counted() -> None:
     assert metrics.queue_mean == pytest.approx(20 / 200, rel=1e-3)
 
 
+def test_a_warm_up_that_is_longer_than_the_log_leaves_nothing_to_measure() -> None:
+    """A job log ends when its last job has ended, which nobody knows before."""
+    metrics = measure(job(0, 10), warm_up_s=500, for_s=65)
+    assert (metrics.end - metrics.begin, metrics.total.ended) == (0, 0)
+    assert (metrics.throughput, metrics.utilization_nominal, metrics.all_up) == (None, None, None)
+
+
 def test_a_warm_up_is_cut() -> None:
     metrics = measure(job(0, 10), job(5, 20), job(40, 10), warm_up_s=15, for_s=65)
     assert metrics.begin == MINUTE + 15 * SECOND
@@ -188,8 +203,69 @@ def test_a_host_without_power_lowers_what_is_available_and_is_counted() -> None:
 def test_faults_at_the_controller_count_as_its_absence() -> None:
     fault = Fault(Kind.FROZEN, ("controller",), at_ns=MINUTE + 10 * SECOND, for_ns=20 * SECOND)
     metrics = measure(job(0, 5), for_s=100, faults=(fault,))
-    assert metrics.controller_availability == pytest.approx(0.8)
+    assert metrics.controller_running == pytest.approx(0.8)
     assert metrics.system_availability == 1.0
+
+
+def test_the_controller_is_available_while_it_answers_in_time() -> None:
+    """Frozen for 60 s: who asks in the first 45 of them hears nothing within the 15 s after which it is silent."""
+    frozen = Fault(Kind.FROZEN, ("controller",), at_ns=MINUTE + 20 * SECOND, for_ns=60 * SECOND)
+    metrics = measure(job(0, 5), for_s=100, faults=(frozen,))
+    assert metrics.controller_running == pytest.approx(0.4)
+    assert metrics.controller_availability == pytest.approx(0.55, abs=0.001)
+
+
+@pytest.mark.parametrize(
+    ("kind", "nodes", "for_s", "unserved_s"),
+    [
+        (Kind.FROZEN, ("controller",), 14, 0),  # the first question is answered in time
+        (Kind.RESTARTED, ("controller",), 5, 0),
+        (Kind.RESTARTED, ("controller",), 60, 45),
+        (Kind.LOST, ("scheduler", "controller"), 60, 45),
+        (Kind.ONE_WAY, ("controller", "scheduler"), 60, 45),
+        (Kind.LOST, ("scheduler", "controller"), 0, 65),  # to the end: 80 s, of which the last 15 may still be in time
+        (Kind.FROZEN, ("scheduler",), 60, 0),  # nobody asks
+        (Kind.RESTARTED, ("scheduler",), 60, 0),
+        (Kind.DOWN, ("one",), 60, 0),
+    ],
+)
+def test_whatever_keeps_answers_away_counts(kind: Kind, nodes: tuple[str, ...], for_s: int, unserved_s: int) -> None:
+    fault = Fault(kind, nodes, at_ns=MINUTE + 20 * SECOND, for_ns=for_s * SECOND)
+    metrics = measure(job(0, 5), for_s=100, faults=(fault,))
+    away_s = for_s if nodes == ("scheduler",) else 0
+    assert metrics.controller_availability is not None
+    assert (1 - metrics.controller_availability) * (100 - away_s) == pytest.approx(unserved_s, abs=6)
+
+
+def test_availability_and_duplicates_can_be_expected_and_are_in_every_form(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "p.yaml").write_text("cluster: {hosts: [{name: n1}]}\ntasks: {own: {command: [own]}}\n")
+    scenario = tmp_path / "s.yaml"
+    expected = "controller_availability < 99 %, controller_running == 100 %, duplicates == 0"
+    scenario.write_text(f"pipeline: p.yaml\nfor: 1h\nfaults: [controller split 10m+2m]\nexpect: [{expected}]\n")
+    output = Output(csv=tmp_path / "csv")
+    assert rehearsing.run(scenario, measured=Measured(metrics=True), output=output) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"controller answering in time / running +97\.[0-9]{2} % / 100\.00 %", said)
+    assert re.search(r"processes of a job at the same time +0\n", said)
+    figures = dict(csv.reader((tmp_path / "csv" / "figures.csv").read_text().splitlines()))
+    assert figures["duplicates"] == "0" and float(figures["controller_availability"]) == pytest.approx(0.97, abs=0.002)
+    assert rehearsing.run(scenario, json=True, measured=Measured(metrics=True)) == 0
+    metrics = json.loads(capsys.readouterr().out)["metrics"]
+    assert metrics["controller_availability"] == pytest.approx(0.97, abs=0.002)
+    assert (metrics["controller_running"], metrics["duplicates"]) == (1.0, 0)
+
+
+def test_a_controller_that_is_slow_is_available_as_long_as_it_is_not_too_slow() -> None:
+    """Every batch takes it 1 s, so it is behind, but answers; or 20 s."""
+    slow, slower = (
+        Fault(Kind.OVERLOADED, ("controller",), at_ns=MINUTE + 20 * SECOND, for_ns=40 * SECOND, delay_ns=each * SECOND)
+        for each in (1, 20)
+    )
+    assert measure(job(0, 5), for_s=100, faults=(slow,)).controller_availability == 1.0
+    found = measure(job(0, 5), for_s=100, faults=(slower,)).controller_availability
+    assert found is not None and 0.3 < found < 0.9
 
 
 def test_the_time_after_the_last_job_came_is_told() -> None:
@@ -342,6 +418,16 @@ def test_lateness_of_a_polling_task_is_0_on_a_quiet_night(tmp_path: Path, capsys
     assert 5 * SECOND <= total["due_to_handled"]["p50"] < 6 * SECOND
 
 
+def test_a_job_of_an_item_is_due_when_it_is_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "p.yaml").write_text("tasks: {own: {command: [own], host: local, each: {files: '*'}}}\n")
+    scenario = tmp_path / "s.yaml"
+    scenario.write_text("pipeline: p.yaml\nfor: 1h\ntasks: {own: {run: 7s, items: {every: 5m, count: 3}}}\n")
+    assert rehearsing.run(scenario, json=True, measured=Measured(metrics=True)) == 0
+    total = json.loads(capsys.readouterr().out)["metrics"]["total"]
+    assert 7 * SECOND <= total["due_to_handled"]["mean"] < 7.1 * SECOND
+    assert total["lateness"]["count"] == 0
+
+
 def test_a_process_that_nobody_waits_for_is_an_orphan() -> None:
     spec = JobSpec("work", ("x",), slots=2)
     lost = AttemptEnded(JobId(1), 1, Report(Outcome.LOST, host="one", started=True), final=True)
@@ -360,6 +446,45 @@ def test_a_process_that_nobody_waits_for_is_an_orphan() -> None:
     assert metrics.orphans == 1
     assert metrics.total.slot_time.lost == 2 * 75
     assert metrics.utilization_nominal == pytest.approx(150 / 200)
+
+
+def runs_of(*lines: ProcessStarted | ProcessEnded | Committed) -> Metrics:
+    """Of a job that is accepted at 0."""
+    measuring = Measuring()
+    log = EventLog(readers=(measuring,))
+    first = (Header(1, "", "", {"one": 2, "two": 2}), Committed(0, "scheduler", JobAccepted(JobId(1), JobSpec("work"))))
+    for entry in (*first, *lines, Finished(1000)):
+        log.add(entry)
+    return measuring.metrics()
+
+
+def start(t: int, host: str, attempt: int) -> ProcessStarted:
+    return ProcessStarted(t, host, 1, attempt, 100, 1)
+
+
+def end(t: int, host: str, attempt: int) -> ProcessEnded:
+    return ProcessEnded(t, host, 1, attempt, 1, 0, None)
+
+
+def test_processes_of_one_job_at_one_time_are_duplicates() -> None:
+    lost = Committed(50, "scheduler", AttemptEnded(JobId(1), 1, Report(Outcome.LOST, started=True), final=False))
+    again = (start(5, "one", 1), lost, start(90, "two", 2), end(95, "two", 2))
+    assert runs_of(*again, end(99, "one", 1)).duplicates == 1
+    assert runs_of(start(5, "one", 1), end(40, "one", 1), lost, *again[2:]).duplicates == 0
+    assert runs_of(start(5, "one", 1), end(40, "one", 1), start(45, "two", 1), end(50, "two", 1)).duplicates == 1
+    assert runs_of(start(5, "one", 1), start(45, "two", 1), end(50, "two", 1)).duplicates == 1
+
+
+def test_a_host_that_stood_still_past_its_lease_makes_a_duplicate_as_the_oracle_says() -> None:
+    fault = Fault(Kind.SUSPENDED, ("one",), at_ns=2 * MINUTE, for_ns=20 * MINUTE)
+    measuring = Measuring()
+    task = TaskDefinition(
+        "a", command=("x",), lost_reruns=3, periods=Periods(exec_ns=HOUR, timeout_ns=0), limits=Limits(total=2)
+    )
+    cluster = ClusterDefinition(hosts=(HostDefinition("one"), HostDefinition("two")))
+    scenario = Scenario(for_ns=HOUR, faults=(fault,), tasks={"a": TaskWeather(run=Constant(30 * MINUTE))})
+    result = simulate(Configuration("small", "/", (task,), cluster), scenario, readers=(measuring,))
+    assert (measuring.metrics().duplicates, result.excused) == (1, 1)
 
 
 @pytest.mark.parametrize(

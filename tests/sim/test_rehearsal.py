@@ -90,7 +90,16 @@ def test_a_scenario_says_how_long_unless_the_person_does(
     for for_ns in (None, 24 * 3600 * SECOND, 7200 * SECOND):
         simulate.run(scenario, for_ns=for_ns, json=True)
         lengths.append(answer(capsys)["for_ns"])
-    assert lengths == [3600 * SECOND, 3600 * SECOND, 7200 * SECOND]
+    assert lengths == [3600 * SECOND, 24 * 3600 * SECOND, 7200 * SECOND]
+
+
+def test_a_fault_that_never_comes_is_told(pipeline: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    late = ("node1 down 90m-2h", "50% of hosts slow 23:00-23:30", "node1 down 50m-2h")
+    simulate.run(pipeline, for_ns=3600 * SECOND, fail=late, json=True)
+    assert capsys.readouterr().err.splitlines() == [
+        "node1 down never comes: it would begin 90 min after the start, and 60 min are simulated",
+        "hosts slow never comes: it would begin 23 h 00 after the start, and 60 min are simulated",
+    ]
 
 
 def test_a_wrong_fault_starts_nothing(pipeline: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,6 +20,7 @@ from sim.log import EventLog
 from sim.scenario import Fault, Kind
 from sim.simulation import simulate
 from sim.world import World
+from tests.sim.job_logs import line, write_log
 
 CLUSTER = """\
 cluster:
@@ -103,6 +104,41 @@ def test_a_pipeline_is_rehearsed_alone_at_its_controller(folder: Path) -> None:
     assert "controller: FILE" in caught.value.hint
 
 
+def test_changes_of_a_scheduler_are_made_to_its_own_pipeline(folder: Path) -> None:
+    (folder / "teams.yaml").write_text(
+        'controller: cluster.yaml\npipeline: tasks.yaml\nschedulers: {north: {}, "team[1-3]": {}}\n'
+    )
+    changes = (
+        "schedulers.north.tasks.warp.limits.in_flight=7",
+        "schedulers.team[1-2].tasks.warp.limits.in_flight=9",
+        "cluster.schedulers.north.share=1",
+    )
+    loaded = load_rehearsal(folder / "teams.yaml", changes=changes)
+    limits = [one.configuration.tasks[0].limits.in_flight for one in loaded.scenario.schedulers]
+    assert limits[:3] == [7, 9, 9] and limits[3] not in (7, 9)
+    assert loaded.configuration.cluster.terms_of("north").share == 1
+    digests = [one.configuration.digest for one in loaded.scenario.schedulers]
+    assert digests[1] == digests[2] and len(set(digests)) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("schedulers.nort.tasks.warp.slots=2", "there is no scheduler nort, did you mean north?"),
+        ("schedulers.north.tasks.wrap.slots=2", "--set schedulers.north.tasks.wrap.slots=2: there is no task wrap"),
+        ("schedulers.north.share=2", "share is no key of a pipeline"),
+        ("schedulers.north.hosts.node1=off", "the hosts are the controller's"),
+        ("schedulers.north=2", "expects schedulers.NAME.KEY=VALUE"),
+        ("schedulers.north.tasks", "expects KEY=VALUE"),
+    ],
+)
+def test_a_change_of_a_scheduler_that_cannot_be_is_told_with_a_way_out(folder: Path, change: str, said: str) -> None:
+    (folder / "both.yaml").write_text(BOTH)
+    with pytest.raises(ConfigurationError) as caught:
+        load_rehearsal(folder / "both.yaml", changes=(change,))
+    assert said in str(caught.value) and "--set " in caught.value.hint
+
+
 def test_changes_are_made_to_the_controllers_file(folder: Path) -> None:
     (folder / "both.yaml").write_text(BOTH)
     changes = ("cluster.schedulers.north.share=1", "hosts.node2=off")
@@ -177,10 +213,21 @@ def test_the_computer_of_a_scheduler_has_a_clock_of_its_own(folder: Path) -> Non
     assert shown["scheduler/north"] == shown["local/north"] > shown["scheduler/south"] == shown["controller"]
 
 
-def test_a_job_log_is_for_one_scheduler(folder: Path) -> None:
+def test_a_job_log_is_submitted_to_one_scheduler_which_is_named_if_there_are_several(folder: Path) -> None:
     (folder / "both.yaml").write_text(BOTH)
-    with pytest.raises(ConfigurationError, match="replayed at one scheduler"):
-        prepare(Asked(folder / "both.yaml", replay=Replay(folder / "jobs.swf")))
+    (folder / "alone.yaml").write_text("controller: cluster.yaml\npipeline: tasks.yaml\n")
+    log = write_log(folder / "jobs.swf", line(1, 0, 60))
+    with pytest.raises(ConfigurationError, match="submitted to one of the schedulers: north, south") as refused:
+        prepare(Asked(folder / "both.yaml", replay=Replay(log)))
+    assert refused.value.hint.startswith("as in --scheduler north")
+    with pytest.raises(ConfigurationError, match="there is none of this name, did you mean south"):
+        prepare(Asked(folder / "both.yaml", replay=Replay(log, scheduler="soth")))
+    named = prepare(Asked(folder / "both.yaml", replay=Replay(log, scheduler="south")))
+    assert named.words()[-4:] == ["--workload", str(log), "--scheduler", "south"]
+    only = prepare(Asked(folder / "alone.yaml", replay=Replay(log)))
+    assert only.asked.replay is not None and only.asked.replay.scheduler == "south"
+    with pytest.raises(ConfigurationError, match="there is one scheduler only"):
+        prepare(Asked(folder / "whole.yaml", replay=Replay(log, scheduler="south")))
 
 
 SCRIPTED = """\

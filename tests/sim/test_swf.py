@@ -106,6 +106,13 @@ def test_more_than_18_fields_blank_lines_and_late_comments_are_no_error(tmp_path
     assert [job.number for job in read_jobs(path)] == [1, 2]
 
 
+def test_what_nobody_reads_may_be_any_number(tmp_path: Path) -> None:
+    whole, fraction = line(1, 0, 5).split(), line(2, 0.5, 5).split()
+    whole[6] = fraction[9] = str(10**13)
+    path = write_log(tmp_path / "a.swf", " ".join(whole), " ".join(fraction))
+    assert [job.number for job in read_jobs(path)] == [1, 2]
+
+
 def test_header_fields(tmp_path: Path) -> None:
     path = tmp_path / "a.swf.gz"
     text = "; UnixStartTime: 749458803\n;\n; MaxNodes: 120\n; Partition:  3 lancs.ac.uk\n; Note: a: b\n" + line(1, 0, 5)
@@ -159,6 +166,8 @@ def test_jobs_that_cannot_be_replayed_are_left_out_by_line(tmp_path: Path) -> No
         line(4, 0, 5, -1),
         line(5, 0, 0, 1, status=5),
         line(6, 0, 5, 4),
+        line(6, 0, 2, 4, status=2),
+        line(6, 3, 3, 4, status=3),
     )
     found = survey(path)
     assert found.jobs == 2
@@ -167,6 +176,8 @@ def test_jobs_that_cannot_be_replayed_are_left_out_by_line(tmp_path: Path) -> No
         f"{path}:5: job 3 (5 processors) is left out: wider than the largest host, which has 4 slots",
         f"{path}:6: job 4 is left out: its number of processors is unknown",
         f"{path}:7: job 5 is left out: cancelled before it started",
+        f"{path}:9: job 6 is left out: a part of a job that was stopped and went on, which has a line of its own",
+        f"{path}:10: job 6 is left out: a part of a job that was stopped and went on, which has a line of its own",
     ]
     assert [job.spec.item for job in submissions(found)] == ["1", "6"]
     narrow = survey(path, slots_max=1)

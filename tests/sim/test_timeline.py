@@ -17,8 +17,10 @@ from sim.distributions import Constant
 from sim.measuring import Measuring
 from sim.metrics import Metrics
 from sim.scenario import Fault, Kind, Network, Ordered, Scenario, TaskWeather
+from sim.series import BINS, Series
 from sim.simulation import simulate
-from sim.timeline import BINS, NONE, VERDICTS, Reason, Series, Timeline, Verdict
+from sim.timeline import NONE, VERDICTS, Timeline, Verdict
+from sim.waiting import Reason
 
 MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Generator
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from model.events import DefineTask, HostVerb, IntakeVerb, JobVerb, OrderHost, OrderIntake, Submit
 from model.host import HostOrder
@@ -30,7 +29,6 @@ from shell.language.commands.scheduling import (
     verbose,
 )
 from shell.language.direct_jobs import DEFINITION, DIRECT, adopt, direct_jobs
-from shell.language.language import Language
 from shell.language.stacks import (
     HOST_STACKS,
     JOB_STACKS,
@@ -313,7 +311,8 @@ _NO_EFFECT = {
     "connect_time": "no effect: connections need no renewal here",
     "unwanted_host_jobs": "no effect: no host is kept from jobs because others want it",
 }
-_SET: WeakKeyDictionary[Language, dict[str, float]] = WeakKeyDictionary()
+_SET = "controller parameters"
+"""The name under which those that have no effect are remembered."""
 
 
 def parameters(call: Call) -> bool:
@@ -329,7 +328,9 @@ def parameters(call: Call) -> bool:
         _set_parameter(call, chosen[0], _number(words[2], f"parameters {chosen[0]} =", SECONDS_MOST))
         if chosen[0] not in _NO_EFFECT:
             return True
-    kept = PARAMETERS | _SET.get(call.language, {}) | {"wanthost_wait": call.language.tasks.wanted_wait_ns / SECOND}
+    kept = (
+        PARAMETERS | call.language.kept.get(_SET, {}) | {"wanthost_wait": call.language.tasks.wanted_wait_ns / SECOND}
+    )
     for name in chosen:
         why = f"   ({_NO_EFFECT[name]})" if name in _NO_EFFECT else ""
         call.say(f"{name} = {kept[name]:.12g}{why}")
@@ -340,7 +341,7 @@ def _set_parameter(call: Call, name: str, value: float) -> None:
     if name == "wanthost_wait":
         call.language.tasks.wanted_wait_ns = round(value * SECOND)
     else:
-        _SET.setdefault(call.language, {})[name] = value
+        call.language.kept.setdefault(_SET, {})[name] = value
 
 
 # what people look at

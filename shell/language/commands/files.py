@@ -7,13 +7,11 @@ import posixpath
 from collections import deque
 from collections.abc import Generator
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from model.scripting import FileVerb
 from shell.language.calls import Call, Command, Failure, Waiting
 from shell.language.commands.lists import lines_of
 from shell.language.commands.text import answer, integer
-from shell.language.language import Language
 
 _FACTS = ("size", "mtime", "atime", "ctime", "mode", "uid", "gid", "kind", "can-read", "can-write")
 
@@ -90,8 +88,8 @@ def _scan(call: Call) -> Waiting:
     return answer(call, variable, "NULL" if found is None else found)
 
 
-_unread: WeakKeyDictionary[Language, dict[str, deque[str]]] = WeakKeyDictionary()
-"""For each language and file: the lines that `scannext` has not given yet."""
+_UNREAD = "scannext"
+"""The name under which is remembered, for each file, which of its lines `scannext` has not given yet."""
 
 _SCANNEXT = "scannext FILE [VAR | -var VAR | -close]"
 
@@ -106,7 +104,7 @@ def _scannext(call: Call) -> Waiting:
     variable = call.option("-var")
     name, *rest = call.arguments(1, 2 - (variable is not None), _SCANNEXT)
     variable = rest[0] if rest else variable
-    files = _unread.setdefault(call.language, {})
+    files: dict[str, deque[str]] = call.language.kept.setdefault(_UNREAD, {})
     path = call.path(name)
     if closes:
         files.pop(path, None)

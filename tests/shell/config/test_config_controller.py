@@ -78,6 +78,8 @@ cluster:
         ("controller: {name: x}\n" + TASK, "controller.socket ", "is missing"),
         ("controller: {socket: a, name: a/b}\n" + TASK, "1:31   controller.name ", "cannot be the name of a scheduler"),
         ("controller: {socket: a}\ncluster: {hosts: [{name: n1}]}\n" + TASK, "cluster.hosts ", "in its own file"),
+        ("controller: {socket: a}\ncluster: {order: strict}\n" + TASK, "cluster.order ", "for all its schedulers"),
+        ("controller: {socket: a}\ncluster: {health: {failures: 3}}\n" + TASK, "cluster.health ", "in its own file"),
         ("controller: {socket: a}\ncluster: {schedulers: {n: {}}}\n" + TASK, "cluster.schedulers ", "in its own file"),
         ("cluster: {schedulers: {n: {share: 0}}}\n" + TASK, "cluster.schedulers.n.share ", "from 1 to 1000"),
         ("cluster: {schedulers: {a/b: {}}}\n" + TASK, "cluster.schedulers", "cannot be the name of a scheduler"),
