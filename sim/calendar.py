@@ -155,11 +155,11 @@ class Alarm:
         """when it rings"""
 
     def want(self, when_ns: int) -> None:
-        """Ring at true time `when_ns` (or now, when that is past), unless it rings before anyway."""
+        """Ring at true time `when_ns`, which is not past, unless it rings before anyway."""
         calendar = self._calendar
         if self.at <= when_ns or when_ns >= calendar.until_ns:
             return
-        self.at = when_ns = max(when_ns, calendar.now)
+        self.at = when_ns
         calendar.at(when_ns, self._priority, self._happening)
 
     def _rings(self, _: Happening) -> None:

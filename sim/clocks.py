@@ -14,11 +14,14 @@ BOOTED_BEFORE = 1_000 * PER_BILLION
 class Clock:
     """What one node's clock shows."""
 
-    __slots__ = ("_boot", "_drift_ppb")
+    __slots__ = ("_boot", "_drift_ppb", "ahead_ns")
 
     def __init__(self, boot: int, drift_ppb: int = 0) -> None:
         self._boot = boot
         self._drift_ppb = drift_ppb
+        self.ahead_ns = None if drift_ppb else -boot
+        """So much more than true time it shows at any time; None: it drifts. (Where clocks are read a dozen times for
+        each job it is asked for, instead of a call for each.)"""
 
     def read(self, true_ns: int) -> int:
         """What it shows at true time `true_ns`."""

@@ -171,10 +171,11 @@ def _count(found: Survey, job: SwfJob, why: str) -> None:
     submit, run = job.submit_ns, job.run_ns or 0
     if not found.jobs:
         found.first_submit_ns = found.last_submit_ns = submit
-    elif submit < found.last_submit_ns:
+    elif submit >= found.last_submit_ns:
+        found.last_submit_ns = submit
+    else:
         found.in_order = False
-    found.first_submit_ns = min(found.first_submit_ns, submit)
-    found.last_submit_ns = max(found.last_submit_ns, submit)
+        found.first_submit_ns = min(found.first_submit_ns, submit)
     found.jobs += 1
     found.run_ns += run
     found.slot_ns += run * (job.processors or 1)
@@ -248,11 +249,12 @@ def submissions(
         wishes = {}
     anywhere = HostWish()
     command = ("job",)
+    one_task = by is By.LOG
     for item, job in jobs:
         if _why_not(job, found.slots_max):
             continue
         wish = wishes.get(job.partition, anywhere)
-        spec = JobSpec(_task(job, by), command, item=item, slots=job.processors or 1, host=wish)
+        spec = JobSpec("log" if one_task else _task(job, by), command, item=item, slots=job.processors or 1, host=wish)
         at_ns = job.submit_ns - found.first_submit_ns
         if pace != 1.0:
             at_ns = round(at_ns / pace)
@@ -282,12 +284,14 @@ def _named(jobs: Iterator[SwfJob]) -> Iterator[tuple[str, SwfJob]]:
     """(item, job): the job's number, with its line where the number may have been there already."""
     highest = -1
     for job in jobs:
-        yield (str(job.number) if job.number > highest else f"{job.number}-line{job.line}"), job
-        highest = max(highest, job.number)
+        if job.number > highest:
+            highest = job.number
+            yield str(highest), job
+        else:
+            yield f"{job.number}-line{job.line}", job
 
 
 def _task(job: SwfJob, by: By) -> str:
-    if by is By.LOG:
-        return "log"
+    """The job's task, where the log has more than one."""
     number = {By.USER: job.user, By.GROUP: job.group, By.QUEUE: job.queue, By.PARTITION: job.partition}[by]
     return f"{by.value}{number}" if number >= 0 else f"{by.value}-unknown"

@@ -35,6 +35,8 @@ _STATES = {
     Outcome.LOST: "COMPLETED_KILLED",
 }
 """Batsim's words for our outcomes; runs that ended by themselves are by their exit, what never ran is REJECTED."""
+_NAMES = {outcome: outcome.name for outcome in Outcome}
+"""An enum's own `name` is two calls for each job."""
 
 
 class JobsCsv:
@@ -90,38 +92,44 @@ class JobsCsv:
         response = job.ended - job.submitted if ran else NONE
         report = None if record is None else record.report
         good = record is not None and record.good
-        item, task = job.item, _cell(job.task)
+        wait = job.started - job.submitted if job.started != NONE else NONE
+        item, task, host = job.item or str(job.job), job.task, job.host
+        if not f"{item}{task}{host}".isalnum():
+            item, task, host = _cell(item), _cell(task), _cell(host)
         exit_code = signal = None
         outcome = ""
         if report is not None:
-            outcome, exit_code, signal = report.outcome.name, report.exit_code, report.signal
+            outcome, exit_code, signal = _NAMES[report.outcome], report.exit_code, report.signal
+        submitted, started, ran_for, ended, waited, responded, assigned, given, handled_at = _seconds(
+            job.submitted, job.started, run, job.ended, wait, response, job.assigned, job.given, handled
+        )
         cells = (
-            _cell(item) if item else str(job.job),
+            item,
             self._workload,
             task,
-            _seconds(job.submitted),
+            submitted,
             str(job.slots),
-            _seconds(job.timeout_ns) if job.timeout_ns else "-1",
+            _seconds(job.timeout_ns)[0] if job.timeout_ns else "-1",
             "1" if good else "0",
             _state(job, record),
-            _seconds(job.started),
-            _seconds(run),
-            _seconds(job.ended),
-            _seconds(job.started - job.submitted if job.started != NONE else NONE),
-            _seconds(response),
+            started,
+            ran_for,
+            ended,
+            waited,
+            responded,
             f"{response / run:.6f}" if run > 0 else "",
             intervals(self._last.pop(job.job, [])),
             "",
             str(job.job),
             task,
-            _cell(job.host),
+            host,
             str(job.attempts),
             outcome,
             "" if exit_code is None else str(exit_code),
             "" if signal is None else str(signal),
-            _seconds(job.assigned),
-            _seconds(job.given),
-            _seconds(handled),
+            assigned,
+            given,
+            handled_at,
         )
         self._file.write(",".join(cells) + "\n")
 
@@ -135,17 +143,21 @@ def _state(job: Observed, record: AttemptEnded | None) -> str:
     return state or ("COMPLETED_SUCCESSFULLY" if record.good else "COMPLETED_FAILED")
 
 
-def _seconds(time_ns: int) -> str:
-    """Exact; empty for what has not happened."""
-    if time_ns < SECOND:
-        return "" if time_ns == NONE else f"0.{time_ns:09d}"
-    digits = str(time_ns)
-    return f"{digits[:-9]}.{digits[-9:]}"
+def _seconds(*times_ns: int) -> list[str]:
+    """Exact; empty for what has not happened. (A row has nine: one call for all of them.)"""
+    cells = []
+    for time_ns in times_ns:
+        if time_ns < SECOND:
+            cells.append("" if time_ns == NONE else f"0.{time_ns:09d}")
+        else:
+            digits = str(time_ns)
+            cells.append(f"{digits[:-9]}.{digits[-9:]}")
+    return cells
 
 
 def _cell(text: str) -> str:
     """As the module `csv` writes it; rows are put together here, for it looks at each letter of all their numbers."""
-    if text.isalnum() or not _SPECIAL.search(text):
+    if not _SPECIAL.search(text):
         return text
     return '"' + text.replace('"', '""') + '"'
 

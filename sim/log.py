@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from model.errors import ConfigurationError
+from model.job import JobId
 from model.messages import Batch
 from model.records import Record
 from model.resources import Amounts
@@ -88,7 +89,7 @@ class ProcessStarted(Struct, frozen=True, tag_field="event", tag="process start"
 
     t: int
     node: str
-    job: int
+    job: JobId
     attempt: int
     pid: int
     slots: int
@@ -99,7 +100,7 @@ class ProcessEnded(Struct, frozen=True, tag_field="event", tag="process end", gc
 
     t: int
     node: str
-    job: int
+    job: JobId
     attempt: int
     slots: int
     exit_code: int | None

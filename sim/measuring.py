@@ -254,7 +254,8 @@ class Measuring:
             self._pending_area += self._pending * passed
             self._pending_at = now
         self._pending = pending = self._pending + by
-        self._pending_max = max(self._pending_max, pending)
+        if by > 0:
+            self._pending_max = max(self._pending_max, pending)
         if self._hosts.recovering:
             self._hosts.pending_is(pending, now)
 
@@ -267,9 +268,9 @@ class Measuring:
     # processes
 
     def _process_started(self, line: ProcessStarted) -> None:
-        job = self._jobs.get(JobId(line.job))
+        job = self._jobs.get(line.job)
         task = "" if job is None else job.task
-        key = (JobId(line.job), line.attempt)
+        key = (line.job, line.attempt)
         if (job is not None and job.alive) or key in self._running or key in self._ran:
             self._duplicates += 1
         self._running[key] = (line.t, line.slots, task, line.node)
@@ -285,11 +286,11 @@ class Measuring:
             self._waits_no_more(job, line.t)
 
     def _process_ended(self, line: ProcessEnded) -> None:
-        key = (JobId(line.job), line.attempt)
+        key = (line.job, line.attempt)
         start, slots, task, host = self._running.pop(key)
         if self._writer is not None:
             self._writer.ended(host, key)
-        self._last_end = max(self._last_end, line.t)
+        self._last_end = line.t  # lines come in order
         job = self._jobs.get(key[0])
         if job is not None:
             job.ended = line.t
@@ -308,7 +309,7 @@ class Measuring:
     def _used(self, start: int, end: int, slots: int) -> int:
         """Slot-time within the window."""
         begin = end if self._begin is None else self._begin
-        return max(0, end - max(start, begin)) * slots
+        return (end - start if start >= begin else max(0, end - begin)) * slots
 
     def _spend(self, name: str, what: str, used: int) -> None:
         task = self._tasks.get(name)

@@ -275,8 +275,11 @@ class Network:
         link = direction.link
         if link.connected:
             if direction.plain:
-                at = max(now + direction.latency_ns + direction.extra_ns, direction.last_ns)
-                direction.last_ns = at  # a connection keeps the order, also when it becomes quicker
+                at = now + direction.latency_ns + direction.extra_ns
+                if at >= direction.last_ns:
+                    direction.last_ns = at
+                else:
+                    at = direction.last_ns  # a connection keeps the order, also when it becomes quicker
                 self._log.add(Sent(now, name, direction.receiver.name, (at,), batch))
                 calendar.at(at, REPLY, Delivery(direction.callbacks, batch, link.generation))
                 return

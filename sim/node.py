@@ -127,7 +127,9 @@ class Node:
             return
         calendar = self._calendar
         true_ns = calendar.now
-        now = self.clock.read(true_ns)
+        clock = self.clock
+        ahead_ns = clock.ahead_ns
+        now = clock.read(true_ns) if ahead_ns is None else true_ns + ahead_ns
         machine.receive(event, now)
         if self._in_turn or self._turn_wanted:
             self._more = True
@@ -180,7 +182,8 @@ class Node:
             self._want_alarm(true_ns)
 
     def _want_alarm(self, true_ns: int) -> None:
-        when = self.clock.when(self._due)
+        ahead_ns = self.clock.ahead_ns
+        when = self.clock.when(self._due) if ahead_ns is None else self._due - ahead_ns
         if when <= true_ns:
             self._check_progress(true_ns)
             when = true_ns
@@ -194,7 +197,9 @@ class Node:
         if self.machine is None or self.frozen:
             return
         true_ns = self._calendar.now
-        if self._due <= self.clock.read(true_ns) or self._turn_wanted:
+        ahead_ns = self.clock.ahead_ns
+        now = self.clock.read(true_ns) if ahead_ns is None else true_ns + ahead_ns
+        if self._due <= now or self._turn_wanted:
             self.turn()
         elif self._due < NEVER:
             self._want_alarm(true_ns)

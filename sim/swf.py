@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated
 
-from msgspec import Struct
+import msgspec
+from msgspec import Meta, Struct
 
 from model.errors import ConfigurationError
 from model.job import SECOND
@@ -31,6 +33,9 @@ TIMES = frozenset({1, 2, 3, 8})
 """Which of these are kept as times."""
 UNUSED = frozenset({5, 6, 9, 13, 16, 17})
 """Which of these nobody here wants to know: any number may stand there."""
+_Field = Annotated[int, Meta(ge=-NUMBER_MAX, le=NUMBER_MAX)]
+_USUAL = msgspec.json.Decoder(Annotated[list[_Field], Meta(min_length=FIELDS, max_length=FIELDS)])
+"""Whole numbers with commas between them: reads a line in a third of the time of 18 calls of `int` and their bounds."""
 
 
 class SwfJob(Struct, frozen=True, gc=False):
@@ -122,17 +127,11 @@ def read_jobs(path: Path) -> Iterator[SwfJob]:
 
 def _job(path: Path, line: int, words: list[bytes]) -> SwfJob:
     """Other negative times than -1, in logs that were converted badly, are as unknown."""
+    unit = SECOND
     try:
-        values = list(map(int, words[:FIELDS]))
-    except ValueError:
-        values, unit = _fractions(path, line, words), 1
-    else:
-        unit = SECOND
-        if max(values) > NUMBER_MAX or min(values) < -NUMBER_MAX:
-            large = [at for at, value in enumerate(values) if abs(value) > NUMBER_MAX and at not in UNUSED]
-            if large:
-                at = large[0]
-                raise _error(path, line, f"its {NAMES[at]} is {values[at]}, at most {NUMBER_MAX} is possible")
+        values = _USUAL.decode(b"[%b]" % b",".join(words[:FIELDS]))
+    except msgspec.DecodeError:  # most logs have no such line
+        values, unit = _unusual(path, line, words)
     number, submit, wait, run, got, _, _, asked, limit, _, status, user, group, _, queue, partition, _, _ = values
     if submit < 0:
         text = words[1].decode("ascii", "replace")
@@ -152,6 +151,19 @@ def _job(path: Path, line: int, words: list[bytes]) -> SwfJob:
         queue,
         partition,
     )
+
+
+def _unusual(path: Path, line: int, words: list[bytes]) -> tuple[list[int], int]:
+    """The fields of a line that are not all usual numbers, and the unit of its times (ns)."""
+    try:
+        values = list(map(int, words[:FIELDS]))
+    except ValueError:
+        return _fractions(path, line, words), 1
+    large = [at for at, value in enumerate(values) if abs(value) > NUMBER_MAX and at not in UNUSED]
+    if large:
+        at = large[0]
+        raise _error(path, line, f"its {NAMES[at]} is {values[at]}, at most {NUMBER_MAX} is possible")
+    return values, SECOND
 
 
 def _fractions(path: Path, line: int, words: list[bytes]) -> list[int]:

@@ -120,8 +120,9 @@ class ModelledKeeper:
     def work(self) -> None:
         """Take what has come and do what follows."""
         events, machine, system = self._events, self._machine, self._system
-        clock = system.node.clock
-        now = clock.read(self._calendar.now)
+        clock, true_ns = system.node.clock, self._calendar.now
+        ahead_ns = clock.ahead_ns
+        now = clock.read(true_ns) if ahead_ns is None else true_ns + ahead_ns
         while events:
             machine.receive(events[0], now)
             if system.crashes is None:
@@ -136,7 +137,7 @@ class ModelledKeeper:
         if due is not None:
             when = clock.when(due)
             if when < self._alarm.at:
-                self._alarm.want(when)
+                self._alarm.want(max(when, true_ns))
 
     def _rings(self) -> None:
         if self.dead or self._system.suspended or self not in self._system.keepers:
@@ -153,7 +154,7 @@ class ModelledKeeper:
         else:
             due = machine.next_due()
             if due is not None:
-                self._alarm.want(self._system.node.clock.when(due))
+                self._alarm.want(max(self._system.node.clock.when(due), self._calendar.now))
 
     def _carry_out(self) -> bool:
         """Do what the machine asks for; False: the keeper died over it."""

@@ -110,14 +110,17 @@ class Feed:
         self._plan(world)
         if last is not None:
             node.receive_last(last)
-        self._look_for_end()
+        if self._next is None:
+            self._look_for_end()
 
     def _ended(self, line: Committed) -> None:
         record: AttemptEnded = line.record  # type: ignore[assignment]
         if record.final and self._side is not None and line.node == self._side.node:
             self._final += 1
-            self._look_for_end()
+            if self._next is None:
+                self._look_for_end()
 
     def _look_for_end(self) -> None:
-        if self._ends and self._next is None and self._final >= self.given - self.unheard and self._world is not None:
+        """All jobs have been given."""
+        if self._ends and self._final >= self.given - self.unheard and self._world is not None:
             self._world.calendar.end()

@@ -72,6 +72,15 @@ def test_a_clock_shows_a_time_first_when_it_says(drift_ppb: int, shown: int, boo
     assert clock.read(when) >= shown > clock.read(when - 1)
 
 
+@given(st.integers(-(10**13), 10**13), st.integers(0, 10**16))
+def test_a_clock_that_does_not_drift_is_always_as_far_ahead(boot: int, true_ns: int) -> None:
+    clock = Clock(boot)
+    assert clock.ahead_ns is not None
+    assert clock.read(true_ns) == true_ns + clock.ahead_ns
+    assert clock.when(clock.read(true_ns)) == true_ns
+    assert Clock(boot, 1).ahead_ns is None
+
+
 def weather_of(seed: int, task: TaskWeather) -> Weather:
     return Weather(seed, {"warp": task, "other": task})
 

@@ -113,6 +113,13 @@ def test_what_nobody_reads_may_be_any_number(tmp_path: Path) -> None:
     assert [job.number for job in read_jobs(path)] == [1, 2]
 
 
+def test_a_number_may_be_written_in_any_way(tmp_path: Path) -> None:
+    path = write_log(
+        tmp_path / "a.swf", *(line(1, 0, 5).replace("5", five) for five in ("5", "05", "+5", "5.0", "5e0"))
+    )
+    assert [job.run_ns for job in read_jobs(path)] == [5 * SECOND] * 5
+
+
 def test_header_fields(tmp_path: Path) -> None:
     path = tmp_path / "a.swf.gz"
     text = "; UnixStartTime: 749458803\n;\n; MaxNodes: 120\n; Partition:  3 lancs.ac.uk\n; Note: a: b\n" + line(1, 0, 5)
@@ -131,6 +138,8 @@ def test_header_fields(tmp_path: Path) -> None:
         ("1 2 3", "3 fields where a job has 18"),
         (line(1, 0, 5).replace("5", "x"), "its run time is 'x', not a number"),
         (line(1, 0, 5).replace("5", "nan"), "its run time is nan"),
+        (line(1, 0, 5).replace("5", "5,5"), "its run time is '5,5', not a number"),
+        (line(1, 0, 5).replace("5", "null"), "its run time is 'null', not a number"),
         (line(1, 0, 10**12), "its run time is 1000000000000, at most"),
         (line(1, -1, 5), "its submit time is -1"),
         ("9" * 5000, "it has more than 4096 bytes"),
