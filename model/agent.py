@@ -128,7 +128,9 @@ class Agent(Subordinate[HostedAttempt]):
     def next_due(self) -> int | None:
         """When `advance` wants to be called (ns)."""
         uplink = self.uplink
-        earliest = min(self._timers.first, uplink.resend_at)
+        earliest = self._timers.first
+        if uplink.resend_at < earliest:
+            earliest = uplink.resend_at
         if self._lanes_due_ns is not None and self._lanes_due_ns < earliest:
             earliest = self._lanes_due_ns
         if self.gives_back and self._queued:

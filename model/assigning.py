@@ -82,7 +82,14 @@ class Assigning:
 
     def next_due(self) -> int:
         """When `advance` wants to be called (ns); `NEVER_NS`: not of itself, 0: at once."""
-        return 0 if self.refused else min(self.silent.first, self._pending.first, self._again.first)
+        if self.refused:
+            return 0
+        due = self.silent.first
+        if self._pending.first < due:
+            due = self._pending.first
+        if self._again.first < due:
+            due = self._again.first
+        return due
 
     def advance(self, now: int) -> None:
         """Patience that is over, and pending timeouts."""

@@ -139,7 +139,11 @@ class Controller:
 
     def next_due(self) -> int | None:
         """When `advance` wants to be called (ns)."""
-        due = min(self.superiors.next_due(), self.table.next_due(), self._overtime.first, self.placing.next_due())
+        due = self._overtime.first
+        for part in (self.superiors, self.table, self.placing):
+            first = part.next_due()
+            if first < due:
+                due = first
         return None if due == NEVER_NS else due
 
     def drain(self) -> list[Effect]:

@@ -51,7 +51,14 @@ class HostTable:
 
     def next_due(self) -> int:
         """When something of `links` or `advance` is due (ns); `NEVER_NS`: nothing is."""
-        return min(self.links.first, self._tries.first, self._pressure.first, self.health.pauses.first)
+        due = self.links.first
+        if self._tries.first < due:
+            due = self._tries.first
+        if self._pressure.first < due:
+            due = self._pressure.first
+        if self.health.pauses.first < due:
+            due = self.health.pauses.first
+        return due
 
     def advance(self, now: int) -> None:
         """Connect again what is due, and offer work again where there was no room."""

@@ -83,7 +83,8 @@ class Placing:
 
     def next_due(self) -> int:
         """When `advance` wants to be called (ns); `NEVER_NS`: not of itself."""
-        return min(self._pending.first, self._waits.first)
+        pending, waits = self._pending.first, self._waits.first
+        return pending if pending < waits else waits
 
     def advance(self, now: int) -> None:
         """Waits for a preferred host that are over, and pending timeouts."""

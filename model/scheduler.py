@@ -188,15 +188,23 @@ class Scheduler:
 
     def next_due(self) -> int | None:
         """When `advance` wants to be called (ns)."""
-        earliest = min(
-            self.spawning.next_due(),
-            self.assigning.next_due(),
-            self.ending.reactions.first,
-            self.wakes.first,
-            NEVER_NS if self.alarms.due_ns is None else self.alarms.due_ns,
-            *[executor.link.next_due() for executor in self.executors.values()],
-        )
-        return None if earliest == NEVER_NS else earliest
+        due = self.ending.reactions.first
+        if self.wakes.first < due:
+            due = self.wakes.first
+        alarms = self.alarms.due_ns
+        if alarms is not None and alarms < due:
+            due = alarms
+        first = self.spawning.next_due()
+        if first < due:
+            due = first
+        first = self.assigning.next_due()
+        if first < due:
+            due = first
+        for executor in self.executors.values():
+            first = executor.link.next_due()
+            if first < due:
+                due = first
+        return None if due == NEVER_NS else due
 
     def drain(self) -> list[Effect]:
         """What the driver is to do, in order: records first."""

@@ -127,7 +127,8 @@ class Spawning:
 
     def next_due(self) -> int:
         """When `advance` wants to be called (ns); `NEVER_NS`: not of itself."""
-        return min(self._timers.first, self._answers.first)
+        timers, answers = self._timers.first, self._answers.first
+        return timers if timers < answers else answers
 
     def advance(self, now: int) -> None:
         """Ask the tasks that are due; give up on answers that did not come."""

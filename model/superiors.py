@@ -148,7 +148,8 @@ class Superior:
         """When something of its own is due (ns); `NEVER_NS`: nothing is."""
         uplink = self.uplink
         earliest, say_at = uplink.resend_at, self.telling.say_at
-        earliest = min(earliest, say_at)
+        if say_at < earliest:
+            earliest = say_at
         if self.held and not uplink.vouched and uplink.lease_end_ns is not None and uplink.lease_end_ns < earliest:
             earliest = uplink.lease_end_ns
         return earliest
