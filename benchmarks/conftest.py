@@ -40,6 +40,8 @@ benchmark has measured it, when and where. What a figure means and how it is got
 |---|---|---|---|---|---|
 """
 
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else every program that is started compiles all of ours anew
+
 Figure = Callable[[str, str, str], None]
 """`figure(name, measured, required)`: keep one figure; `required` is empty when nothing is asked of it."""
 
