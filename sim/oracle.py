@@ -463,7 +463,7 @@ class Oracle:
 
     def _process_started(self, line: ProcessStarted) -> None:
         self._line = line
-        job, key, host = JobId(line.job), (JobId(line.job), line.attempt), line.node
+        job, key, host = line.job, (line.job, line.attempt), line.node
         alive = self._alive.get(job)
         if job > self._last_job:
             self._broken("P1", f"attempt {key} was started before its job was recorded")
@@ -504,7 +504,7 @@ class Oracle:
 
     def _process_ended(self, line: ProcessEnded) -> None:
         self._line = line
-        job, key = JobId(line.job), (JobId(line.job), line.attempt)
+        job, key = line.job, (line.job, line.attempt)
         alive = self._alive.get(job)
         if alive is None or alive.pop(line.attempt, None) is None:
             self._broken("P3", f"the process of attempt {key} ended twice, or never began")

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from model.configuration import ClusterDefinition
-from model.job import AttemptKey, JobId
+from model.job import AttemptKey
 from model.records import AttemptGiven
 from model.resources import GPUS, Amounts, Needs
 from sim.log import Committed, Declared, EventLog, FaultChanged, ProcessEnded, ProcessStarted
@@ -72,7 +72,7 @@ class ResourceOracle:
             self._broken("needs", f"attempt {(record.job, record.attempt)} was given to {record.host}, {why}")
 
     def _started(self, line: ProcessStarted) -> None:
-        key = (JobId(line.job), line.attempt)
+        key = (line.job, line.attempt)
         needs = self._needs.pop(key, None)
         if needs is None:
             return
@@ -97,7 +97,7 @@ class ResourceOracle:
                 self._broken("needs", f"attempt {key} needs {amount} GPUs and was given {list(needs.gpus)}")
 
     def _ended(self, line: ProcessEnded) -> None:
-        found = self._alive.pop((JobId(line.job), line.attempt), None)
+        found = self._alive.pop((line.job, line.attempt), None)
         if found is not None:
             self._add(found[0], found[1].resources, -1)
 

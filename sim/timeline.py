@@ -204,7 +204,7 @@ class Timeline:
     # processes
 
     def _process_started(self, line: ProcessStarted) -> None:
-        number = JobId(line.job)
+        number = line.job
         known = self._waiting.jobs.get(number)
         task = "" if known is None else known.task
         spans = self.spans
@@ -228,7 +228,7 @@ class Timeline:
         return number
 
     def _process_ended(self, line: ProcessEnded) -> None:
-        key = (JobId(line.job), line.attempt)
+        key = (line.job, line.attempt)
         row = self._of.get(key)
         if row is None:
             return
