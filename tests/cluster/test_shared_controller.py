@@ -128,6 +128,9 @@ def test_two_schedulers_share_the_slots_by_their_weights(site: Site) -> None:
         "all wait",
         PATIENCE,
     )
+    reasons = clients["night"].ask("explain", name="quick", about="task")["reasons"]
+    (told,) = [reason for reason in reasons if reason.startswith("job 1, the first: ")]
+    assert "none of 2 hosts takes work" in told and reasons.index(told) == 1, reasons  # behind why it makes no job
     for host in ("n1", "n2"):
         controller.ask("host", verb="on", name=host)
     for name, client in clients.items():

@@ -10,11 +10,14 @@ the job and fails with a time-out), `same` (sbatch gives the last id again), `ho
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 TIMED_OUT = "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation"
@@ -39,8 +42,29 @@ def install(folder: Path) -> Path:
 
 def order(folder: Path, *lines: str) -> None:
     """What goes wrong next, each once."""
-    with (folder / "orders").open("a") as file:
-        file.writelines(line + "\n" for line in lines)
+    with _orders(folder) as left:
+        left.extend(lines)
+
+
+def obey_no_more(folder: Path) -> None:
+    """Nothing goes wrong from now on, also what a program was ended too early for to see."""
+    with _orders(folder) as left:
+        left.clear()
+
+
+@contextlib.contextmanager
+def _orders(folder: Path) -> Iterator[list[str]]:
+    """The orders that are left, to be changed; programs and the test do so one after the other."""
+    with (folder / "orders").open("a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        lines = file.read().splitlines()
+        before = list(lines)
+        yield lines
+        if lines != before:
+            file.truncate(0)
+            file.writelines(line + "\n" for line in lines)
+            file.flush()  # before another one gets the lock
 
 
 def calls(folder: Path) -> list[str]:
@@ -57,13 +81,11 @@ def set_state(folder: Path, identity: str, state: str) -> None:
 
 
 def _next_order(folder: Path, program: str) -> str:
-    path = folder / "orders"
-    lines = path.read_text().splitlines() if path.exists() else []
-    for line in lines:
-        if line.split()[0] == program:
-            lines.remove(line)
-            path.write_text("".join(f"{left}\n" for left in lines))
-            return line.partition(" ")[2]
+    with _orders(folder) as left:
+        for line in left:
+            if line.split()[0] == program:
+                left.remove(line)
+                return line.partition(" ")[2]
     return ""
 
 

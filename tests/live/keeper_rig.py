@@ -10,13 +10,17 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from live.keepers import Keepers
 from live.spool import Spool, output_path
 from model.job import JobId, JobSpec, Report
 from model.keeper import Exited, Forget, Holding, KeeperMessage, Leave, ListHeld, Running, Start, Stop
 
 SECOND = 1_000_000_000
-PATIENCE = 30.0
+PATIENCE = 60.0
+ENOUGH_SECONDS = (1, 5, 25)
+"""Time limits of a job that is to do something before it is ended: the first one that is long enough here counts."""
 
 
 def sh(script: str, **more: object) -> JobSpec:
@@ -97,7 +101,16 @@ class Rig:
         self.start(job, spec)
         return await self.report(job)
 
+    async def run_out_of_time(self, spec: JobSpec, enough: Callable[[bytes], bool]) -> tuple[int, Report]:
+        """A job that never ends by itself, ended by a time limit that let it print `enough`; its number and report."""
+        for job, seconds in enumerate(ENOUGH_SECONDS, 1):
+            report = await self.run(replace(spec, timeout_ns=seconds * SECOND), job)
+            if enough(self.output(job)):
+                return job, report
+        raise AssertionError(f"not printed in {seconds} s: {self.output(job)!r}")
+
     async def holding(self, keeper: int = 0) -> Holding:
+
         seen = len(self.holdings)
         self.keepers.send(keeper, ListHeld())
         await self.until(lambda: len(self.holdings) > seen)

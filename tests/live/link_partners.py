@@ -22,7 +22,7 @@ from live.link import Link
 from live.links import Links
 from model.messages import Batch, Down
 
-PATIENCE_SECONDS = 40.0
+PATIENCE_SECONDS = 60.0
 """How long a test waits for what must come. Only a failing test waits so long."""
 
 
@@ -62,11 +62,11 @@ class StockPeer:
     def deliver(self, payload: bytes) -> object:
         """Deliver and wait for the reply. Blocks: called in a thread."""
         result = self.connection.async_request(consts.HANDLE_CALLATTR, None, "deliver", (payload,))
-        result.set_expiry(20)
+        result.set_expiry(PATIENCE_SECONDS)
         return result.value
 
     def serve_until_delivered(self, count: int) -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while len(self.delivered) < count and time.monotonic() < deadline:
             self.connection.serve(1)
 

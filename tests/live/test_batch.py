@@ -54,7 +54,7 @@ from tests.live import fake_slurm
 from tests.live.followed_logs import follow_a_job
 from tests.live.running_server import RunningServer, until
 
-LONG = 20.0
+LONG = 60.0
 
 
 def submission(*specs: JobSpec, number: int = 7) -> Submission:
@@ -104,7 +104,8 @@ def test_records_that_cannot_be_read_are_not_guessed(tmp_path: Path) -> None:
 
 
 def test_new_records_do_not_begin_with_numbers_that_lost_ones_may_have_given(tmp_path: Path) -> None:
-    assert Ledger(tmp_path).held.last_number >= wall_ns() // SECOND - 1
+    before = wall_ns() // SECOND
+    assert Ledger(tmp_path).held.last_number >= before
 
 
 def test_a_spool_of_a_batch_system_is_no_agents(tmp_path: Path) -> None:
@@ -325,6 +326,7 @@ def test_a_list_that_does_not_come_or_makes_no_sense_is_no_list(
             answer = await rig.ask(Poll())
         assert isinstance(answer, Unseen)
         assert "squeue" in answer.reason or "Unable to contact" in answer.reason
+        fake_slurm.obey_no_more(rig.slurm)  # what hangs may have been ended before it had read that it is to
         answer = await rig.ask(Poll())
         assert isinstance(answer, Seen)
         assert answer.marks == (Begun(7, 0, ""),), "nothing was lost with the list"
@@ -387,8 +389,12 @@ def submissions(server: RunningServer) -> list[str]:
     return [call for call in fake_slurm.calls(server.folder / "slurm") if call.startswith("sbatch")]
 
 
+def programs(server: RunningServer) -> list[int]:
+    return [pid for pid, words in server.processes().items() if "live.batch_program" in words]
+
+
 def program(server: RunningServer) -> int:
-    [pid] = [pid for pid, words in server.processes().items() if "live.batch_program" in words]
+    [pid] = programs(server)
     return pid
 
 
@@ -476,7 +482,7 @@ def test_changed_options_hold_for_what_comes_and_what_runs_goes_on(server: Runni
     batch = msgspec.structs.replace(host.batch, options=("--partition=night",))
     client = server.start(with_host(configuration, msgspec.structs.replace(host, batch=batch)))
     until(lambda: client.ask("tasks")[0]["running"] == 1, "what ran is there")
-    assert program(server) != before
+    until(lambda: programs(server) and before not in programs(server), "another program speaks for it")
     client.ask("submit", command=["sh", "-c", NOTE], host="big", required=True)
     until(lambda: len(ran(server)) == 2, "the new one ran")
     assert ["--partition=night" in call for call in submissions(server)] == [False, True]
@@ -504,7 +510,7 @@ def test_a_silent_batch_system_says_so_in_explain(server: RunningServer) -> None
     fake_slurm.order(slurm, *["squeue fail slurm_load_jobs error: Unable to contact slurm controller"] * 1000)
     until(lambda: "Unable to contact" in str(client.ask("explain", name="big", about="host")), "it says why")
     assert client.ask("tasks")[0]["running"] == 1
-    (slurm / "orders").unlink()
+    fake_slurm.obey_no_more(slurm)
     until(lambda: "Unable to contact" not in str(client.ask("explain", name="big", about="host")), "it is well again")
     client.ask("shutdown", kill=True)
     assert server.ended() == 0

@@ -25,7 +25,9 @@ from model.job import SECOND, JobId, JobSpec, Outcome
 from tests.live.running_server import until
 
 HOUR_NS = 3600 * SECOND
-LONG = 20.0
+LONG = 60.0
+LEASES = (2, 10, 50)
+"""Seconds of a lease that is renewed before it ends; the first one that leaves the time for that counts."""
 
 
 # the runner and its marks
@@ -124,17 +126,30 @@ def test_a_runner_holds_the_exec_timeout_and_kills_after_the_grace(elements: Ele
     assert status == -signal.SIGKILL
 
 
-def test_a_runner_ends_its_job_with_the_lease_and_not_while_it_is_renewed(elements: Elements) -> None:
-    script = laid_down(elements, shell("echo up; exec sleep 100"))
-    elements.grant(2 * SECOND)
-    runner = begin(script)
-    output = output_path(elements._spool, 1, 1, "stdout")
-    until(lambda: output.exists() and output.read_text(), "it runs, and so its runner knows the lease")
+def kept_for(elements: Elements, script: Path, index: int, seconds: int) -> int | None:
+    """How long (ns) a job of ours was kept alive after its lease of so many seconds was renewed for two more; None: it
+    could not be renewed in time."""
+    begun_ns = wall_ns()
+    elements.grant(seconds * SECOND)
+    runner = begin(script, index)
+    output = output_path(elements._spool, index + 1, 1, "stdout")
+    until(lambda: runner.poll() is not None or (output.exists() and output.read_text()), "it runs, or it was too late")
     granted_ns = wall_ns()
-    elements.grant(4 * SECOND)
-    runner.wait(LONG)
-    assert wall_ns() - granted_ns >= 4 * SECOND
-    [mark] = elements.look("finished")
+    elements.grant((seconds + 2) * SECOND)
+    in_time = wall_ns() < begun_ns + seconds * SECOND
+    runner.wait(2 * LONG)
+    return wall_ns() - granted_ns if in_time else None
+
+
+def test_a_runner_ends_its_job_with_the_lease_and_not_while_it_is_renewed(elements: Elements) -> None:
+    script = laid_down(elements, *[shell("echo up; exec sleep 100")] * len(LEASES))
+    for index, seconds in enumerate(LEASES):
+        kept_ns = kept_for(elements, script, index, seconds)
+        if kept_ns is not None:
+            break
+    assert kept_ns is not None, "the longest lease was too short to begin a job in it"
+    assert kept_ns >= (seconds + 2) * SECOND
+    mark = elements.look("finished")[-1]
     assert isinstance(mark, Finished)
     assert mark.stopped is Stopped.LEASE
 

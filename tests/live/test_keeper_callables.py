@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from model.job import JobSpec, Outcome, Report
-from tests.live.keeper_rig import SECOND, exists, rig, wait_until
+from tests.live.keeper_rig import exists, rig, wait_until
 
 MODULE = """
 import os, subprocess, sys, threading
@@ -141,11 +141,11 @@ def test_a_module_whose_import_starts_threads_works(directory: Path) -> None:
 def test_a_call_that_is_too_long_ends_with_all_that_it_started(directory: Path) -> None:
     async def scene() -> None:
         async with rig(directory) as agent:
-            report = await agent.run(call("jobs:long", timeout_ns=SECOND))
+            job, report = await agent.run_out_of_time(call("jobs:long"), lambda output: output.endswith(b"\n"))
             assert report.outcome is Outcome.TIMED_OUT
-            child = int(agent.output(1))
+            child = int(agent.output(job))
             wait_until(lambda: not exists(child))
-            assert (await agent.run(call("jobs:nothing"), 2)).exit_code == 0
+            assert (await agent.run(call("jobs:nothing"), job + 1)).exit_code == 0
 
     asyncio.run(scene())
 

@@ -56,14 +56,13 @@ def test_a_nasty_job_is_gone_whole_after_its_timeout_and_its_output_is_kept(
 ) -> None:
     async def scene() -> None:
         async with rig(tmp_path) as agent:
-            spec = nasty(tmp_path, *arguments, timeout_ns=SECOND, grace_ns=SECOND // 10)
-            report = await agent.run(spec)
+            spec = nasty(tmp_path, *arguments, grace_ns=SECOND // 10)
+            job, report = await agent.run_out_of_time(spec, lambda output: len(pids(output)) == 2)
             assert report.outcome is Outcome.TIMED_OUT
             assert report.survivors == ()
             assert "TERM" in report.reason
             assert report.ran_for_ns >= SECOND
-            found = pids(agent.output(1))
-            assert len(found) == 2
+            found = pids(agent.output(job))
             assert not any(exists(pid) for pid in found)
             assert marked(agent.spool.identity) == []
 
@@ -190,7 +189,8 @@ def test_a_keeper_without_descriptors_ends_jobs_as_ever_and_escapees_when_it_can
             agent.start(4, sh("sleep 1000", grace_ns=1000 * SECOND))
             await agent.until(lambda: {1, 2, 3, 4} <= agent.running)
             await agent.until_printed(3, b"deaf\n")
-            wait_until(lambda: (tmp_path / "escaped").read_text().strip())
+            wait_until(lambda: (tmp_path / "escaped").exists() and (tmp_path / "escaped").read_text().strip())
+
             keeper = agent.keeper_pid()
             before = resource.prlimit(keeper, resource.RLIMIT_NOFILE)
             resource.prlimit(keeper, resource.RLIMIT_NOFILE, (limit, before[1]))

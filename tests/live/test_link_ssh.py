@@ -186,7 +186,7 @@ def test_it_is_known_whether_the_agent_has_left(ssh: FakeSsh) -> None:
             assert not await host.wait_gone(1), "without a goodbye it waits for the next server"
             await superior.connect("node1")
             await superior.links.close(goodbye=True)
-            assert await host.wait_gone(1)
+            assert await host.wait_gone(PATIENCE_SECONDS)
             assert host.agent == ""
 
     run(scenario())
@@ -286,12 +286,18 @@ def test_a_host_that_does_not_answer_leaves_no_process(ssh: FakeSsh) -> None:
     async def scenario() -> None:
         ssh.behave("exec sleep 600")
         host = ssh.host()
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.5):
-                await host.dial()
+        dialling = asyncio.ensure_future(host.dial())
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            # nothing announces what a process has written to its standard error
+            while not any("Authorised use only" in process.words() for process in host._runs):  # noqa: ASYNC110
+                await asyncio.sleep(0)
+        dialling.cancel()  # as a time limit does it
+        with pytest.raises(asyncio.CancelledError):
+            await dialling
         [process] = host._runs
         async with asyncio.timeout(PATIENCE_SECONDS):
             assert await process.ended == 128 + signal.SIGKILL
+
         assert "Authorised use only" in process.words()
         assert not host._runs, "it is reaped and forgotten"
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -20,14 +21,15 @@ from model.job import SECOND
 from model.views import HistoryRow
 from shell.config import load
 from shell.config.reading import read_document
-from tests.live.running_server import RunningServer
+from tests.live.running_server import RunningServer, until
 
 SCENARIOS = Path(__file__).parents[2] / "configs" / "scenarios"
 NAMES = (
     "controller-not-responding", "machine-down", "command-not-found", "too-many-processes",
     "takes-too-long-to-start", "timed-out", "crashed", "exit-status",
 )  # fmt: skip
-LIMIT = 100.0
+LIMIT = 200.0
+
 CONNECT_NS = 60 * SECOND
 """Eight servers start their agents on one machine: a slow start is no fault of these scenarios."""
 
@@ -98,11 +100,17 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Runn
                 cluster=msgspec.structs.replace(found.cluster, connect_ns=CONNECT_NS),
             )
             FAULTS.get(name, lambda _: None)(server)
-            server.start(configuration, until_idle=True, before=PATCHES.get(name, ""))
+            server.begin(configuration, until_idle=True, before=PATCHES.get(name, ""))
+            until(partial(is_up_or_over, server), "it answers, or has ended already")
         yield started
     finally:
         for server in started.values():
             server.clean()
+
+
+def is_up_or_over(server: RunningServer) -> bool:
+    assert server.process is not None
+    return server.process.poll() is not None or (server.state / "control.sock").exists()
 
 
 def holds(count: int, wanted: str) -> bool:

@@ -45,9 +45,10 @@ def nothing_outlives_a_job(tmp_path: Path) -> bool:
 
     async def scene() -> bool:
         async with rig(tmp_path) as agent:
-            spec = JobSpec("test", command=(sys.executable, "daemon.py"), timeout_ns=SECOND, grace_ns=SECOND // 10)
-            await agent.run(spec)
-            left = int(agent.output(1))
+            spec = JobSpec("test", command=(sys.executable, "daemon.py"), grace_ns=SECOND // 10)
+            job, _ = await agent.run_out_of_time(spec, lambda output: output.endswith(b"\n"))
+            left = int(agent.output(job))
+
             try:
                 return not exists(left)
             finally:

@@ -15,11 +15,12 @@ from pathlib import Path
 import pytest
 
 from model.configuration import Configuration, OnExit
-from model.job import HostWish
+from model.job import SECOND, HostWish
 from model.task import Limits, TaskDefinition
 from tests.live.running_server import LOCALLY, QUICK, Client, RunningServer, cluster, until
 
 NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+GRACE_NS = 600 * SECOND
 
 
 @pytest.fixture
@@ -134,17 +135,18 @@ def test_what_was_kept_is_ended_by_the_command_that_was_named(server: RunningSer
 
 
 def test_a_second_signal_leaves_at_once_and_no_record_is_wrong(server: RunningServer) -> None:
-    """The job ignores TERM, so an orderly end with `kill` would take its grace; the second signal does not wait. Its
-    end was asked for or not, when the server left: the next one finds it killed, or still running."""
+    """The job ignores TERM, so an orderly end with `kill` would take its grace, which is long; the second signal does
+    not wait. Its end was asked for or not, when the server left: the next one finds it killed, or still running."""
     command = ("sh", "-c", "trap '' TERM; echo begun; read line < gate; read line < gate")
-    task = TaskDefinition("stubborn", command=command, host=LOCALLY, periods=QUICK, limits=Limits(total=1))
+    limits = Limits(total=1)
+    task = TaskDefinition("stubborn", command=command, host=LOCALLY, periods=QUICK, limits=limits, grace_ns=GRACE_NS)
     configuration = server.configuration(task)
     client = server.start(configuration)
     until(lambda: counts(client) == {"stubborn": (1, 0)}, "it runs")
     server.signal(signal.SIGTERM)
     until(lambda: "once more ends at once" in server.said(), "the first signal is heard")
     server.signal(signal.SIGTERM)
-    assert server.ended(limit=4.0) == 128 + signal.SIGTERM
+    assert server.ended(limit=30.0) == 128 + signal.SIGTERM
     assert server.history() == []
     writer = open_gate(server, 2)
     (row,) = server.run_to_idle(configuration)

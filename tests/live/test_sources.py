@@ -154,7 +154,10 @@ def test_a_lines_command_that_hangs_is_killed_with_its_children(tmp_path: Path) 
         assert "within 0.3 s" in answer.error
 
     reader = os.open(tmp_path / "alive", os.O_RDONLY | os.O_NONBLOCK)
+    writer = os.open(tmp_path / "alive", os.O_WRONLY)  # there has been one, also if the shell was too slow to open it
     with_sources(tmp_path, body)
+    os.close(writer)
+
     # Every process that held the other end of the pipe is gone: its reader is told so.
     poll = select.poll()
     poll.register(reader, 0)

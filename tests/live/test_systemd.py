@@ -273,7 +273,7 @@ def start(
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("LAULIMA_STATE", raising=False)
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
-    monkeypatch.setenv("WATCHDOG_USEC", "200000")
+    monkeypatch.setenv("WATCHDOG_USEC", "1000000")
     (tmp_path / "pipeline.yaml").write_text(PIPELINE)
     started: list[subprocess.Popen[bytes]] = []
 

@@ -174,7 +174,7 @@ def test_closing_never_waits_and_leaves_nothing_for_the_garbage_collector_to_wai
     abandoned.deliver(b"never answered")
     del abandoned
     gc.collect()
-    assert time.monotonic() - begin < 10, "rpyc's own close waits for an answer: 30 s each"
+    assert time.monotonic() - begin < 30, "rpyc's own close waits for an answer: 30 s each, four times"
 
 
 def test_closing_inside_a_call_ends_after_that_call() -> None:

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from live import control, hello, keeper_link, keepers, listener
+from live import complaints, control, hello, keeper_link, keepers, listener
 from live.complaints import INTERVAL_NS, Seldom
 from live.control import ControlServer
 from live.hello import Hello
@@ -33,6 +33,7 @@ from live.spool import Spool, lock_file, write_owner
 from live.state_directory import listen as listen_for_people
 from live.wire import Wire, WireError
 from model.errors import OperatorError
+from model.job import SECOND
 from model.messages import PROTOCOL, Batch
 from model.scripting import SessionRan
 from tests.live.hostile.dialects import CALLED, FRAMES, ORDERS, deliver, packed
@@ -179,7 +180,9 @@ def test_strangers_beyond_the_limit_are_closed_at_once(tmp_path: Path) -> None:
     run(scenario())
 
 
-def test_many_strangers_are_one_line(tmp_path: Path) -> None:
+def test_many_strangers_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(complaints, "INTERVAL_NS", 3600 * SECOND)
+
     async def scenario() -> None:
         async with agents_door(tmp_path) as door:
             for _ in range(50):

@@ -22,11 +22,11 @@ from tests.live.keeper_rig import exists
 from tests.live.running_server import Client, RunningServer, until
 from tests.live.torture.witness import Mark, Witness, check_books, prepare
 
-LONG, BRIEF = 300 * SECOND, 2 * SECOND
+LONG, BRIEF = 300 * SECOND, 4 * SECOND
 """Leases: one that no test outlasts, and one that every test about its end waits for."""
 MANY_TICKS = 30
 """Ticks of a job that take longer than the silence after which a peer is called silent."""
-PATIENCE = 60.0
+PATIENCE = 90.0
 
 
 class SmallCluster:
@@ -40,7 +40,8 @@ class SmallCluster:
         self.client: Client
 
     def configuration(self, *tasks: TaskDefinition) -> Configuration:
-        times = ChannelTimes(SECOND // 10, SECOND * 3 // 5, self._lease_ns, SECOND, SECOND // 2)
+        times = ChannelTimes(SECOND // 10, SECOND, self._lease_ns, SECOND, SECOND // 2)
+
         hosts = ClusterDefinition(
             hosts=(HostDefinition("node1", 2), HostDefinition("node2", 2)),
             local_slots=1,

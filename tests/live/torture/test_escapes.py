@@ -76,7 +76,13 @@ def left_of(folder: Path, job: int) -> list[int]:
 
 
 def noted(folder: Path, job: int) -> list[int]:
-    return [int(word) for word in (folder / f"pids.{job}").read_text().split() if word.isdigit()]
+    return [int(word) for word in notes(folder, job).split() if word.isdigit()]
+
+
+def notes(folder: Path, job: int) -> str:
+    """Empty where a job was over before its program had begun."""
+    path = folder / f"pids.{job}"
+    return path.read_text() if path.exists() else ""
 
 
 def is_here(pid: int, folder: Path) -> bool:
@@ -88,7 +94,7 @@ def is_here(pid: int, folder: Path) -> bool:
 
 def is_hidden(folder: Path, job: int) -> bool:
     """Something of the job cleared its environment; what that started cannot be told from another job's, either."""
-    return "cleared" in (folder / f"pids.{job}").read_text()
+    return "cleared" in notes(folder, job)
 
 
 async def escape(agent: Rig, folder: Path, job: int) -> None:
