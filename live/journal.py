@@ -20,11 +20,10 @@ import errno
 import os
 import secrets
 import sqlite3
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from functools import cache
-from itertools import chain
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -82,7 +81,7 @@ JOURNAL = "journal"
 _SNAPSHOT, _FORGOTTEN, _IDENTITY = "snapshot", "forgotten", "identity"
 """Names in `meta`: the sequence of the begin of the last complete snapshot; the sequence up to which records went; a
 number by which this journal is known."""
-_INSERT_RECORDS = "INSERT INTO record (node, kind, job, wall, clock, boot, body) VALUES {}"
+_INSERT_RECORDS = "INSERT INTO record (node, kind, job, body, wall, clock, boot) VALUES {}"
 _PUT_META = "INSERT INTO meta VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 _LOOK_AT_RECORDS = """
 SELECT max(sequence), count(*), group_concat(iif(kind IN ('job accepted', 'attempt started'), job, NULL)) FROM
@@ -103,6 +102,8 @@ INSERT INTO attempt VALUES {}
 """A job that waits for its next attempt may be ended meanwhile: then its last attempt's row says that, too."""
 
 
+RECORD_COLUMNS, ATTEMPT_COLUMNS = 4, 18
+"""Values of a row, those that all rows of a transaction share not counted: they are given once."""
 ROWS = (200, 20, 1)
 """Rows that one statement inserts, as many as there are. SQLite works without Python's lock for a whole statement, so
 the loop goes on meanwhile. With a statement for each row the thread of the journal asks for the lock again after each
@@ -110,9 +111,15 @@ the loop goes on meanwhile. With a statement for each row the thread of the jour
 
 
 @cache
-def _of_rows(statement: str, rows: int, columns: int) -> str:
-    """The statement for so many rows."""
-    return statement.format(", ".join([f"({', '.join('?' * columns)})"] * rows))
+def _of_rows(statement: str, rows: int, own: int, shared: int = 0) -> str:
+    """The statement for so many rows, of `own` values each, after which come the `shared` ones, which are given once,
+    before all others."""
+    same = [f"?{number + 1}" for number in range(shared)]
+    first = shared + 1
+    each = (
+        [f"?{number}" for number in range(start, start + own)] + same for start in range(first, first + rows * own, own)
+    )
+    return statement.format(", ".join(f"({', '.join(values)})" for values in each))
 
 
 class JournalError(LaulimaError):
@@ -134,6 +141,9 @@ class Between(Protocol):
     @property
     def is_due(self) -> bool: ...
     def step(self) -> None: ...
+
+
+_Note = Callable[[Any, int], tuple[object, ...]]
 
 
 class Header(Struct, frozen=True):
@@ -170,7 +180,8 @@ class Journal:
         self._reserve = path.with_name(path.name + ".reserve")
         self._encoder = msgspec.msgpack.Encoder()
         self._decoder: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(Record)
-        self._kinds: dict[type, tuple[str, bool]] = {}
+        self._kinds: dict[type, tuple[str, bool, _Note | None]] = {}
+        """of a record: its tag, whether it is of a job, and what the history takes from it"""
         self._accepted: dict[int, _Accepted] = {}
         self._started: dict[tuple[int, int], int] = {}
         self._boot = 0
@@ -241,38 +252,51 @@ class Journal:
 
         Raises JournalFullError or JournalBrokenError, and then nothing was written and the call may be repeated.
         """
-        wall = wall_ns()
-        pairs = list(records)
-        rows = self._record_rows(pairs, wall)
-        attempts: list[tuple[object, ...]] = []
-        for node, record in pairs:
-            if node == "scheduler" and self._kinds[type(record)][1]:
-                self._note(record, wall, attempts)
+        shared = self._shared()
+        rows, attempts = self._rows(records, shared[0])
         with self._transaction():
-            self._insert(_INSERT_RECORDS, rows)
-            self._insert(_INSERT_ATTEMPTS, attempts)
+            self._insert(_INSERT_RECORDS, rows, RECORD_COLUMNS, shared)
+            self._insert(_INSERT_ATTEMPTS, attempts, ATTEMPT_COLUMNS)
 
-    def _insert(self, statement: str, rows: list[tuple[object, ...]]) -> None:
-        done = 0
-        for size in ROWS:
-            while len(rows) - done >= size:
-                values = chain.from_iterable(rows[done : done + size])
-                self._connection.execute(_of_rows(statement, size, len(rows[0])), tuple(values))
+    def _shared(self) -> tuple[int, int, int]:
+        """What the rows of one transaction have in common: wall time, clock, boot."""
+        return wall_ns(), monotonic_ns(), self._this_boot()
+
+    def _insert(self, statement: str, values: list[object], columns: int, shared: tuple[object, ...] = ()) -> int:
+        """Insert rows of so many `columns`, whose values stand one after the other; the number of the last one."""
+        done = last = 0
+        for rows in ROWS:
+            size = rows * columns
+            while len(values) - done >= size:
+                text = _of_rows(statement, rows, columns, len(shared))
+                last = self._connection.execute(text, (*shared, *values[done : done + size])).lastrowid or 0
                 done += size
+        return last
 
-    def _record_rows(self, pairs: Iterable[tuple[str, Record]], wall: int) -> list[tuple[object, ...]]:
-        clock, boot = monotonic_ns(), self._this_boot()
+    def _rows(self, records: Iterable[tuple[str, Record]], wall: int) -> tuple[list[object], list[object]]:
+        """The values of their rows in the two tables, one after the other.
+
+        A body is a `bytearray`: for `bytes`, as for all types but `bytearray`, `str`, `int` and `float`, the module
+        sqlite3 looks for somebody who adapts it, which takes longer than to make it (a tenth of all for a job)."""
         encode, describe = self._encoder.encode, self._kinds
-        rows: list[tuple[object, ...]] = []
-        for node, record in pairs:
-            kind = describe.get(type(record)) or self._describe(type(record))
-            job: int = record.job if kind[1] else 0  # type: ignore[union-attr]
-            rows.append((node, kind[0], job, wall, clock, boot, encode(record)))
-        return rows
+        rows: list[object] = []
+        attempts: list[object] = []
+        for node, record in records:
+            tag, of_job, note = describe.get(type(record)) or self._describe(type(record))
+            rows += (node, tag, record.job if of_job else 0, bytearray(encode(record)))  # type: ignore[union-attr]
+            if note is not None and node == "scheduler":
+                attempts += note(record, wall)
+        return rows, attempts
 
-    def _describe(self, kind: type) -> tuple[str, bool]:
+    def _describe(self, kind: type) -> tuple[str, bool, _Note | None]:
         tag = kind.__struct_config__.tag  # type: ignore[attr-defined]
-        found = self._kinds[kind] = (str(tag), "job" in kind.__struct_fields__)  # type: ignore[attr-defined]
+        of_job = "job" in kind.__struct_fields__  # type: ignore[attr-defined]
+        notes: dict[type, _Note] = {
+            JobAccepted: self._note_accepted,
+            AttemptStarted: self._note_started,
+            AttemptEnded: self._note_ended,
+        }
+        found = self._kinds[kind] = (str(tag), of_job, notes.get(kind))
         return found
 
     @contextlib.contextmanager
@@ -315,21 +339,19 @@ class Journal:
 
     # the history rows
 
-    def _note(self, record: Record, wall: int, attempts: list[tuple[object, ...]]) -> None:
-        """Follow a job of the scheduler, and make the row of an attempt that ended. Repeating it is harmless."""
-        kind = type(record)
-        if kind is AttemptEnded:
-            assert isinstance(record, AttemptEnded)
-            attempts.append(self._row(record, wall))
-        elif kind is AttemptStarted:
-            assert isinstance(record, AttemptStarted)
-            self._started[record.job, record.attempt] = wall
-        elif kind is JobAccepted:
-            assert isinstance(record, JobAccepted)
-            if len(self._accepted) < REMEMBERED_JOBS_MAX:  # those that came first are needed first
-                self._accepted[record.job] = _Accepted(record.spec, wall)
+    # Each follows a job of the scheduler, and gives the values of the history rows that the record makes. Repeating it
+    # is harmless.
 
-    def _row(self, ended: AttemptEnded, wall: int) -> tuple[object, ...]:
+    def _note_accepted(self, accepted: JobAccepted, wall: int) -> tuple[object, ...]:
+        if len(self._accepted) < REMEMBERED_JOBS_MAX:  # those that came first are needed first
+            self._accepted[accepted.job] = _Accepted(accepted.spec, wall)
+        return ()
+
+    def _note_started(self, started: AttemptStarted, wall: int) -> tuple[object, ...]:
+        self._started[started.job, started.attempt] = wall
+        return ()
+
+    def _note_ended(self, ended: AttemptEnded, wall: int) -> tuple[object, ...]:
         job, attempt, report = ended.job, ended.attempt, ended.report
         accepted = self._accepted.get(job) or self._read_accepted(job, wall)
         if ended.final:
@@ -342,7 +364,7 @@ class Journal:
         return (
             job, attempt, spec.task, spec.item, command_text(spec), report.host, report.outcome.value,
             report.exit_code, report.signal, report.reason, accepted.accepted_at, started, wall,
-            report.waited_ns, report.ran_for_ns, ended.final, report.stdout_bytes, report.stderr_bytes,
+            report.waited_ns, report.ran_for_ns, int(ended.final), report.stdout_bytes, report.stderr_bytes,
         )  # fmt: skip
 
     def _read_accepted(self, job: int, wall: int) -> _Accepted:
@@ -389,17 +411,18 @@ class Journal:
 
     def write_part(self, record: Record) -> int:
         """Write the begin or a part of a snapshot; its sequence. It need not be durable before the end is."""
-        (row,) = self._record_rows([(JOURNAL, record)], wall_ns())
+        shared = self._shared()
+        row, _ = self._rows([(JOURNAL, record)], shared[0])
         with self._unsynced():
-            done = self._connection.execute(_of_rows(_INSERT_RECORDS, 1, len(row)), row)
-        return done.lastrowid or 0
+            return self._insert(_INSERT_RECORDS, row, RECORD_COLUMNS, shared)
 
     def end_snapshot(self, record: SnapshotEnded, begun: int) -> None:
         """Write the end of the snapshot that began at the sequence `begun`. On return it is on the disk with its parts,
         and is what a start reads from."""
-        (row,) = self._record_rows([(JOURNAL, record)], wall_ns())
+        shared = self._shared()
+        row, _ = self._rows([(JOURNAL, record)], shared[0])
         with self._transaction():
-            self._insert(_INSERT_RECORDS, [row])
+            self._insert(_INSERT_RECORDS, row, RECORD_COLUMNS, shared)
             self._connection.execute(_PUT_META, (_SNAPSHOT, begun))
 
     def forget_records(self, unfinished: Container[int], keep: int) -> bool:
