@@ -381,6 +381,8 @@ class Spawning:
                 self.add_items(follower, (item,), now)
 
     def _give_items(self, task: TaskState, now: int) -> None:
+        if task.goes_on_ns is not None and now < task.goes_on_ns:
+            return  # those of this turn are given: each end of a job in it comes by here, too
         task.goes_on_ns = None
         given = 0
         while task.items:

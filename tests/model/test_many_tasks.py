@@ -9,10 +9,10 @@ import pstats
 
 from model.configuration import ClusterDefinition
 from model.effects import AskSource
-from model.events import SourceAnswered
+from model.events import IntakeVerb, OrderIntake, SourceAnswered
 from model.job import SECOND
 from model.scheduler import Scheduler
-from model.spawning import SPREAD_STEP_NS, TOGETHER_MAX
+from model.spawning import GIVEN_MAX, SPREAD_STEP_NS, TOGETHER_MAX
 from model.task import FilesSource, Periods, TaskDefinition
 
 PERIOD_NS = 10 * SECOND
@@ -66,6 +66,22 @@ def test_periods_shorter_than_a_step_are_held() -> None:
     found = looks(2 * TOGETHER_MAX, 10 * period, period)
     assert {len(names) for names in found.values()} == {2 * TOGETHER_MAX}
     assert len(found) == 10
+
+
+def test_whatever_else_happens_in_a_turn_it_gives_out_so_many_items_and_no_more() -> None:
+    """Each end of a job, each order asks the task whether it may go on."""
+    scheduler = Scheduler(1, 0, ClusterDefinition(), tasks(1))
+    scheduler.advance(0)
+    [question] = [effect for effect in scheduler.drain() if isinstance(effect, AskSource)]
+    items = tuple(f"in0/{number}" for number in range(3 * GIVEN_MAX))
+    scheduler.receive(SourceAnswered(question.task, question.number, items), 0)
+    for turn in (1, 2, 3):
+        now = scheduler.next_due() if turn > 1 else 0
+        assert now is not None
+        for request in range(5):
+            scheduler.receive(OrderIntake(request, IntakeVerb.RESUME), now)
+            scheduler.advance(now)
+        assert len(scheduler.jobs) == turn * GIVEN_MAX
 
 
 def test_a_question_may_take_as_long_when_the_period_is_long() -> None:
