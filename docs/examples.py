@@ -54,6 +54,8 @@ _VARYING = re.compile(
     r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+|\b\d\d:\d\d:\d\d\b|\bpid \d+|[0-9 ]+ jobs/s|\bnow\b"
     r"|\b(?:in )?\d+(?:\.\d+)? (?:ms|s|min|h \d\d)\b(?: ago\b)?"
 )
+_PROGRESS = re.compile(r"\d+ of \d+ worlds, about .* left")
+"""How far many worlds are: said on a slow machine only."""
 _SHELL = re.compile(r"[|&;<>$`*]")
 
 
@@ -129,7 +131,7 @@ def _excerpt(block: re.Match[str], run: Run) -> str:
     if found is None:
         raise ExampleError(f"no command in:\n{block[0]}")
     code, said = run(found["command"])
-    lines = said.splitlines()
+    lines = [line for line in said.splitlines() if _PROGRESS.fullmatch(line) is None]
     word, last = block["first"], int(block["last"])
     if code not in (0, 1) or not lines:
         raise ExampleError(f"{found['command']}: exit code {code}: {said}")

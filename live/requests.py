@@ -46,6 +46,7 @@ from model.events import (
     TaskVerb,
 )
 from model.job import LOCAL, JobId, JobState
+from model.job_numbers import number_text
 from model.near_miss import nearest
 from model.orders import NOT_STARTED
 from model.planning import Plan
@@ -271,7 +272,7 @@ class Requests:
         if given.about in (None, "job") and (JOB_NUMBER.fullmatch(name) or name == "last"):
             number = max(machines.scheduler.jobs, default=0) if name == "last" else int(name)
             return await self._explain_job(machines, number)
-        found = view_rows.explain_task(machines, name) if given.about in (None, "task") else None
+        found = await self._explain_task(machines, name) if given.about in (None, "task") else None
         if found is None and given.about in (None, "host"):
             found = view_rows.explain_host(machines, name) or await self._controller.explain_host(name)
         if found is None:
@@ -281,6 +282,15 @@ class Requests:
             what = f"{given.about or 'job, task or host'} {name}{nearest(name, known)}"
             raise OperatorError(f"there is no {what}", "what there is: laulima tasks, laulima hosts, laulima jobs")
         return found
+
+    async def _explain_task(self, machines: Machines, name: str) -> ExplanationView | None:
+        """A controller in another process knows why the first of the task's jobs waits there."""
+        found = view_rows.explain_task(machines, name)
+        first = view_rows.first_elsewhere(machines, name)
+        if found is None or first is None:
+            return found
+        deeper = await self._controller.explain_attempt(first.id, first.attempt)
+        return found if deeper is None else _with_first(found, first, deeper)
 
     async def _explain_job(self, machines: Machines, number: int) -> ExplanationView:
         found = view_rows.explain_job(machines, number)
@@ -509,6 +519,12 @@ def _with_deeper(found: ExplanationView, deeper: ExplanationView) -> Explanation
         until_ns=min(untils) if untils else None,
         changes=tuple(dict.fromkeys((*deeper.changes, *found.changes))),
     )
+
+
+def _with_first(found: ExplanationView, first: ScheduledJob, deeper: ExplanationView) -> ExplanationView:
+    """Why the task makes no job goes first, then what the controller says of the first of its jobs."""
+    told = tuple(f"job {number_text(first.id)}, the first: {reason}" for reason in deeper.reasons)
+    return msgspec.structs.replace(_with_deeper(found, deeper), reasons=(*found.reasons[:1], *told, *found.reasons[1:]))
 
 
 def _stream(name: str) -> Stream:

@@ -397,6 +397,13 @@ def explain_task(machines: Machines, name: str) -> ExplanationView | None:
     return structs.replace(view, reasons=(*view.reasons, *machines.scheduler.alarms.task_lines(name)), story=story)
 
 
+def first_elsewhere(machines: Machines, task: str) -> ScheduledJob | None:
+    """The first of the task's jobs that wait at a controller in another process."""
+    jobs = machines.scheduler.jobs.values() if machines.elsewhere else ()
+    waiting = (job for job in jobs if job.state is JobState.PENDING and job.executor != LOCAL)
+    return next((job for job in waiting if job.task is not None and job.common.task == task), None)
+
+
 def explain_host(machines: Machines, name: str) -> ExplanationView | None:
     """Why a host is in its state; None: not defined."""
     if name == LOCAL and machines.local is not None:

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from shell.tables import Style
 from shell.wording import count, duration, sparkline
 from sim.timeline import NONE, VERDICTS, Timeline
+from sim.unused_slots import CLOSED, DOWN, SLOTS, UNREACHED
 from sim.waiting import OF_JOBS
 
 MARKS = 60
@@ -27,7 +28,7 @@ DAY_NS = 24 * 3600 * 10**9
 
 
 def course_lines(timeline: Timeline, start: datetime, style: Style) -> list[str]:
-    """Four lines at most; none where nothing ever waited, or ran on a host (the scheduler's own computer is none).
+    """Six lines at most; none where nothing ever waited, or ran on a host (the scheduler's own computer is none).
     `start`: of the run, on its wall."""
     series, end = timeline.series, timeline.end
     waiting = _sums(timeline, [reason.value for reason in OF_JOBS])
@@ -37,16 +38,17 @@ def course_lines(timeline: Timeline, start: datetime, style: Style) -> list[str]
     marks = min(MARKS, max(MARKS_MIN, style.columns - HEAD - TAIL)) if style.columns else MARKS
     marks = min(marks, len(waiting))
     unicode = style.ellipsis == "…"
-    slots = max(series.means("slots", end), default=0.0)
+    slots = max(series.means(SLOTS, end), default=0.0)
     lines = [
         f"course     {_clock(start, 0, end)} to {_clock(start, end, end)}, each mark {duration(end // marks)}",
         f"waiting    {_bars(waiting, marks, unicode)}  {_most(waiting, 'job', timeline, start)}",
     ]
     if slots:
         lines.append(f"busy       {_bars(busy, marks, unicode, slots)}  of {count(round(slots), 'slot')}")
-    away = series.means("down", end)
-    if any(away):
-        lines.append(f"no power   {_bars(away, marks, unicode, slots)}  {_most(away, 'slot', timeline, start)}")
+    for head, name in (("no power", DOWN), ("no answer", UNREACHED), ("closed", CLOSED)):
+        away = series.means(name, end)
+        if any(away):
+            lines.append(f"{head:<10} {_bars(away, marks, unicode, slots)}  {_most(away, 'slot', timeline, start)}")
     return lines
 
 

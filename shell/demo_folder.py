@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from model.errors import OperatorError
+from shell.shipped_files import shipped
 
 MARKER = ".laulima-demo"
 MARKER_TEXT = "This folder belongs to `laulima demo`, which empties it when it runs again.\n"
@@ -75,10 +76,8 @@ class Folder:
 
 
 def pipeline_source() -> Path:
-    """`demo.yaml` as it is shipped: inside the installed package, or beside it in a checkout."""
-    here = Path(__file__).resolve().parent
-    installed = here / "configs" / "demo.yaml"
-    return installed if installed.exists() else here.parent / "configs" / "demo.yaml"
+    """`demo.yaml` as it is shipped."""
+    return shipped("demo.yaml")
 
 
 class Arrivals:

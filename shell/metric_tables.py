@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from shell.durations import format_duration
 from shell.expectations import figure_text
 from shell.tables import Column, Style, table
 from shell.wording import duration, thousands
 from sim.figures import Unit
 from sim.metrics import Metrics, Spread, TaskMetrics
+from sim.steadiness import FIRST_JOBS, unsteady
+from sim.timeline import Timeline
 
 UNDEFINED = "-"
 HOSTS_UP_SHOWN = 3
@@ -30,12 +33,14 @@ class _Figure(Struct, frozen=True):
     value: str
 
 
-def metric_lines(metrics: Metrics, style: Style) -> list[str]:
-    """How job times are spread, each task in one line if there are several, single figures, and what is still open."""
+def metric_lines(metrics: Metrics, style: Style, timeline: Timeline | None = None) -> list[str]:
+    """How job times are spread, each task in one line if there are several, single figures, and what is still open.
+    `timeline`: of the same run; with it the beginning is judged."""
     window = f"window     {duration(metrics.end - metrics.begin)} from the first submit"
     if metrics.warm_up:
         window = f"window     {duration(metrics.end - metrics.begin)} after {duration(metrics.warm_up)} to warm up"
-    lines = [window + after_last_text(metrics), "", *table(_SPREADS, _rows(metrics), 0, style)]
+    remarks = [] if timeline is None else [f"           {text}" for text in beginning_texts(metrics, timeline)]
+    lines = [window + after_last_text(metrics), *remarks, "", *table(_SPREADS, _rows(metrics), 0, style)]
     if len(metrics.tasks) > 1:
         shown = sorted(metrics.tasks, key=lambda task: -(task.asked or 0))[:TASKS_SHOWN]
         lines += ["", *table(_TASKS, [*shown, metrics.total], 0, style)]
@@ -113,6 +118,15 @@ def after_last_text(metrics: Metrics) -> str:
     if after <= AFTER_LAST_TOLD * (metrics.end - metrics.begin):
         return ""
     return f"; no job came in the last {duration(after)} of it, which averages count"
+
+
+def beginning_texts(metrics: Metrics, timeline: Timeline) -> list[str]:
+    """Which averages the beginning changes, with empty hosts, and what to do; nothing where a warm-up was cut off."""
+    return [
+        f"the beginning counts: {line.figure} {line.whole:.4g} on average, {line.after:.4g} after the first "
+        f"{FIRST_JOBS:.0%} of the jobs: --warm-up {format_duration(line.cut_ns)}".replace("%", " %")
+        for line in (() if metrics.warm_up else unsteady(timeline))
+    ]
 
 
 def missed_text(task: TaskMetrics) -> str:

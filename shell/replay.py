@@ -19,6 +19,7 @@ from model.errors import ConfigurationError
 from model.job import SECOND
 from shell.config.scenario import LoadedScenario
 from shell.hostset import expand
+from shell.shipped_files import shipped
 from shell.wording import count, duration, nearest, thousands
 from sim.job_log import AS_IT_IS, HORIZON_MAX_NS, By, Survey, cluster_of, submissions, survey
 from sim.reshaping import Resample, Reshape
@@ -26,6 +27,8 @@ from sim.scenario import Scenario
 from sim.workload import Feed
 
 CHUNK = 1 << 20
+SHIPPED = {"lublin": "lublin-1000.swf"}
+"""Job logs that are a part of laulima, by the names that people may give instead of a file."""
 HOSTS_HINT = "for example --hosts 'node[01-16]:8': 16 hosts of 8 slots"
 
 
@@ -44,9 +47,15 @@ class Replay(Struct, frozen=True):
     scheduler: str = ""
     """which of several gets the jobs"""
 
+    @property
+    def name(self) -> str:
+        """What a person calls the log."""
+        known = (name for name, file in SHIPPED.items() if shipped(file) == self.workload)
+        return next(known, str(self.workload))
+
     def words(self) -> list[str]:
         """The options that say the same."""
-        words = ["--workload", str(self.workload)]
+        words = ["--workload", self.name]
         if self.first:
             words += ["--first", str(self.first)]
         for hosts in self.hosts:
@@ -83,12 +92,24 @@ class WorkloadLine(Struct, frozen=True):
     """which of several got the jobs"""
 
 
+def job_log(text: str) -> Path:
+    """What a person names: a file, or one of `SHIPPED`. Raises `ConfigurationError`."""
+    path = Path(text)
+    if path.exists():
+        return path
+    if text in SHIPPED:
+        return shipped(SHIPPED[text])
+    guess = nearest(text, list(SHIPPED))
+    hint = f"a job log in the Standard Workload Format, or one that comes with laulima: {', '.join(SHIPPED)}"
+    raise ConfigurationError(f"there is no file {text}{guess}", hint)
+
+
 def load(replay: Replay) -> tuple[LoadedScenario, Survey]:
     """The log's own cluster (or `--hosts`) with nothing else to do. Raises `ConfigurationError`."""
     hosts = _hosts(replay.hosts)
     found = survey(replay.workload, first=replay.first, slots_max=max((host.slots for host in hosts), default=0))
     cluster = cluster_of(found, replay.order, hosts)
-    configuration = Configuration(str(replay.workload), ".", cluster=cluster, digest=_digest(replay))
+    configuration = Configuration(replay.name, ".", cluster=cluster, digest=_digest(replay))
     longer = 2 if replay.reshape else 1
     for_ns = min(HORIZON_MAX_NS, longer * found.horizon_ns)
     world = Scenario(start_wall_ns=found.start_wall_ns, for_ns=for_ns, digest="default")
@@ -163,7 +184,7 @@ def workload_line(found: Survey, given: Feed, replay: Replay) -> WorkloadLine:
     """See `WorkloadLine`."""
     mean = found.wait_ns / found.waits if found.waits else None
     return WorkloadLine(
-        str(found.path), found.jobs, dict(found.left_out), mean, given.given, given.unheard, found.sized_by_use,
+        replay.name, found.jobs, dict(found.left_out), mean, given.given, given.unheard, found.sized_by_use,
         reshaped=" and ".join(_reshape_words(replay.reshape)), scheduler=replay.scheduler,
     )  # fmt: skip
 

@@ -416,7 +416,7 @@ def report(
     if answer.alarms or answer.notifiers:
         lines += ["", *_alarm_lines(answer, style)]
     if answer.metrics is not None:
-        lines += ["", *metric_lines(answer.metrics, style)]
+        lines += ["", *metric_lines(answer.metrics, style, timeline)]
     lines += ["", f"event log  {answer.hash}  {count(answer.lines, 'line')}"]
     if not answer.scenario and (answer.workload is None or answer.workload.file != answer.configuration):
         lines.append(f"assumed    {ASSUMED}")

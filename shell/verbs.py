@@ -155,7 +155,8 @@ VERBS: tuple[Verb, ...] = (
             option("scenario", "a scenario file", form=Form.PATH),
             option("seed", "decides everything that chance decides", form=Form.INTEGER, at_least=0),
             option("log", "write the event log (JSON lines) to this file", form=Form.PATH),
-            option("workload", "replay this job log (Standard Workload Format, .swf or .swf.gz)", form=Form.PATH),
+            option("workload", "replay this job log (Standard Workload Format, .swf or .swf.gz); lublin: the one that "
+                   "comes with laulima", form=Form.PATH),
             option("first", "with --workload: only the first so many jobs of it", form=Form.INTEGER, at_least=1),
             option("hosts", "with --workload: these hosts instead of the log's, 'node[01-16]:8' (again for more)",
                    many=True),

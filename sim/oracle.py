@@ -21,6 +21,7 @@ from model.records import (
     AttemptAssigned,
     AttemptEnded,
     AttemptGiven,
+    AttemptReturned,
     AttemptStarted,
     HostChanged,
     ItemsGone,
@@ -160,6 +161,7 @@ class Oracle:
             AttemptStarted: self._attempt_started,
             AttemptEnded: self._attempt_ended,
             AttemptGiven: self._attempt_given,
+            AttemptReturned: self._attempt_returned,
             ItemsGone: self._items_gone,
             TaskChanged: self._task_changed,
             HostChanged: self._host_changed,
@@ -389,6 +391,9 @@ class Oracle:
         if record.ahead and record.attempt > 1:
             self._broken("orders", f"attempt {key} was given ahead, and it is not the first of its job")
         self._rooms.give(self._now, key, record.host, record.spec.slots, record.ahead)
+
+    def _attempt_returned(self, record: AttemptReturned) -> None:
+        self._rooms.leave(self._now, (record.job, record.attempt))
 
     def _sent(self, line: Sent) -> None:
         batch = line.batch

@@ -16,17 +16,20 @@ from msgspec import Struct
 
 from model.events import HostVerb
 from model.job import LOCAL, AttemptKey, JobId
-from model.records import AttemptEnded, AttemptGiven, HostChanged
+from model.records import SET_ASIDE, WELL, AttemptEnded, AttemptGiven, HostChanged
 from sim.faults import SCHEDULER
 from sim.host_states import AWAY, HostStates
 from sim.log import Committed, FaultChanged, Finished, Header, ProcessEnded, ProcessStarted, Sized
 from sim.measuring import judge_attempt
 from sim.series import Series
 from sim.tally import outcome_name
+from sim.unused_slots import UnusedSlots
 from sim.waiting import Waiting
 
-_ON = HostVerb.ON.value
-_CLOSED = (HostVerb.DRAIN.value, HostVerb.OFF.value)
+_PERSON = (HostVerb.DRAIN.value, HostVerb.OFF.value)
+_CLOSED = (*_PERSON, SET_ASIDE)
+_OVER = {**dict.fromkeys(_PERSON, _PERSON), HostVerb.ON.value: _CLOSED, SET_ASIDE: (SET_ASIDE,), WELL: (SET_ASIDE,)}
+"""Which spans of `Timeline.closed` end with what is recorded of a host."""
 NONE = -1
 
 
@@ -84,7 +87,7 @@ class Timeline:
         self.down: dict[str, list[FaultSpan]] = {}
         """times in which a host did not answer, by host; overlapping ones too"""
         self.closed: dict[str, list[FaultSpan]] = {}
-        """times in which a person had a host drained or off (`kind`), by host"""
+        """times in which a person had a host drained or off, or it was set aside (`kind`), by host"""
         self.waits: dict[str, array[int]] = {}
         """of each task: from the making of a job to its first start"""
         self.lost: Counter[tuple[str, str]] = Counter()
@@ -98,8 +101,7 @@ class Timeline:
         self._states = HostStates()
         self._open_faults: dict[tuple[str, tuple[str, ...]], list[FaultSpan]] = {}
         """several of a kind may be at one place at a time: the first that began ends first"""
-        self._sized_at: dict[str, int] = {}
-        self._off_since: dict[str, int] = {}
+        self._unused = UnusedSlots()
         self._waiting = Waiting(self.series, self._states)
 
     @property
@@ -135,10 +137,8 @@ class Timeline:
 
     def _size(self, name: str, slots: int, now: int) -> None:
         self._waiting.has_host(name, now)
-        if name in self.hosts and name != LOCAL:
-            self.series.add("slots", self._sized_at[name], now, self.hosts[name])
+        self._unused.size(name, slots, now)
         self.hosts[name] = slots
-        self._sized_at[name] = now
         self._host_numbers.setdefault(name, len(self._host_numbers))
 
     def _fault(self, line: FaultChanged) -> None:
@@ -155,11 +155,8 @@ class Timeline:
             known = self._open_faults.get(key)
             if known:
                 known.pop(0).end = line.t
-        if change.power is False:
-            self._off_since[change.host] = line.t
-        elif change.power:
-            since = self._off_since.pop(change.host, line.t)
-            self.series.add("down", since, line.t, self.hosts.get(change.host, 0))
+        if change.power is not None or change.answers is not None:
+            self._unused.fault(change.host, change.power, change.answers, line.t)
 
     # records
 
@@ -174,11 +171,14 @@ class Timeline:
         record: HostChanged = line.record  # type: ignore[assignment]
         now = line.t
         self._waiting.host_changed(record, now)
-        if record.verb in (_ON, *_CLOSED):
+        self._unused.changed(record.host, record.verb, now)
+        over = _OVER.get(record.verb)
+        if over is not None:
             spans = self.closed.setdefault(record.host, [])
-            if spans and spans[-1].end == NONE:
-                spans[-1].end = now
-            if record.verb != _ON:
+            for span in spans:
+                if span.end == NONE and span.kind in over:
+                    span.end = now
+            if record.verb in _CLOSED:
                 spans.append(FaultSpan(record.verb, (record.host,), now))
 
     def _attempt_ended(self, line: Committed) -> None:
@@ -241,18 +241,19 @@ class Timeline:
     def _finished(self, line: Finished) -> None:
         now = self.end = line.t
         self._waiting.finish(now)
-        for host, since in self._off_since.items():
-            self.series.add("down", since, now, self.hosts.get(host, 0))
-        for host, slots in self.hosts.items():
-            if host != LOCAL:
-                self.series.add("slots", self._sized_at[host], now, slots)
         still = [fault for faults in self._open_faults.values() for fault in faults]
-        for fault in (*still, *(spans[-1] for spans in self.closed.values() if spans)):
+        for fault in (*still, *(span for spans in self.closed.values() for span in spans)):
             if fault.end == NONE:
                 fault.end = now
         local = self._host_numbers.get(LOCAL, NONE)
+        changes: dict[int, list[tuple[int, int]]] = {self._host_numbers[name]: [] for name in self._unused.finish(now)}
         spans = self.spans
         for row in range(len(spans.start)):
-            if spans.host[row] != local:
-                end = now if spans.end[row] == NONE else spans.end[row]
-                self.series.add(VERDICTS[spans.verdict[row]].value, spans.start[row], end, spans.slots[row])
+            host = spans.host[row]
+            if host != local:
+                start, end = spans.start[row], now if spans.end[row] == NONE else spans.end[row]
+                self.series.add(VERDICTS[spans.verdict[row]].value, start, end, spans.slots[row])
+                if host in changes:
+                    changes[host] += ((start, spans.slots[row]), (end, -spans.slots[row]))
+        names = list(self._host_numbers)
+        self._unused.add_to(self.series, {names[host]: found for host, found in changes.items()})

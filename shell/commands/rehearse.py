@@ -159,7 +159,7 @@ def _replay(options: Options) -> Replay | None:
     from sim.job_log import By  # noqa: PLC0415
 
     return replay.Replay(
-        existing(options.workload, "a job log in the Standard Workload Format"),
+        replay.job_log(options.workload),
         options.first or 0,
         options.hosts,
         Order(options.order or "strict"),

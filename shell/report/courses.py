@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace as copied
 
+from model import records
 from model.events import HostVerb
 from shell.report.drawing import (
     BAD,
     BAND_OPACITY,
+    CLOSED,
     CUT_OFF,
     DOWN,
     DRAINED,
@@ -22,8 +24,10 @@ from shell.report.drawing import (
     INK,
     LOST,
     OFF,
+    SET_ASIDE,
     SILENT,
     SUSPENDED,
+    UNREACHED,
     USEFUL,
     Look,
     TimeAxis,
@@ -35,6 +39,7 @@ from shell.report.drawing import (
     rectangles,
 )
 from shell.wording import count
+from sim import unused_slots
 from sim.scenario import Kind
 from sim.series import BINS
 from sim.timeline import NONE, VERDICTS, FaultSpan, Timeline, Verdict
@@ -62,6 +67,7 @@ WITHOUT_POWER = ("without power", "hatched", copied(DOWN, opacity=0.75))
 STATES: Mapping[str, tuple[str, str, Look]] = MappingProxyType({
     HostVerb.DRAIN.value: ("drained", "dotted", DRAINED),
     HostVerb.OFF.value: ("switched off", "rings", OFF),
+    records.SET_ASIDE: ("set aside", "stars", SET_ASIDE),
     Kind.SILENT.value: ("agent silent", "plain grey", SILENT),
     Kind.SUSPENDED.value: ("suspended", "upright lines", SUSPENDED),
     Kind.LOST.value: ("cut off", "hatched the other way", CUT_OFF),
@@ -270,25 +276,34 @@ def slots(timeline: Timeline, time: TimeAxis) -> tuple[str, str]:
     series, end = timeline.series, timeline.end
     means: Callable[[str], list[float]] = lambda name: series.means(name, end)  # noqa: E731 - read five times below
     good, rejected, lost, running = (means(verdict.value) for verdict in VERDICTS)
-    total, down = means("slots"), means("down")
-    busy = [sum(parts) for parts in zip(good, rejected, lost, running, strict=True)]
-    free = [max(0.0, all_of - off - used) for all_of, off, used in zip(total, down, busy, strict=True)]
     useful = [one + other for one, other in zip(good, running, strict=True)]
-    demand = [used + waiting for used, waiting in zip(busy, means("pending slots"), strict=True)]
+    demand = [sum(parts) for parts in zip(useful, rejected, lost, means("pending slots"), strict=True)]
     with picture(3.3) as (_, (axes,), svg):
         bands(axes, timeline, time)
-        keys = _stack(
-            axes, timeline, time,
-            [("ended well, or runs", USEFUL, useful), ("ended badly", BAD, rejected), ("lost work", LOST, lost),
-             ("free", FREE, free), ("without power", DOWN, down)],
-        )  # fmt: skip
+        layers = [
+            ("ended well, or runs", USEFUL, useful), ("ended badly", BAD, rejected), ("lost work", LOST, lost),
+            ("free", FREE, free_slots(timeline)), ("empty, and drained or off", CLOSED, means(unused_slots.CLOSED)),
+            ("empty, and not to be reached", UNREACHED, means(unused_slots.UNREACHED)),
+            ("without power", DOWN, means(unused_slots.DOWN)),
+        ]  # fmt: skip
+        keys = _stack(axes, timeline, time, layers)
         keys.append(_steps(axes, timeline, time, demand, "--", "demand: runs or waits"))
-        most = max([*total, 1.0])
+        most = max([*means(unused_slots.SLOTS), 1.0])
         axes.set_ylim(0.0, min(max([*demand, most]) * 1.05, most * 3))
         axes.set_ylabel("slots")
         time.put_on(axes)
         legend(axes, keys, 3)
-    return svg.text, "Slots: was capacity the limit? The dashed line is what wanted to run; grey bands are faults."
+    return svg.text, (
+        "Slots: was capacity the limit? What runs counts as work wherever it runs; the whole height is all slots there "
+        "are. The dashed line is what wanted to run; grey bands are faults."
+    )
+
+
+def free_slots(timeline: Timeline) -> list[float]:
+    """Slots that were empty and could be used, in each bin."""
+    taken = (*(verdict.value for verdict in VERDICTS), *unused_slots.NOT_FREE)
+    columns = [timeline.series.means(name, timeline.end) for name in (unused_slots.SLOTS, *taken)]
+    return [max(0.0, all_of - sum(others)) for all_of, *others in zip(*columns, strict=True)]
 
 
 REASONS = {

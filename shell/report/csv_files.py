@@ -11,9 +11,11 @@ from pathlib import Path
 
 from shell.file_errors import unwritable
 from shell.many_worlds import ManyWorlds
+from shell.report.courses import free_slots
 from sim.figures import HOST_FIGURES, RUN_FIGURES, SCHEDULER_FIGURES, TASK_FIGURES, Figure, Unit, find
 from sim.metrics import Metrics
 from sim.timeline import NONE, VERDICTS, Timeline
+from sim.unused_slots import CLOSED, DOWN, FREE, SLOTS, UNREACHED
 from sim.waiting import Reason
 
 Cell = str | int | float | None
@@ -47,7 +49,8 @@ def write_csv(folder: Path, metrics: Metrics, timeline: Timeline, many: ManyWorl
     return list(tables)
 
 
-_SLOTS = (*(verdict.value for verdict in VERDICTS), "without power", "slots", "pending slots")
+_SLOTS = (*(verdict.value for verdict in VERDICTS), FREE, CLOSED, UNREACHED, "without power", SLOTS, "pending slots")
+"""All but the last two together are `SLOTS`."""
 
 
 def _figures(metrics: Metrics) -> Iterable[tuple[Cell, ...]]:
@@ -81,8 +84,10 @@ def _spans(timeline: Timeline) -> Iterable[tuple[Cell, ...]]:
 
 
 def _slots(timeline: Timeline) -> Iterable[tuple[Cell, ...]]:
-    names = [*(verdict.value for verdict in VERDICTS), "down", "slots", "pending slots"]
-    yield from _rows(timeline, [timeline.series.means(name, timeline.end) for name in names])
+    ran: list[Sequence[float]] = [timeline.series.means(verdict.value, timeline.end) for verdict in VERDICTS]
+    others = (CLOSED, UNREACHED, DOWN, SLOTS, "pending slots")
+    rest = [timeline.series.means(name, timeline.end) for name in others]
+    yield from _rows(timeline, [*ran, free_slots(timeline), *rest])
 
 
 def _queue(timeline: Timeline) -> Iterable[tuple[Cell, ...]]:

@@ -77,8 +77,10 @@ USEFUL, BAD, LOST, FREE, DOWN = (
 SILENT, SUSPENDED, CUT_OFF = Look("#888888", "", 0.45), Look("#888888", "||||", 0.75), Look("#888888", "\\\\\\", 0.6)
 """A host whose agent stands still (its jobs go on, and are seen through it), that stands still as a whole, and that
 nothing reaches."""
-DRAINED, OFF = Look("#777777", "...", 0.6), Look("#777777", "oo", 0.6)
-"""A host that takes nothing new, or that a person has switched off."""
+DRAINED, OFF, SET_ASIDE = Look("#777777", "...", 0.6), Look("#777777", "oo", 0.6), Look("#777777", "**", 0.6)
+"""A host that takes nothing new, that a person has switched off, or that gets nothing because jobs failed there."""
+CLOSED, UNREACHED = DRAINED, CUT_OFF
+"""Empty slots of hosts that are drained, off or set aside, and of those that do not answer."""
 BAND_OPACITY = 0.16
 """Of the bands of faults behind every time axis."""
 

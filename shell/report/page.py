@@ -14,7 +14,7 @@ from msgspec import Struct
 from shell.config.scenario import LoadedScenario
 from shell.expectations import UNDEFINED, figure_text
 from shell.many_worlds import ManyWorlds
-from shell.metric_tables import after_last_text, hosts_up_text, missed_text
+from shell.metric_tables import after_last_text, beginning_texts, hosts_up_text, missed_text
 from shell.report.again import again, made_by
 from shell.report.assumptions import assumptions
 from shell.report.causes import causes
@@ -125,7 +125,8 @@ def _head(told: Told) -> str:
         ("measured", f"{duration(metrics.end - metrics.begin)}"
                      + (f" after {duration(metrics.warm_up)} to warm up" if metrics.warm_up
                         else ", from the first job on: nothing is cut off (--warm-up would)")
-                     + after_last_text(metrics)),
+                     + after_last_text(metrics)
+                     + "".join(f"; {text}" for text in beginning_texts(metrics, told.timeline))),
         ("faults", _faults(told)),
         ("event log", f"{answer.hash}   {count(answer.lines, 'line')}, {count(answer.checked, 'event')} checked"),
         ("made by", made_by()),

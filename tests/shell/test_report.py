@@ -297,6 +297,9 @@ def test_the_numbers_behind_the_pictures(night: Path, capsys: pytest.CaptureFixt
         for row in slots
     )
     assert used == pytest.approx(float(figures["utilization_nominal"]) * 2 * 7200, rel=1e-6)
+    for row in slots:
+        parts = ("good", "rejected", "lost", "running", "free", "closed", "unreached", "without power")
+        assert sum(float(row[name]) for name in parts) == pytest.approx(float(row["slots"])) == 2.0, row
     assert float(figures["hosts.node2.mttr"]) == 2400.0
     jobs = rows_of("out/jobs-on-hosts.csv")
     assert {row["host"] for row in jobs if row["task"] == "warp"} == {"node2"}
@@ -373,8 +376,13 @@ def test_what_keeps_a_host_from_working_is_told_apart_with_and_without_colour(ni
         assert text.count(name) == 2, name  # in the legend, and in the caption
         assert f"{drawn}: {name}" in text
     without_colour = [(look.hatch, look.opacity) for _, _, look in dict.fromkeys(courses.STATES.values())]
-    assert len({hatch for hatch, _ in without_colour}) == len(without_colour) == 6
+    assert len({hatch for hatch, _ in without_colour}) == len(without_colour) == 7
     assert set(courses.STATES) >= AWAY
+    slots = " ".join(Parsed(pictures[1]).text.split())
+    for name in ("free", "empty, and drained or off", "empty, and not to be reached", "without power"):
+        assert slots.count(name) == 1, name  # in the legend
+    layers = (drawing.USEFUL, drawing.BAD, drawing.LOST, drawing.FREE, drawing.CLOSED, drawing.UNREACHED, drawing.DOWN)
+    assert len({(look.hatch, look.opacity) for look in layers}) == len(layers)
     (through,) = [opacity for hatch, opacity in without_colour if not hatch]
     assert through < 0.5  # jobs go on below a silent agent, and are seen
 

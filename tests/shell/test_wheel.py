@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from shell import pages_of_docs
+from shell.replay import SHIPPED
 from tests.shell.leftovers import left_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -78,6 +79,7 @@ def test_every_page_and_example_is_in_the_wheel(wheel: Path) -> None:
     ]
     assert missing == [], "a page of docs/ is not among those of the wheel: pyproject.toml, force-include"
     assert {"shell/configs/schema.json", "shell/pipeline_template.yaml", "shell/configs/demo.yaml"} <= names
+    assert {f"shell/configs/{file}" for file in SHIPPED.values()} <= names
     assert not any(name.startswith(("tests/", "docs/", "benchmarks/")) for name in names)
 
 

@@ -11,6 +11,7 @@ from model.records import (
     AttemptAssigned,
     AttemptEnded,
     AttemptGiven,
+    AttemptReturned,
     AttemptStarted,
     HostChanged,
     JobAccepted,
@@ -304,6 +305,22 @@ def test_a_host_that_takes_nothing_has_no_room() -> None:
 
 def test_a_new_life_of_the_controller_has_an_empty_queue() -> None:
     assert judged(*queued(Life(2 * S, "controller", 2), wish=ANY)) == []
+
+
+def test_what_its_scheduler_has_given_up_unheard_waits_no_more() -> None:
+    """The controller had given it to a host, and says once more that it has it."""
+    spec = JobSpec("warp", ("true",))
+    given_up = Report(Outcome.CONTROLLER_SILENT, reason="controller did not answer")
+    lines = (
+        at(1, "scheduler", JobAccepted(ONE, spec)),
+        at(1, "scheduler", AttemptAssigned(ONE, 1, "controller")),
+        at(2, "controller", AttemptGiven(ONE, 1, "node2", 1, spec)),
+        at(10, "scheduler", AttemptEnded(ONE, 1, given_up, final=False, good=False)),
+        Sent(11 * S, "controller", "scheduler", (11 * S,), Batch(1, 1, 1, (Accepted(ONE, 1),))),
+        at(12, "controller", AttemptReturned(ONE, 1)),
+        Finished(90 * S),
+    )
+    assert "room" not in judged(NODE1_IS_FULL, *lines)
 
 
 def test_what_was_handed_down_again_may_take_a_room() -> None:

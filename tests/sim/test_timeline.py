@@ -6,20 +6,27 @@ with the metrics of the same run.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from model.configuration import ClusterDefinition, Configuration, HostDefinition
 from model.events import HostVerb, OrderHost
-from model.job import SECOND, HostWish
+from model.job import LOCAL, SECOND, HostWish
+from model.records import SET_ASIDE, WELL, HostChanged
 from model.task import Limits, Periods, TaskDefinition
-from shell.report.courses import _away_ns
+from shell.report.courses import _away_ns, free_slots
 from sim.distributions import Constant
+from sim.log import Committed, FaultChanged, Finished, Header, ProcessEnded, ProcessStarted
 from sim.measuring import Measuring
 from sim.metrics import Metrics
 from sim.scenario import Fault, Kind, Network, Ordered, Scenario, TaskWeather
 from sim.series import BINS, Series
 from sim.simulation import simulate
 from sim.timeline import NONE, VERDICTS, Timeline, Verdict
+from sim.unused_slots import UnusedSlots
 from sim.waiting import Reason
 
 MINUTE = 60 * SECOND
@@ -99,6 +106,100 @@ def test_slots_without_power_and_slots_in_use_over_time() -> None:
     used = sum(sum(series.areas.get(verdict.value, [0.0])) for verdict in VERDICTS)
     assert used == pytest.approx(metrics.total.slot_time.busy)
     assert sum(series.areas["good"]) == pytest.approx(metrics.total.slot_time.good)
+
+
+class Moments:
+    """What each host's slots are, from each line of the log to the next, worked out host by host."""
+
+    def __init__(self) -> None:
+        kinds = (HostChanged, FaultChanged, ProcessStarted, ProcessEnded, Finished)
+        self.table: dict[type, Callable[[Any], None]] = {Header: self._header, **dict.fromkeys(kinds, self._read)}
+        self.areas: dict[str, list[tuple[int, int, int]]] = {}
+        """of each use, (begin, end, slots)"""
+        self._at = 0
+        self._hosts: dict[str, int] = {}
+        self._runs: Counter[str] = Counter()
+        self._shut: dict[str, str] = {}
+        self._faults: Counter[tuple[str, bool]] = Counter()
+
+    def _header(self, line: Header) -> None:
+        self._hosts = {name: slots for name, slots in line.slots.items() if name != LOCAL}
+
+    def _read(self, line: Any) -> None:
+        for name, slots in self._hosts.items():
+            busy = self._runs[name]
+            if line.t > self._at:
+                assert busy == 0 or not self._faults[name, True]  # nothing runs without power
+            use = "free"
+            if self._faults[name, True]:
+                use = "down"
+            elif self._shut.get(name, "on") != "on":
+                use = "closed"
+            elif self._faults[name, False]:
+                use = "unreached"
+            self.areas.setdefault("busy", []).append((self._at, line.t, busy))
+            self.areas.setdefault(use, []).append((self._at, line.t, slots - busy))
+        self._at = line.t
+        if isinstance(line, ProcessStarted):
+            self._runs[line.node] += line.slots
+        elif isinstance(line, ProcessEnded):
+            self._runs[line.node] -= line.slots
+        elif isinstance(line, FaultChanged):
+            (name,) = [node for node in line.nodes if node != "controller"]
+            self._faults[name, line.kind == "down"] += 1 if line.on else -1
+        elif isinstance(line, Committed):
+            self._shut[line.record.host] = line.record.verb  # type: ignore[union-attr]
+
+
+def test_every_slot_is_work_or_has_one_reason_to_be_empty_at_every_moment() -> None:
+    """Five hosts of two slots: one is always well, one drained, one switched off, one cut off, one without power, while
+    jobs run there; the one that is off loses its power, too, and the drained one is not heard for a while."""
+    cluster = ClusterDefinition(hosts=tuple(HostDefinition(f"node{number}", 2) for number in range(1, 6)))
+    orders = (
+        Ordered(21 * MINUTE, host=OrderHost(1, HostVerb.DRAIN, "node2")),
+        Ordered(22 * MINUTE, host=OrderHost(2, HostVerb.OFF, "node3")),
+        Ordered(80 * MINUTE, host=OrderHost(3, HostVerb.ON, "node2")),
+        Ordered(90 * MINUTE, host=OrderHost(4, HostVerb.ON, "node3")),
+    )
+    faults = (
+        Fault(Kind.LOST, ("controller", "node4"), 23 * MINUTE, 30 * MINUTE),
+        Fault(Kind.DOWN, ("node5",), 24 * MINUTE, 45 * MINUTE),
+        Fault(Kind.SILENT, ("node2",), 30 * MINUTE, 5 * MINUTE),
+        Fault(Kind.DOWN, ("node3",), 40 * MINUTE, 10 * MINUTE),
+    )
+    timeline, moments = Timeline(), Moments()
+    scenario = Scenario(
+        for_ns=2 * HOUR, orders=orders, faults=faults, tasks={"a": TaskWeather(run=Constant(7 * MINUTE + 13 * SECOND))}
+    )
+    configuration = Configuration("small", "/", (task("a", every=50 * SECOND),), cluster)
+    simulate(configuration, scenario, readers=(timeline, moments))
+    by_hand = Series()
+    for use, areas in moments.areas.items():
+        for begin, end, slots in areas:
+            by_hand.add(use, begin, end, slots)
+    running = [timeline.series.means(verdict.value, timeline.end) for verdict in VERDICTS]
+    seen = {name: timeline.series.means(name, timeline.end) for name in ("closed", "unreached", "down")}
+    seen |= {"busy": [sum(parts) for parts in zip(*running, strict=True)], "free": free_slots(timeline)}
+    for use, means in seen.items():
+        assert max(means) > 0, use
+        assert means == pytest.approx(by_hand.means(use, timeline.end), abs=1e-6), use
+    for parts in zip(*seen.values(), strict=True):
+        assert sum(parts) == pytest.approx(10)
+
+
+def test_a_host_that_is_set_aside_is_closed_until_it_is_well() -> None:
+    unused, series = UnusedSlots(), Series()
+    unused.size("node1", 2, 0)
+    unused.changed("node1", SET_ASIDE, 10 * SECOND)
+    unused.changed("node1", HostVerb.DRAIN.value, 20 * SECOND)
+    unused.changed("node1", WELL, 30 * SECOND)
+    unused.changed("node1", HostVerb.ON.value, 40 * SECOND)
+    unused.size("node1", 1, 50 * SECOND)
+    unused.changed("node1", HostVerb.OFF.value, 50 * SECOND)
+    assert unused.finish(60 * SECOND) == ["node1"]
+    unused.add_to(series, {"node1": [(55 * SECOND, -1), (5 * SECOND, 1)]})
+    assert series.means("slots", 60 * SECOND) == [2.0] * 50 + [1.0] * 10
+    assert series.means("closed", 60 * SECOND) == [0.0] * 10 + [1.0] * 30 + [0.0] * 15 + [1.0] * 5
 
 
 def test_what_a_timeout_ends_is_lost() -> None:
