@@ -188,8 +188,8 @@ class KeeperProcess:
         self._carry_out()
         if self._runs:
             self._tell_runs(now)
-        while self._unnamed and self._unnamed[0][0] <= now:
-            self._name_output(self._unnamed.popleft()[1])
+        if self._unnamed:
+            self._name_outputs(now)
 
     def _timeout(self) -> float:
         """Seconds until something is due; 0 when something is to be done."""
@@ -369,6 +369,12 @@ class KeeperProcess:
     def _directory_of(self, spec: JobSpec) -> str:
         base = self._settings.directory
         return base if spec.directory is None else os.path.join(base, spec.directory)
+
+    def _name_outputs(self, now: int) -> None:
+        """Of those that are due; who is over by then needs none, and nobody is woken for it."""
+        unnamed = self._unnamed
+        while unnamed and (unnamed[0][0] <= now or unnamed[0][1].ended_ns):
+            self._name_output(unnamed.popleft()[1])
 
     def _name_output(self, job: RunningJob) -> None:
         if job.key in self._jobs and not job.ended_ns:

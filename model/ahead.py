@@ -24,7 +24,7 @@ DOUBT = 2
 """So many brief runs are outweighed by one job that was told to be running before it had ended."""
 TASKS_MAX = 10_000
 """Tasks of which that is remembered."""
-WAIT_NS = SECOND // 10
+WAIT_NS = SECOND // 4
 """A host gets so much ahead that the last of it ends about so long after it was given, the way there and back
 included."""
 AHEAD_MAX = 16

@@ -4,14 +4,17 @@ that its agent sends are looked at, with a patience that the test sets."""
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from live import keeper_frames, keepers
-from live.keeper_process import RUNNING_PATIENCE_NS, KeeperProcess
-from model.job import JobId, Outcome, Report
+from live.keeper_process import NAME_AFTER_NS, RUNNING_PATIENCE_NS, KeeperProcess
+from live.spool import OutputFile
+from live.trees import RunningJob
+from model.job import AttemptKey, JobId, Outcome, Report
 from model.keeper import Exited, Forget, KeeperMessage, ListHeld, Order, Running
 from tests.live.keeper_rig import rig, sh
 
@@ -99,3 +102,19 @@ def test_a_job_that_is_over_by_then_is_not_told_to_run() -> None:
     keeper._tell_runs(due_ns)
     assert told == [over, other, third]
     assert list(keeper._runs) == [(4, 1)]
+
+
+def test_nobody_is_woken_to_name_the_output_of_a_job_that_is_over() -> None:
+    """Half of a busy keeper's turns were that, a moment after each job."""
+    keeper = KeeperProcess.__new__(KeeperProcess)
+    named: list[AttemptKey] = []
+    keeper._name_output = lambda job: named.append(job.key)  # type: ignore[method-assign]
+    nothing = OutputFile(-1, "")
+    jobs = [RunningJob((JobId(number), 1), sh("true"), nothing, nothing) for number in range(4)]
+    keeper._unnamed = deque((NAME_AFTER_NS + number, job) for number, job in enumerate(jobs))
+    jobs[0].ended_ns = jobs[1].ended_ns = 1
+    keeper._name_outputs(2)
+    assert [job for _, job in keeper._unnamed] == jobs[2:], "the next one to wake up for still runs"
+    keeper._name_outputs(NAME_AFTER_NS + 2)
+    assert named[-1] == (2, 1)
+    assert [job for _, job in keeper._unnamed] == jobs[3:]
