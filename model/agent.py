@@ -65,6 +65,7 @@ class Agent(Subordinate[HostedAttempt]):
     """See the head of this file; the four methods are described in docs/architecture.md, part 3."""
 
     BEFORE, AFTER, OVER = _S.BLOCKED_BEFORE, _S.BLOCKED_AFTER, _S.ENDED
+    HELD, WAITS = HostedAttempt, _S.QUEUED
 
     def __init__(
         self,
@@ -177,9 +178,6 @@ class Agent(Subordinate[HostedAttempt]):
     def _waiting(self) -> int:
         return self._queued
 
-    def _arrived(self, key: AttemptKey, spec: JobSpec, waited_ns: int, now: int) -> HostedAttempt:
-        return HostedAttempt(key, spec, waited_ns, now, _S.QUEUED)
-
     def _unfit(self, spec: JobSpec) -> Report | None:
         return Report(Outcome.OVERLOADED, reason=self.dirty, again=True) if self.dirty else None
 
@@ -237,6 +235,11 @@ class Agent(Subordinate[HostedAttempt]):
     # slots and keepers
 
     def _enqueue(self, attempt: HostedAttempt, now: int) -> None:
+        if not self._queue and self._load and self.busy + self._blocked + attempt.spec.slots <= self.slots:
+            self._moved_ns = now
+            self._start(attempt, now)  # most start when they come, so the queue is not asked
+            return
+        attempt.wait_from_arrival()
         if not self._queued:
             self._moved_ns = now
         self._queue.append(attempt)
@@ -412,7 +415,8 @@ class Agent(Subordinate[HostedAttempt]):
             self._move(attempt, _S.BLOCKED_AFTER, now)
         else:
             self.end(attempt, report, now)
-        self._fill(now)
+        if self._queue:
+            self._fill(now)
 
     def _holding(self, keeper: int, entries: tuple[Entry, ...], now: int) -> None:
         """What a keeper (or the reader of a dead one's log) holds: adopt it, and notice what it does not have."""

@@ -62,6 +62,7 @@ class BatchAgent(Subordinate[BatchAttempt]):
     """See the head of this file; the four methods are described in docs/architecture.md, part 3."""
 
     BEFORE, AFTER, OVER = _S.BLOCKED_BEFORE, _S.BLOCKED_AFTER, _S.ENDED
+    HELD, WAITS = BatchAttempt, _S.WAITING
 
     def __init__(
         self,
@@ -155,9 +156,6 @@ class BatchAgent(Subordinate[BatchAttempt]):
     def _waiting(self) -> int:
         return len(self.submissions.waiting)
 
-    def _arrived(self, key: AttemptKey, spec: JobSpec, waited_ns: int, now: int) -> BatchAttempt:
-        return BatchAttempt(key, spec, waited_ns, now, _S.WAITING)
-
     def _unfit(self, spec: JobSpec) -> Report | None:
         if spec.call is None:
             return None
@@ -235,6 +233,7 @@ class BatchAgent(Subordinate[BatchAttempt]):
         self._enqueue(attempt, now)
 
     def _enqueue(self, attempt: BatchAttempt, now: int) -> None:
+        attempt.wait_from_arrival()
         if attempt.deadline_ns is not None:
             self._timers.set(attempt.key, attempt.deadline_ns)
         self.submissions.add(attempt, now)

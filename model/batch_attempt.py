@@ -6,7 +6,7 @@ from __future__ import annotations
 from msgspec import Struct, structs
 
 from model.batch_words import BatchStatus, Element, Finished, Row, Stopped
-from model.job import AttemptKey, JobSpec, Outcome, Report
+from model.job import JobSpec, Outcome, Report
 from model.messages import Entry, Held
 from model.states import State
 from model.subordinate import HeldAttempt
@@ -53,42 +53,27 @@ IN_SYSTEM = frozenset({_S.SUBMITTED, _S.QUEUED, _S.RUNNING, _S.STOPPING})
 """The batch system may have it."""
 
 
-class BatchAttempt(HeldAttempt):
+class BatchAttempt(HeldAttempt, eq=False):
     """One attempt of a batch system."""
 
-    __slots__ = (
-        "begun",
-        "claiming",
-        "element",
-        "finished",
-        "identity",
-        "missing_ns",
-        "node",
-        "provisional",
-        "returns",
-        "where",
-    )
-
-    def __init__(self, key: AttemptKey, spec: JobSpec, waited_ns: int, now: int, state: BatchState) -> None:
-        super().__init__(key, spec, waited_ns, now, state)
-        self.element: Element | None = None
-        self.begun = False
-        """its runner has taken it"""
-        self.claiming = False
-        """whether its runner can still take it is being decided"""
-        self.returns = False
-        """claimed so that it can be submitted once more"""
-        self.finished: Finished | None = None
-        """how its job ended, by its runner; the batch system's word about why may be awaited"""
-        self.identity = ""
-        """what the batch system calls it"""
-        self.node = ""
-        self.where = ""
-        """what people are told about where it is in the batch system"""
-        self.missing_ns: int | None = None
-        """since when the batch system does not list it, or its result is not there though it should"""
-        self.provisional = False
-        """`ended_as` holds only if it has not begun"""
+    element: Element | None = None
+    begun: bool = False
+    """its runner has taken it"""
+    claiming: bool = False
+    """whether its runner can still take it is being decided"""
+    returns: bool = False
+    """claimed so that it can be submitted once more"""
+    finished: Finished | None = None
+    """how its job ended, by its runner; the batch system's word about why may be awaited"""
+    identity: str = ""
+    """what the batch system calls it"""
+    node: str = ""
+    where: str = ""
+    """what people are told about where it is in the batch system"""
+    missing_ns: int | None = None
+    """since when the batch system does not list it, or its result is not there though it should"""
+    provisional: bool = False
+    """`ended_as` holds only if it has not begun"""
 
     @property
     def why(self) -> str:

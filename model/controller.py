@@ -73,7 +73,7 @@ HELD_MAX = 100_000
 """Attempts of which one host may claim that it holds them."""
 
 _S = quick(ControllerJobState)
-_EXITED, _OFF = Outcome.EXITED, HostOrder.OFF
+_EXITED, _OFF, _AHEAD = Outcome.EXITED, HostOrder.OFF, Pace.AHEAD
 
 
 class Controller:
@@ -128,7 +128,7 @@ class Controller:
             if superior.uplink.lease_ended(now):
                 self._lease_ended(superior, now)
         for name in self.table.links.take(now):
-            host = self.hosts[name]
+            host = self.table.talking[name] = self.hosts[name]
             self._take_reports(host, host.link.advance(now), now)
             self.table.sync(host, now)
         self.table.advance(now)
@@ -159,12 +159,9 @@ class Controller:
             effects = records_first(effects)
         talking = self.table.talking
         if talking:
-            for name in talking:
-                host = self.hosts.get(name)
-                if host is None:
-                    continue
+            for host in talking.values():
                 if host.link.outbox:
-                    effects.append(Transmit(name, host.link.seal()))
+                    effects.append(Transmit(host.name, host.link.seal()))
                 self.table.watch(host)
             talking.clear()
         for superior in superiors.values():
@@ -197,8 +194,8 @@ class Controller:
         if superior is not None:
             superior.uplink.vouch(event.vouched, event.age_ns, now)
         elif event.peer in self.hosts:
-            self.hosts[event.peer].link.vouch(event.vouched, now)
-            self.table.talking[event.peer] = None
+            host = self.table.talking[event.peer] = self.hosts[event.peer]
+            host.link.vouch(event.vouched, now)
 
     # the superiors
 
@@ -245,7 +242,7 @@ class Controller:
         """This process is about to end."""
         for host in self.hosts.values():
             host.link.part(keep_ns)
-            self.table.talking[host.name] = None
+            self.table.talking[host.name] = host
 
     def _assign(self, superior: Superior, message: Assign, now: int) -> None:
         key = superior.key_of(message.job, message.attempt)
@@ -280,11 +277,12 @@ class Controller:
         host = job.host
         assert host is not None
         if job.state is not _S.ENDED:
-            self.placing.give_back(job, host, now)
+            self.placing.give_back(job, host)
+            self.placing.offer(host, now)
             job.move(_S.ENDED, now)
         host.holding -= 1
         host.link.disown(job.key)
-        self.table.talking[host.name] = None
+        self.table.talking[host.name] = host
         job.superior.take_back(job.key)
         self._forget(job)
 
@@ -303,13 +301,14 @@ class Controller:
         if job is None or job.state is not _S.ENDED:
             return
         self._forget(job)
-        if job.host is not None:
+        host = job.host
+        if host is not None:
             self.effects.append(Commit(AttemptReturned(key[0], key[1])))
-            job.host.link.acknowledge(key)
-            self.table.talking[job.host.name] = None
-            job.host.holding -= 1
-            if job.host.order is _OFF:
-                self.table.leave_if_done(job.host, now)
+            host.link.acknowledge(key)
+            self.table.talking[host.name] = host
+            host.holding -= 1
+            if host.order is _OFF:
+                self.table.leave_if_done(host, now)
 
     def _cancel(self, superior: Superior, message: Cancel, now: int) -> None:
         key = superior.key_of(message.job, message.attempt)
@@ -331,7 +330,7 @@ class Controller:
             self._overtime.cancel(job, self._overtime_limit(job))
         if job.key in job.host.link.given:
             job.host.link.cancel(job.key, why, now)
-            self.table.talking[job.host.name] = None
+            self.table.talking[job.host.name] = job.host
 
     def _lease_ended(self, superior: Superior, now: int) -> None:
         """The scheduler was not heard for the lease: nothing of it may live on. What waits here never began: when the
@@ -361,21 +360,21 @@ class Controller:
     def give(self, job: ControllerJob, host: Host, pace: Pace, now: int) -> None:
         """Hand an attempt to a host that has the slots for it, or may get it ahead."""
         self.placing.unqueue(job, now)
-        job.waited_ns += now - job.since_ns
+        job.waited_ns = waited_ns = job.waited_ns + now - job.since_ns
         job.host = host
         job.pace = pace
+        key, link = job.key, host.link
         host.holding += 1
         if host.health.why:
-            self.table.health.given(host, job.key)
+            self.table.health.given(host, key)
         self.placing.take(job, host, now)
         job.move(_S.GIVEN, now)
         spec = job.spec if job.spec.needs is None else _with_share(job)
         if THREADS_WORD in spec.command:
             spec = _for_host(spec, host)
-        ahead = pace is Pace.AHEAD
-        self.effects.append(Commit(AttemptGiven(job.key[0], job.key[1], host.name, host.link.peer_epoch, spec, ahead)))
-        host.link.assign(job.key, spec, job.waited_ns, now)
-        self.table.talking[host.name] = None
+        self.effects.append(Commit(AttemptGiven(*key, host.name, link.peer_epoch, spec, pace is _AHEAD)))
+        link.assign(key, spec, waited_ns, now)
+        self.table.talking[host.name] = host
 
     def why(self, job: ControllerJob, now: int) -> str:
         """Why a queued attempt waits, in one clause."""
@@ -389,34 +388,41 @@ class Controller:
     # what hosts say
 
     def _from_host(self, host: Host, batch: Batch, now: int) -> None:
-        self.table.talking[host.name] = None
+        self.table.talking[host.name] = host
         try:
             self._take_reports(host, host.link.receive(batch, now), now)
         finally:  # a batch that is refused may have closed the host to new attempts before the word that is wrong
             self.table.sync(host, now)
 
     def _take_reports(self, host: Host, reports: list[Up], now: int) -> None:
-        self.table.talking[host.name] = None
+        jobs, is_freer = self.jobs, False
         for message in reports:
             kind = type(message)
-            if kind is Ended:
-                self._ended_at(host, message, now)  # type: ignore[arg-type]
-            elif kind is Started:
-                self._started_at(host, message, now)  # type: ignore[arg-type]
-            elif kind is Accepted:
-                self._accepted_at(host, message, now)  # type: ignore[arg-type]
+            if kind is Ended or kind is Started or kind is Accepted:
+                key = (message.job, message.attempt)  # type: ignore[union-attr]
+                job = jobs.get(key)
+                if job is None:
+                    job = self._claimed(host, key, now)
+                if job is None or job.host is not host:
+                    continue  # it is not at this host, whatever the host says
+                if kind is Started:
+                    self._started_at(host, job, message, now)  # type: ignore[arg-type]
+                elif kind is Accepted:
+                    self._accepted_at(job, message, now)  # type: ignore[arg-type]
+                elif job.state is not _S.ENDED:
+                    self._ended_at(host, job, message.report, now)  # type: ignore[union-attr]
+                    is_freer = True
             elif kind is Pong and host.dirty != message.dirty:  # type: ignore[union-attr]
                 host.dirty = message.dirty  # type: ignore[union-attr]
-                self.placing.offer(host, now)
+                is_freer = True
             elif kind is Notices:
                 raise ProtocolError(f"{host.name} sent Notices, which only a controller may say")
+        if is_freer:
+            self.placing.offer(host, now)
 
-    def _job_at(self, host: Host, key: AttemptKey, now: int) -> ControllerJob | None:
-        """The attempt that a host speaks of; one of which the controller knows nothing is taken in, for its superior
-        to judge. None: it is not at this host, whatever the host says, or nobody's, and is to end there."""
-        job = self.jobs.get(key)
-        if job is not None:
-            return job if job.host is host else None
+    def _claimed(self, host: Host, key: AttemptKey, now: int) -> ControllerJob | None:
+        """A host speaks of an attempt of which the controller knows nothing: it is taken in, for its superior to judge.
+        None: it is nobody's, and is to end there."""
         if host.holding >= HELD_MAX:
             raise ProtocolError(f"{host.name} claims to hold more than {HELD_MAX} attempts")
         superior = self.superiors.of(key[0])
@@ -436,9 +442,8 @@ class Controller:
         self.placing.take(job, host, now)
         return job
 
-    def _accepted_at(self, host: Host, message: Accepted, now: int) -> None:
-        job = self._job_at(host, (message.job, message.attempt), now)
-        if job is None or job.state not in (_S.GIVEN, _S.AT_HOST):
+    def _accepted_at(self, job: ControllerJob, message: Accepted, now: int) -> None:
+        if job.state not in (_S.GIVEN, _S.AT_HOST):
             return
         if job.state is _S.GIVEN:
             job.move(_S.AT_HOST, now)
@@ -447,31 +452,27 @@ class Controller:
         if message.why and job.superior.number != EMBEDDED:  # a scheduler in this process can ask why
             job.superior.accepted(job.key, message.why)
 
-    def _started_at(self, host: Host, message: Started, now: int) -> None:
-        job = self._job_at(host, (message.job, message.attempt), now)
-        if job is None:
-            return
-        if job.state is _S.RUNNING and message.why and job.superior.number != EMBEDDED:
-            job.superior.started(job.key, host.name, message.started_at, message.why)
-        elif job.state in (_S.GIVEN, _S.AT_HOST):
+    def _started_at(self, host: Host, job: ControllerJob, message: Started, now: int) -> None:
+        superior = job.superior
+        if job.state is _S.GIVEN or job.state is _S.AT_HOST:
             job.move(_S.RUNNING, now)
-            self.placing.brief.runs(job.superior.number, job.spec.task)
+            spec = job.spec
+            self.placing.brief.runs(superior.number, spec.task)
             self.placing.runs(job, host, now)
-            if job.spec.timeout_ns:
+            if spec.timeout_ns:
                 limit_ns = self._overtime_limit(job)
                 self._overtime.set(job, limit_ns, now + limit_ns)
-            job.superior.started(job.key, host.name, message.started_at, message.why)
+            superior.started(job.key, host.name, message.started_at, message.why)
+        elif job.state is _S.RUNNING and message.why and superior.number != EMBEDDED:
+            superior.started(job.key, host.name, message.started_at, message.why)
 
-    def _ended_at(self, host: Host, message: Ended, now: int) -> None:
-        job = self._job_at(host, (message.job, message.attempt), now)
-        if job is None or job.state is _S.ENDED:
-            return
-        report = message.report
-        if report.host not in ("", host.name):
+    def _ended_at(self, host: Host, job: ControllerJob, report: Report, now: int) -> None:
+        """An attempt has ended at the host, to which its slots are given back, and which is to be offered work then."""
+        if report.host and report.host != host.name:
             report = structs.replace(report, host=host.name)  # the name of a folder, too: no host speaks for another
         if job.state is _S.RUNNING and job.spec.timeout_ns:
             self._overtime.cancel(job, self._overtime_limit(job))
-        if report.again and not (report.given_back and job.pace is Pace.AHEAD):
+        if report.again and not (report.given_back and job.pace is _AHEAD):
             self.table.press(host, now)
         elif report.started:
             host.pressure_ns = 0
@@ -481,7 +482,7 @@ class Controller:
             host.failed += 1
         self.table.health.ended(host, job.key, job.spec.task, report, now)
         self.placing.ended(job, host, report, now)
-        self.placing.give_back(job, host, now)
+        self.placing.give_back(job, host)
         self._end_with(job, report, now)
 
     def _overtime_limit(self, job: ControllerJob) -> int:
@@ -518,7 +519,7 @@ class Controller:
             host.holding += 1
             self.placing.take(job, host, now)
             host.link.restore(key, given.spec, running=False, sent_to=given.host_epoch, doubtful=not given.open_above)
-            self.table.talking[host.name] = None
+            self.table.talking[host.name] = host
 
     # explain
 

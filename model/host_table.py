@@ -37,7 +37,7 @@ class HostTable:
         self, cluster: ClusterDefinition, epoch: int, effects: list[Effect], hosts: dict[str, Host], placing: Placing
     ) -> None:
         self.hosts = hosts
-        self.talking: dict[str, None] = {}
+        self.talking: dict[str, Host] = {}
         """hosts for which something may be ready to be sent"""
         self.links: Timers[str] = Timers()
         """when each link wants to be advanced"""
@@ -72,7 +72,7 @@ class HostTable:
         """When the controller itself stood still, its hosts are asked what they hold before they get anything."""
         for host in self.hosts.values():
             if host.link.notice_stall(now):
-                self.talking[host.name] = None
+                self.talking[host.name] = host
                 self.sync(host, now)
 
     def watch(self, host: Host) -> None:
@@ -124,7 +124,7 @@ class HostTable:
         host.link.opened(now)
         self._tries.cancel(host.name)
         host.next_try_ns = None
-        self.talking[host.name] = None
+        self.talking[host.name] = host
         self.sync(host, now)
 
     def link_down(self, event: LinkDown, now: int) -> None:
@@ -132,7 +132,7 @@ class HostTable:
         if host is None or host.state is HostState.OFF:
             return
         host.link.closed(now)
-        self.talking[host.name] = None
+        self.talking[host.name] = host
         cluster = self._cluster
         wait = host.wait_before_next_try(cluster.backoff_ns, cluster.backoff_cap_ns, event.chance, now)
         host.up_since_ns = None
@@ -263,7 +263,7 @@ class HostTable:
 
     def _resize(self, host: Host, slots: int, now: int) -> None:
         host.resize(slots, now)
-        self.talking[host.name] = None
+        self.talking[host.name] = host
         self.sync(host, now)
 
     def _order_change(self, host: Host, order: OrderHost, now: int) -> str:
@@ -295,7 +295,7 @@ class HostTable:
         self.sync(host, now)
         if host.order is HostOrder.OFF:
             self.leave_if_done(host, now)
-        self.talking[host.name] = None
+        self.talking[host.name] = host
 
     def _order_delete(self, host: Host, now: int) -> str:
         if host.state not in (HostState.OFF, HostState.DOWN):
@@ -303,6 +303,7 @@ class HostTable:
         if host.holding:
             return f"jobs of host {host.name} are not ended yet"
         del self.hosts[host.name]
+        self.talking.pop(host.name, None)
         for timers in (self.links, self._tries, self._pressure):
             timers.cancel(host.name)
         self.health.forget(host.name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import structs
 
 from model.explain import Explanation, Reason
-from model.job import AttemptKey, JobSpec, Outcome, Report
+from model.job import Outcome, Report
 from model.messages import Entry, Held
 from model.states import State, quick
 from model.subordinate import HeldAttempt
@@ -41,24 +41,22 @@ PROCESS_STATES = frozenset({_S.STARTING, _S.RUNNING, _S.STOPPING})
 WAITING_STATES = frozenset({_S.BLOCKED_BEFORE, _S.QUEUED, _S.STAGED})
 
 
-class HostedAttempt(HeldAttempt):
-    """One attempt on a host with keepers."""
+class HostedAttempt(HeldAttempt, eq=False, gc=False):
+    """One attempt on a host with keepers. (Nothing that it refers to refers to it.)"""
 
-    __slots__ = ("holds", "keeper", "recalled", "since_ns")
-
-    def __init__(self, key: AttemptKey, spec: JobSpec, waited_ns: int, now: int, state: AttemptState) -> None:
-        super().__init__(key, spec, waited_ns, now, state)
-        self.since_ns = now
-        self.keeper = -1
-        self.holds = 0
-        """slots that it takes now"""
-        self.recalled = False
-        """STAGED: its keeper was asked to give it back"""
+    since_ns: int | None = None
+    """of its state; None: since its arrival"""
+    keeper: int = -1
+    holds: int = 0
+    """slots that it takes now"""
+    recalled: bool = False
+    """STAGED: its keeper was asked to give it back"""
 
 
 def explain(attempt: HostedAttempt, host: str, busy: int, slots: int) -> Explanation:
     """Why the attempt does not run, or what it does; `busy` of the host's `slots` are in use."""
-    state, since, spec = attempt.state, attempt.since_ns, attempt.spec
+    state, spec = attempt.state, attempt.spec
+    since = attempt.accepted_ns if attempt.since_ns is None else attempt.since_ns
     if state in (_S.QUEUED, _S.STAGED):
         text = f"{busy} of {slots} slots of {host} are in use, it needs {spec.slots}"
         return Explanation(Reason.NO_SLOT, text, since, attempt.deadline_ns, ("a job there ends",))

@@ -280,7 +280,7 @@ class Keeper:
         self._followers: dict[AttemptKey, KeptAttempt] = {}
         """who waits directly behind an attempt, by its key"""
         self._timers: Timers[AttemptKey] = Timers()
-        self._effects: list[KeeperEffect] = []
+        self.effects: list[KeeperEffect] = []  # whoever carries them out at once may clear them instead of draining
 
     def restore(self, ended: Iterable[Entry]) -> None:
         """Hold these ends of an earlier life, which its log tells."""
@@ -319,7 +319,7 @@ class Keeper:
                 self._end(attempt, StopReason.TIMED_OUT, now)
             else:
                 self._move(attempt, _S.KILLING)
-                self._effects.append(SignalTree(*key, KILL))
+                self.effects.append(SignalTree(*key, KILL))
 
     def next_due(self) -> int | None:
         """When `advance` wants to be called (ns); the lease counts only while something lives."""
@@ -330,7 +330,7 @@ class Keeper:
 
     def drain(self) -> list[KeeperEffect]:
         """What the driver is to do, in order."""
-        effects, self._effects = self._effects, []
+        effects, self.effects = self.effects, []
         return effects
 
     # orders
@@ -360,14 +360,14 @@ class Keeper:
 
     def _begin(self, attempt: KeptAttempt) -> None:
         job, number = attempt.key
-        self._effects.append(Log(job, number, None, attempt.spec))
-        self._effects.append(Spawn(job, number, attempt.spec))
+        self.effects.append(Log(job, number, None, attempt.spec))
+        self.effects.append(Spawn(job, number, attempt.spec))
 
     def _recall(self, order: Recall, _now: int) -> None:
         attempt = self.attempts.get((order.job, order.attempt))
         if attempt is not None and attempt.state is _S.WAITING:
             self._drop(attempt)
-            self._effects.append(Tell(Recalled(order.job, order.attempt)))
+            self.effects.append(Tell(Recalled(order.job, order.attempt)))
 
     def _drop(self, attempt: KeptAttempt) -> None:
         """Forget an attempt that waits; it was never started."""
@@ -389,9 +389,9 @@ class Keeper:
         """Answer a doubled `Start` with what is known; while it is being started the answer comes by itself."""
         job, number = attempt.key
         if attempt.report is not None:
-            self._effects.append(Tell(Exited(job, number, attempt.report)))
+            self.effects.append(Tell(Exited(job, number, attempt.report)))
         elif attempt.state not in (_S.WAITING, _S.STARTING):
-            self._effects.append(Tell(Running(job, number, attempt.started_at)))
+            self.effects.append(Tell(Running(job, number, attempt.started_at)))
 
     def _stop(self, order: Stop, now: int) -> None:
         """An attempt that is not known has no answer: the agent learns that from `Holding`."""
@@ -425,7 +425,7 @@ class Keeper:
             )
             for attempt in self.attempts.values()
         )
-        self._effects.append(Tell(Holding(entries)))
+        self.effects.append(Tell(Holding(entries)))
 
     def _leave(self, order: Leave, now: int) -> None:
         self.leaving = True
@@ -439,7 +439,7 @@ class Keeper:
         self._move(attempt, _S.RUNNING)
         attempt.started_ns = now
         attempt.started_at = event.started_at
-        self._effects.append(Tell(Running(event.job, event.attempt, event.started_at)))
+        self.effects.append(Tell(Running(event.job, event.attempt, event.started_at)))
         if attempt.stopped is not None:
             self._terminate(attempt, now)
         elif attempt.spec.timeout_ns:
@@ -508,7 +508,7 @@ class Keeper:
 
     def _terminate(self, attempt: KeptAttempt, now: int) -> None:
         self._move(attempt, _S.ENDING)
-        self._effects.append(SignalTree(*attempt.key, TERM))
+        self.effects.append(SignalTree(*attempt.key, TERM))
         self._timers.set(attempt.key, now + attempt.spec.grace_ns)
 
     def _finish(self, attempt: KeptAttempt, report: Report, spec: JobSpec | None = None) -> None:
@@ -517,8 +517,8 @@ class Keeper:
         self.alive -= 1
         self._timers.cancel(attempt.key)
         job, number = attempt.key
-        self._effects.append(Log(job, number, report, spec))
-        self._effects.append(Tell(Exited(job, number, report)))
+        self.effects.append(Log(job, number, report, spec))
+        self.effects.append(Tell(Exited(job, number, report)))
         follower = self._followers.pop(attempt.key, None)
         if follower is not None:
             follower.after = None

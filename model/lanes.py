@@ -9,6 +9,8 @@ sent ahead. Owned by the agent, which says who stands where; nothing is decided 
 
 from __future__ import annotations
 
+from msgspec import Struct
+
 from model.hosted_attempt import AttemptState, HostedAttempt
 from model.job import SECOND, AttemptKey
 
@@ -27,17 +29,14 @@ TASKS_MAX = 10_000
 _GOING_ON = frozenset({AttemptState.STAGED, AttemptState.STARTING, AttemptState.RUNNING})
 
 
-class Lane:
+class Lane(Struct, eq=False, gc=False):
     """A running attempt, and those that follow it, in order."""
 
-    __slots__ = ("head", "is_slow", "since_ns", "staged")
-
-    def __init__(self, head: HostedAttempt, now: int) -> None:
-        self.head = head
-        self.since_ns = now
-        self.is_slow = False
-        """its head runs long"""
-        self.staged: list[HostedAttempt] = []  # a few; most lanes never have one, and a deque is ten times as large
+    head: HostedAttempt
+    since_ns: int
+    is_slow: bool = False
+    """its head runs long"""
+    staged: list[HostedAttempt] = []  # a few; most lanes never have one, and a deque is ten times as large
 
     @property
     def tail(self) -> HostedAttempt:

@@ -89,13 +89,6 @@ class Line:
         self._passed_key: AttemptKey | None = None
         self._passed = 0
 
-    def add(self, job: ControllerJob) -> None:
-        """Put a job in, O(log n) or less."""
-        waiting = self.waiting.get(job.shape)
-        if waiting is None:
-            waiting = self.waiting[job.shape] = Waiting()
-        waiting.add(job)
-
     def first(self, able: Callable[[Shape], bool]) -> ControllerJob | None:
         """The earliest job whose shape is able, left in place: O(k) in the number k of shapes that wait here."""
         best: ControllerJob | None = None
@@ -146,11 +139,14 @@ class WaitingJobs:
         """by the superior's number"""
 
     def add(self, job: ControllerJob) -> None:
-        """Put a job in, O(log n)."""
+        """Put a job in, O(log n) or less."""
         line = self._lines.get(job.superior.number)
         if line is None:
             line = self._lines[job.superior.number] = Line(job.superior)
-        line.add(job)
+        waiting = line.waiting.get(job.shape)
+        if waiting is None:
+            waiting = line.waiting[job.shape] = Waiting()
+        waiting.add(job)
 
     def lines(self) -> Collection[Line]:
         """All of them, the one that is to be served next first."""
@@ -234,9 +230,11 @@ def _rank(line: Line) -> tuple[int, int]:
 class FreeHosts:
     """Hosts that take work, by the number of their free slots."""
 
-    __slots__ = ("_buckets", "_counts", "_free", "_holes")
+    __slots__ = ("_buckets", "_counts", "_free", "_holes", "most")
 
     def __init__(self) -> None:
+        self.most = 0
+        """the largest number of free slots on one host"""
         self._buckets: dict[int, dict[str, None]] = {}
         """by free slots; an empty one is thrown out when it is come across"""
         self._counts: list[int] = []
@@ -251,40 +249,42 @@ class FreeHosts:
         if old == free:
             return
         buckets = self._buckets
-        if old > 0:
-            bucket = buckets[old]
-            del bucket[host]
-            if not bucket:
-                bucket.clear()  # else the places of those that have left stand before the first one for ever
-        if free <= 0:
+        if free > 0:
+            self._free[host] = free
+            same = buckets.get(free)
+            if same is None:
+                same = buckets[free] = {}
+                insort(self._counts, free)
+            same[host] = None
+            if free > self.most:
+                self.most = free
+        else:
             self._free.pop(host, None)
             self._holes += 1
             if self._holes > HOLES_KEPT and self._holes > 2 * len(self._free):
                 self._free = dict(self._free)
                 self._holes = 0
-            return
-        self._free[host] = free
-        same = buckets.get(free)
-        if same is None:
-            same = buckets[free] = {}
-            insort(self._counts, free)
-        same[host] = None
+        if old > 0:
+            bucket = buckets[old]
+            del bucket[host]
+            if not bucket:
+                bucket.clear()  # else the places of those that have left stand before the first one for ever
+                if old == self.most:
+                    self._look()
 
-    def most(self) -> int:
-        """The largest number of free slots on one host."""
+    def _look(self) -> None:
+        """Find the largest number of free slots, where no host has as many as before."""
         counts = self._counts
-        while counts:
-            if self._buckets[counts[-1]]:
-                return counts[-1]
+        while counts and not self._buckets[counts[-1]]:
             del self._buckets[counts.pop()]
-        return 0
+        self.most = counts[-1] if counts else 0
 
     def freest(self) -> str:
-        """A host with `most()` free slots: of those the one that has been so for longest. Only if there is one."""
-        return next(iter(self._buckets[self.most()]))
+        """A host with `most` free slots: of those the one that has been so for longest. Only if there is one."""
+        return next(iter(self._buckets[self.most]))
 
     def fullest(self, slots: int) -> str:
-        """A host with the fewest free slots that are enough. Only if there is one (`most() >= slots`)."""
+        """A host with the fewest free slots that are enough. Only if there is one (`most >= slots`)."""
         counts, buckets = self._counts, self._buckets
         at = bisect_left(counts, slots)
         while not buckets[counts[at]]:

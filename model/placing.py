@@ -269,8 +269,9 @@ class Placing:
                 host.take_gpus(job.gpus)
         self._note(host, now)
 
-    def give_back(self, job: ControllerJob, host: Host, now: int) -> None:
-        """The attempt is gone from the host, and what it took is free."""
+    def give_back(self, job: ControllerJob, host: Host) -> None:
+        """The attempt is gone from the host, and what it took is free. Whoever calls this offers the host work then,
+        once for all attempts that have ended there."""
         host.free += job.slots
         if job.pace is _LONG:
             host.lead.long -= job.slots
@@ -289,7 +290,6 @@ class Placing:
             if job.gpus:
                 host.give_back_gpus(job.gpus)
                 job.gpus = ()
-        self.offer(host, now)
 
     def ended(self, job: ControllerJob, host: Host, report: Report, now: int) -> None:
         """The host has said how an attempt ended: what that tells of its task's jobs, and of how much the host may have
@@ -361,18 +361,18 @@ class Placing:
         for name in changed:
             if name in self.queues:
                 self._match_host(name, self.queues[name], now)
-        while shapes.free.most() > 0:  # nobody has to look for a job where there is no room for any
+        while shapes.free.most > 0:  # nobody has to look for a job where there is no room for any
             job = self.any_queue.first(shapes.able)
             if job is None:
                 break
             wish = job.spec.host.name
             name = wish if wish is not None and shapes.fits(job.shape, wish) else shapes.choose(job.shape)
             self._give(job, self._hosts[name], now)
-        if shapes.ahead.most() > 0:
+        if shapes.ahead.most > 0:
             for name in changed:
                 if name in self.queues:
                     self._give_ahead(name, now)
-            while shapes.ahead.most() > 0 and self._give_ahead(shapes.ahead.freest(), now):
+            while shapes.ahead.most > 0 and self._give_ahead(shapes.ahead.freest(), now):
                 pass
 
     def _pace(self, job: ControllerJob) -> Pace:
@@ -451,7 +451,7 @@ class Placing:
         while (found := self._next_strictly()) is not None:
             job, host = found
             self._give(job, host, now)
-        while self.shapes.ahead.most() > 0 and (found := self._next_ahead()) is not None:
+        while self.shapes.ahead.most > 0 and (found := self._next_ahead()) is not None:
             job, host = found
             self._give(job, host, now, _AHEAD)
 

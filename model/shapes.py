@@ -111,7 +111,8 @@ class Shapes:
     def of(self, slots: int, needs: Needs | None) -> Shape | None:
         """The shape of a job, made when it is the first of it. None: there are too many."""
         if needs is None:
-            return self._plain_one(slots, self._pack)
+            shape = self._plain.get((slots, self._pack))
+            return self._plain_one(slots, self._pack) if shape is None else shape
         if needs.gpus:
             needs = Needs(needs.resources, needs.labels, needs.avoid, needs.place)
         pack = self._pack if needs.place is None else needs.place is Place.PACK
@@ -170,7 +171,8 @@ class Shapes:
         """The host has so many free slots for work, 0: it takes none; its resources may be others as well. `ahead`:
         how much more than its slots it may get."""
         self.free.set(host, free)
-        self.ahead.set(host, ahead)
+        if ahead or self.ahead.most:
+            self.ahead.set(host, ahead)
         if self._special:
             self._changes.append(host)
             if len(self._changes) >= CHANGES_KEPT:
@@ -209,12 +211,12 @@ class Shapes:
     def able(self, shape: Shape) -> bool:
         """Whether some host can take one now."""
         if shape.plain:
-            return self.free.most() >= shape.slots
+            return self.free.most >= shape.slots
         if shape.shared and not self._has_shared(shape):
             return False
         if shape.stale or shape.seen < len(self._changes):
             self._look(shape)
-        return shape.fitting.most() > 0
+        return shape.fitting.most > 0
 
     def choose(self, shape: Shape) -> str:
         """The host for one. Only if the shape is able."""

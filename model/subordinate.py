@@ -12,6 +12,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Final, Generic, TypeVar
 
+from msgspec import Struct
+
 from model.channel import ChannelTimes
 from model.effects import Look
 from model.events import Delivered, FilesSeen, LinkDown
@@ -27,27 +29,22 @@ Handlers = Mapping[type, Callable[[Any, Any, int], None]]
 """(the subordinate, event, now)"""
 
 
-class HeldAttempt:
+class HeldAttempt(Struct, eq=False):
     """An attempt on its host, from its arrival to the acknowledgement of its end."""
 
-    __slots__ = ("accepted_ns", "deadline_ns", "ended_as", "key", "missing", "report", "spec", "state", "waited_ns")
-
+    key: AttemptKey
+    spec: JobSpec
+    waited_ns: int
+    """waited before it came here; after its start: in all"""
+    accepted_ns: int
     state: Any
-
-    def __init__(self, key: AttemptKey, spec: JobSpec, waited_ns: int, now: int, state: State) -> None:
-        self.key = key
-        self.spec = spec
-        self.waited_ns = waited_ns
-        """waited before it came here; after its start: in all"""
-        self.accepted_ns = now
-        self.state = state
-        self.deadline_ns: int | None = None
-        """while it waits: when that ends (ns)"""
-        self.missing = ""
-        """the file that it waits for, as last seen"""
-        self.report: Report | None = None
-        self.ended_as: tuple[Outcome, str] | None = None
-        """what its end means when it was ended from here"""
+    deadline_ns: int | None = None
+    """while it waits: when that ends (ns)"""
+    missing: str = ""
+    """the file that it waits for, as last seen"""
+    report: Report | None = None
+    ended_as: tuple[Outcome, str] | None = None
+    """what its end means when it was ended from here"""
 
     def wait_from_arrival(self) -> None:
         """What is left of its pending timeout begins (or goes on) as it was counted above."""
@@ -65,6 +62,9 @@ class Subordinate(ABC, Generic[A]):
     AFTER: ClassVar[State]
     OVER: ClassVar[State]
     """the owner's states of an attempt that waits for files before its start, after its end, and that has ended"""
+    HELD: ClassVar[type[Any]]
+    WAITS: ClassVar[State]
+    """the owner's attempts, and their state when they arrive"""
 
     def __init__(self, name: str, epoch: int, slots: int, times: ChannelTimes, remembers: int, queue_max: int) -> None:
         """`remembers`: the earliest life whose attempts would all be known still. `queue_max`: how many may wait."""
@@ -83,7 +83,8 @@ class Subordinate(ABC, Generic[A]):
 
     def receive(self, event: object, now: int) -> None:
         """Take one event. The lease is judged first: a word that comes after its end revives nothing."""
-        if self.uplink.lease_end_ns is not None and self.uplink.lease_ended(now):
+        uplink = self.uplink
+        if not uplink.vouched and uplink.lease_ended(now):
             self._lease_ended(now)
         handler = self._handlers.get(type(event))
         if handler is not None:
@@ -137,7 +138,7 @@ class Subordinate(ABC, Generic[A]):
             self._say_again(known, now)
             return
         spec = message.spec
-        self.attempts[key] = attempt = self._arrived(key, spec, message.waited_ns, now)
+        self.attempts[key] = attempt = self.HELD(key, spec, message.waited_ns, now, self.WAITS)
         refusal = self._refusal(spec)
         if refusal is not None:
             self.end(attempt, refusal, now)
@@ -147,7 +148,6 @@ class Subordinate(ABC, Generic[A]):
             attempt.deadline_ns = now + spec.block.limit_ns
             self._look(attempt, spec.block.before)
         else:
-            attempt.wait_from_arrival()
             self._enqueue(attempt, now)
         self._taken(attempt)
 
@@ -260,16 +260,12 @@ class Subordinate(ABC, Generic[A]):
         """How many attempts wait here for their turn."""
 
     @abstractmethod
-    def _arrived(self, key: AttemptKey, spec: JobSpec, waited_ns: int, now: int) -> A:
-        """A new attempt."""
-
-    @abstractmethod
     def _unfit(self, spec: JobSpec) -> Report | None:
         """Why this host in particular cannot take such a job now, if so."""
 
     @abstractmethod
     def _enqueue(self, attempt: A, now: int) -> None:
-        """It waits for its turn from now on, or starts at once."""
+        """It waits for its turn from now on (`wait_from_arrival`), or starts at once."""
 
     @abstractmethod
     def _unblocked(self, attempt: A, now: int) -> None:

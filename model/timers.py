@@ -47,8 +47,10 @@ class Timers(Generic[Key]):
         heap = self._heap
         self._due[key] = entry = (due_ns, order, key)
         heappush(heap, entry)
-        self.first = min(self.first, due_ns)
-        if len(heap) > 64 and len(heap) > 2 * len(self._due):
+        if due_ns < self.first:
+            self.first = due_ns
+        size = len(heap)
+        if size > 64 and size > 2 * len(self._due):
             heap[:] = self._due.values()
             heapify(heap)
 
@@ -122,7 +124,8 @@ class Deadlines(Generic[Item]):
 
     def set(self, item: Item, duration_ns: int, due_ns: int) -> None:
         """The item waits until `due_ns` at most; `duration_ns` is what such items are given."""
-        self.first = min(self.first, due_ns)
+        if due_ns < self.first:
+            self.first = due_ns
         queue = self._queues.get(duration_ns)
         if queue is None:
             if len(self._queues) >= QUEUES_MAX:

@@ -5,6 +5,8 @@ One for each agent, and in a controller one for each of its superiors. The rules
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from model.channel import ChannelTimes, End, ProtocolError
 from model.job import AttemptKey, Outcome, Report
 from model.messages import (
@@ -19,6 +21,7 @@ from model.messages import (
     Heard,
     Inquire,
     Inventory,
+    Message,
     Parting,
     Ping,
     Pong,
@@ -26,6 +29,8 @@ from model.messages import (
 )
 from model.timers import NEVER_NS
 
+_OF_A_LIFE = frozenset({Assign, Acknowledge, Cancel, Heard})
+_DOWN = frozenset({*_OF_A_LIFE, Inquire, Ping, Parting})
 PONGS_REMEMBERED = 16
 """How many of its own last Pongs a subordinate can tie a lease to."""
 
@@ -34,10 +39,13 @@ class Uplink(End):
     """The subordinate's end. `receive` returns Assign, Cancel, Acknowledge, Inquire, Ping and Heard, each fresh; the
     owner answers Inquire by `inventory` and Ping by `pong`."""
 
-    __slots__ = ("_pongs", "lease_end_ns", "open", "resend_at", "results", "times", "vouched")
+    __slots__ = ("_base", "_pongs", "lease_end_ns", "open", "resend_at", "results", "times", "vouched")
 
-    def __init__(self, epoch: int, times: ChannelTimes) -> None:
+    def __init__(self, epoch: int, times: ChannelTimes, base: int = 0) -> None:
+        """`base`: of the numbers that the owner gives to jobs of this superior (`job_numbers.py`); what is said of them
+        has the superior's own numbers."""
         super().__init__(epoch)
+        self._base = base
         self.times = times
         self.open = False
         """whether the superior has inquired in this connection: until then nothing is said"""
@@ -62,35 +70,43 @@ class Uplink(End):
             self.lease_end_ns = now - age_ns + self.times.lease_ns
         self.vouched = vouched
 
-    def receive(self, batch: Batch, now: int) -> list[Down]:
+    def receive(self, batch: Batch, now: int) -> Sequence[Down]:
         """Take one batch from the superior."""
         if not self.fresh(batch):
-            return []
-        unknown = batch.receiver_epoch != self.epoch
-        fresh: list[Down] = []
-        for message in batch.messages:
+            return ()
+        messages = batch.messages
+        if not self.open or batch.receiver_epoch != self.epoch:
+            messages = self._meant_for_this_life(batch)
+        results = self.results
+        for message in messages:
             kind = type(message)
-            if kind is Assign or kind is Acknowledge or kind is Cancel or kind is Heard:
-                if unknown or not self.open:
-                    self.stale["meant for an earlier life"] += 1
-                    continue
-                if kind is Acknowledge:
-                    self.results.pop((message.job, message.attempt), None)  # type: ignore[union-attr]
-                    if not self.results:
-                        self.resend_at = NEVER_NS
-                fresh.append(message)  # type: ignore[arg-type]
-            elif kind is Inquire:
-                self.open = True
-                fresh.append(message)  # type: ignore[arg-type]
+            if kind is Assign:
+                continue
+            if kind is Acknowledge:
+                results.pop((message.job, message.attempt), None)  # type: ignore[union-attr]
             elif kind is Ping:
                 self._renew(message, now)  # type: ignore[arg-type]
-                fresh.append(message)  # type: ignore[arg-type]
             elif kind is Parting:
                 self.lease_end_ns = now + message.lease_ns  # type: ignore[union-attr]
-                fresh.append(message)  # type: ignore[arg-type]
-            else:
+            elif kind not in _DOWN:
                 raise ProtocolError(f"a superior sent {kind.__name__}, which only a subordinate may say")
-        return fresh
+        if not results:
+            self.resend_at = NEVER_NS
+        return messages  # type: ignore[return-value]
+
+    def _meant_for_this_life(self, batch: Batch) -> tuple[Message, ...]:
+        """Without what is said to a life that is over, or before the inquiry of this connection."""
+        known = batch.receiver_epoch == self.epoch
+        meant: list[Message] = []
+        for message in batch.messages:
+            kind = type(message)
+            if kind is Inquire:
+                self.open = True
+            elif kind in _OF_A_LIFE and not (known and self.open):
+                self.stale["meant for an earlier life"] += 1
+                continue
+            meant.append(message)
+        return tuple(meant)
 
     def _renew(self, ping: Ping, now: int) -> None:
         sent_ns = self._pongs.get(ping.heard)
@@ -130,18 +146,25 @@ class Uplink(End):
         while len(self._pongs) > PONGS_REMEMBERED:
             del self._pongs[next(iter(self._pongs))]
 
+    def outside(self, key: AttemptKey) -> AttemptKey:
+        """What the superior calls an attempt of its own."""
+        return (key[0] ^ self._base, key[1]) if self._base else key  # type: ignore[return-value]  # JobId() is a call
+
     def accepted(self, key: AttemptKey, why: str = "") -> None:
         """The attempt is here and waits."""
         if self.open:
-            self.outbox.append(Accepted(key[0], key[1], why))
+            self.outbox.append(Accepted(key[0] ^ self._base, key[1], why))  # type: ignore[arg-type]  # as above
 
     def started(self, key: AttemptKey, host: str, started_at: int, why: str = "") -> None:
         """The attempt runs."""
         if self.open:
-            self.outbox.append(Started(key[0], key[1], host, started_at, why))
+            job = key[0] ^ self._base
+            self.outbox.append(Started(job, key[1], host, started_at, why))  # type: ignore[arg-type]  # as above
 
     def ended(self, key: AttemptKey, report: Report, now: int) -> None:
         """The attempt ended; kept, and said again, until it is acknowledged."""
+        if self._base:
+            key = self.outside(key)
         ended = Ended(key[0], key[1], report)
         self.results[key] = (ended, now)
         if self.open:
@@ -151,7 +174,7 @@ class Uplink(End):
 
     def deny(self, key: AttemptKey, now: int) -> None:
         """Answer a Cancel or a message about an attempt that is not here: certainly nothing runs."""
-        known = self.results.get(key)
+        known = self.results.get(self.outside(key))
         if known is not None:
             self.outbox.append(known[0])
         else:

@@ -67,22 +67,29 @@ class Calendar(simpy.Environment):
         """what happens then, one or several"""
 
     def step(self) -> None:
-        """Let the next thing happen. An error in it ends the simulation."""
+        """Let the next thing happen, and what stands behind it at the same moment, unless something comes in between.
+        An error in it ends the simulation."""
         moments = self.moments
         moment = moments[0]
+        self.now = moment >> PRIORITY_BITS
         happening = self._at[moment]
-        if type(happening) is deque:
-            several = happening
-            happening = several.popleft()
-            if not several:
-                heappop(moments)
-                del self._at[moment]
-        else:
+        if type(happening) is not deque:
             heappop(moments)
             del self._at[moment]
-        self.now = moment >> PRIORITY_BITS
-        for callback in happening.callbacks:  # type: ignore[union-attr]
-            callback(happening)
+            for callback in happening.callbacks:  # type: ignore[union-attr]
+                callback(happening)
+            return
+        several = happening
+        while moments[0] == moment:
+            happening = several.popleft()
+            last = not several
+            if last:
+                heappop(moments)
+                del self._at[moment]
+            for callback in happening.callbacks:
+                callback(happening)
+            if last:
+                return
 
     def at(self, when_ns: int, priority: int, happening: Happening) -> None:
         """Let it happen then: now or later."""

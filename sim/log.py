@@ -8,7 +8,7 @@ Lines are JSON objects whose key `event` names the kind; times `t` are ns of tru
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import IO, Any, Protocol, get_args
@@ -16,6 +16,7 @@ from typing import IO, Any, Protocol, get_args
 import msgspec
 from msgspec import Struct
 
+from model.effects import Commit
 from model.errors import ConfigurationError
 from model.job import JobId
 from model.messages import Batch
@@ -278,6 +279,26 @@ class EventLog:
                 read(line)
         if len(lines) >= CHUNK:
             self._flush()
+
+    def commit_all(self, t: int, node: str, effects: Sequence[object]) -> int:
+        """The same for all records with which a drained list begins; returns how many there are. (Where much happens at
+        once nearly all lines are made here, so a call for each counts.)"""
+        lines, of_records = self._lines, self._of_records
+        count = 0
+        for effect in effects:
+            if type(effect) is not Commit:
+                break
+            count += 1
+            record = effect.record
+            line = Committed(t, node, record)
+            lines.append(line)
+            for read in of_records[type(record)]:
+                read(line)
+            if not count % CHUNK:
+                self._flush()
+        if len(lines) >= CHUNK:
+            self._flush()
+        return count
 
     def _read_record(self, line: Committed) -> None:
         for read in self._of_records[type(line.record)]:

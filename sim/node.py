@@ -118,25 +118,45 @@ class Node:
         if not self._in_turn and not self._turn_wanted:
             self._want_turn()
 
-    def receive_last(self, event: object) -> None:
+    def receive_last(self, event: object | None) -> None:
         """The same, when the caller has nothing else to do at this instant: the turn needs no place in the calendar
-        if nothing else has one before it."""
+        if nothing else has one before it. None: no event, only the turn (`turn`).
+
+        A turn: do what is due, then carry out everything that the machine asks for."""
         machine = self.machine
         if machine is None or self.frozen:
-            self.receive(event)
+            if event is not None:
+                self.receive(event)
             return
         calendar = self._calendar
         true_ns = calendar.now
-        clock = self.clock
-        ahead_ns = clock.ahead_ns
-        now = clock.read(true_ns) if ahead_ns is None else true_ns + ahead_ns
-        machine.receive(event, now)
-        if self._in_turn or self._turn_wanted:
-            self._more = True
-        elif calendar.moments and calendar.moments[0] >> PRIORITY_BITS <= true_ns:
-            self._want_turn()
-        else:
-            self._take_turn(machine, true_ns, now)
+        ahead_ns = self.clock.ahead_ns
+        now = self.clock.read(true_ns) if ahead_ns is None else true_ns + ahead_ns
+        if event is not None:
+            machine.receive(event, now)
+            if self._in_turn or self._turn_wanted:
+                self._more = True
+                return
+            if calendar.moments and calendar.moments[0] >> PRIORITY_BITS <= true_ns:
+                self._want_turn()
+                return
+        elif self._in_turn:
+            return
+        self._in_turn = True
+        if self._due <= now:
+            machine.advance(now)
+        while effects := machine.drain():
+            self._more = False
+            self._carry_out(self, effects)
+            if not self._more or self.machine is not machine:  # what it did may have been its last
+                break
+        self._in_turn = False
+        due = machine.next_due()
+        if due is None or self.machine is not machine:
+            self._due = NEVER
+        elif due != self._due or self._alarm.at == NEVER:
+            self._due = due
+            self._want_alarm(true_ns)
 
     def thaw(self) -> None:
         """One fault fewer keeps it standing still; when it was the last one, what came meanwhile is taken."""
@@ -155,31 +175,11 @@ class Node:
 
     def _wanted_turn(self, _: Happening) -> None:
         self._turn_wanted = False
-        self.turn()
+        self.receive_last(None)
 
     def turn(self) -> None:
         """Do what is due, then carry out everything that the machine asks for."""
-        machine = self.machine
-        if machine is not None and not self.frozen and not self._in_turn:
-            true_ns = self._calendar.now
-            self._take_turn(machine, true_ns, self.clock.read(true_ns))
-
-    def _take_turn(self, machine: Machine, true_ns: int, now: int) -> None:
-        self._in_turn = True
-        if self._due <= now:
-            machine.advance(now)
-        while effects := machine.drain():
-            self._more = False
-            self._carry_out(self, effects)
-            if not self._more or self.machine is not machine:  # what it did may have been its last
-                break
-        self._in_turn = False
-        due = machine.next_due()
-        if due is None or self.machine is not machine:
-            self._due = NEVER
-        elif due != self._due or self._alarm.at == NEVER:
-            self._due = due
-            self._want_alarm(true_ns)
+        self.receive_last(None)
 
     def _want_alarm(self, true_ns: int) -> None:
         ahead_ns = self.clock.ahead_ns

@@ -210,11 +210,7 @@ class WeatherBelow:
         record: SuperiorKnown = line.record  # type: ignore[assignment]
         self._by_number[record.number] = self._by_name[record.name]
 
-    def not_found(self, task: str, job: JobId) -> bool:
-        """As `Weather.not_found`."""
-        return self._by_number[superior_of(job)].not_found(task, job)
-
-    def fate(self, task: str, job: JobId, attempt: int) -> Fate:
+    def fate(self, task: str, job: JobId, attempt: int) -> Fate | None:
         """As `Weather.fate`."""
         return self._by_number[superior_of(job)].fate(task, JobId(own_number(job)), attempt)
 

@@ -7,12 +7,12 @@ and the death of processes are true here, whatever any machine believes about th
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 from msgspec.structs import replace
 
-from model.effects import Look
+from model.effects import Look, ToKeeper
 from model.events import FilesSeen, KeeperDown, KeeperSaid, KeeperUp
 from model.job import AttemptKey, JobId, JobSpec, Outcome, Report
 from model.keeper import (
@@ -22,7 +22,6 @@ from model.keeper import (
     Keeper,
     KeeperEvent,
     Log,
-    Order,
     Running,
     SignalTree,
     Spawn,
@@ -52,9 +51,7 @@ FAILS_AT_ONCE = Fate(1_000_000, 1, None, False, False, False, 0, 0)
 class WeatherHere(Protocol):
     """What is known of jobs on this host, by their numbers there."""
 
-    def not_found(self, task: str, job: JobId) -> bool: ...
-
-    def fate(self, task: str, job: JobId, attempt: int) -> Fate: ...
+    def fate(self, task: str, job: JobId, attempt: int) -> Fate | None: ...
 
     def visible_at(self, job: JobId, path: str, ended_ns: int | None) -> int: ...
 
@@ -113,23 +110,42 @@ class ModelledKeeper:
         if len(events) == 1 and not self._system.suspended:
             self.work()
 
+    def take(self, given: Sequence[ToKeeper]) -> None:
+        """What the agent orders in one turn: those orders that are for this keeper, each with all that follows from it
+        at once."""
+        if self.dead:
+            return
+        if self._events or self._system.suspended:
+            self._events.extend([each.order for each in given if each.keeper == self.index])
+        else:
+            self.work(given)
+
     def restore(self, ended: list[Entry]) -> None:
         """Hold what its predecessor's log tells."""
         self._machine.restore(ended)
 
-    def work(self) -> None:
-        """Take what has come and do what follows."""
+    def work(self, given: Sequence[ToKeeper] = ()) -> None:
+        """Take what has come, and then these orders, one after the other, and do what follows from each."""
         events, machine, system = self._events, self._machine, self._system
         clock, true_ns = system.node.clock, self._calendar.now
         ahead_ns = clock.ahead_ns
         now = clock.read(true_ns) if ahead_ns is None else true_ns + ahead_ns
-        while events:
+        place, count = 0, len(given)
+        while events or place < count:
+            if not events:
+                place += 1
+                if given[place - 1].keeper != self.index:
+                    continue
+                events.append(given[place - 1].order)
             machine.receive(events[0], now)
             if system.crashes is None:
-                for effect in machine.drain():
-                    _ACTIONS[type(effect)](system, self, effect)
-                if self.dead:
-                    return
+                effects = machine.effects
+                if effects:
+                    for effect in effects:
+                        _ACTIONS[type(effect)](system, self, effect)
+                    if self.dead:
+                        return
+                    effects.clear()
             elif not self._carry_out():
                 return
             events.popleft()  # only now: what it led to has queued up behind it
@@ -223,12 +239,6 @@ class System:
         self._pids = 1000
         self._suspended_at = 0
 
-    def is_brief(self, running: Running) -> bool:
-        """Whether the process of this attempt is over in a moment."""
-        process = self.processes.get((running.job, running.attempt))
-        ends_at = None if process is None else process.ends_at
-        return ends_at is not None and ends_at - self._calendar.now <= BRIEF_NS
-
     # power
 
     def boot(self) -> None:
@@ -309,20 +319,26 @@ class System:
 
     # what keepers ask for
 
-    def order(self, keeper: int, order: Order) -> None:
-        """An order of the agent to a keeper."""
-        if type(order) is Forget:
-            self.spool.pop((order.job, order.attempt), None)
-            if self._left:
-                self._left.pop((order.job, order.attempt), None)
-        if keeper < len(self.keepers):
-            self.keepers[keeper].receive(order)
+    def order(self, given: Sequence[ToKeeper]) -> None:
+        """What the agent orders in one turn. Each keeper has its own orders in one go: a turn of many jobs reads the
+        clock and asks for what is due once, not for each."""
+        for each in given:
+            order = each.order
+            if type(order) is Forget:
+                self.spool.pop((order.job, order.attempt), None)
+                if self._left:
+                    self._left.pop((order.job, order.attempt), None)
+        for keeper in self.keepers:
+            keeper.take(given)
 
     def tell(self, keeper: ModelledKeeper, effect: Tell) -> None:
         """A word to the agent."""
         message = effect.message
-        if type(message) is Running and self.is_brief(message):
-            return
+        if type(message) is Running:
+            process = self.processes.get((message.job, message.attempt))
+            ends_at = None if process is None else process.ends_at
+            if ends_at is not None and ends_at - self._calendar.now <= BRIEF_NS:
+                return  # it is over in a moment
         self.node.receive_last(KeeperSaid(keeper.index, message))
 
     def write_log(self, keeper: ModelledKeeper, entry: Log) -> None:
@@ -340,13 +356,15 @@ class System:
         if self.processes_max < 0 or 0 < self.processes_max <= len(self.processes):
             keeper.receive(SpawnFailed(job, attempt, True, "Resource temporarily unavailable"))
             return
-        if self._weather.not_found(spec.task, job):
+        fate = self._weather.fate(spec.task, job, attempt)
+        if fate is None:
             command = spec.command[0] if spec.command else spec.call or ""
             keeper.receive(SpawnFailed(job, attempt, False, f"{command}: No such file or directory"))
             return
         now = self._calendar.now
         self._pids += 1
-        fate = FAILS_AT_ONCE if self.failing else self._weather.fate(spec.task, job, attempt)
+        if self.failing:
+            fate = FAILS_AT_ONCE
         process = Process(self._callbacks, (job, attempt), spec.slots, keeper, self._pids, fate)
         self.processes[process.key] = process
         self._log.add(ProcessStarted(now, self.node.name, job, attempt, process.pid, spec.slots))

@@ -64,14 +64,12 @@ class Weather:
         """what each attempt of a job of this name does, from its first one on; later ones do what the last one did"""
         self._told_names: dict[JobId, str] = {}
         """the names of those jobs"""
+        self._kept: tuple[dict[JobId, Any], ...] = (self._names, self._fates, self._told_names, self._numbers)
+        """what is known of a job until it is final"""
 
     def of(self, task: str) -> TaskWeather:
         """The weather of a task (of the default one, when the scenario says nothing about it)."""
         return self._tasks.get(task, self._default)
-
-    def not_found(self, task: str, _: JobId) -> bool:
-        """Whether there is no such command."""
-        return self._tasks.get(task, self._default).not_found
 
     @property
     def table(self) -> dict[type, Callable[[Any], None]]:
@@ -83,8 +81,11 @@ class Weather:
             self.accepted(line.record, line.t)  # type: ignore[arg-type]
 
     def _read_ended(self, line: Committed) -> None:
-        if line.record.final and line.node == self._node:  # type: ignore[union-attr]
-            self.final(line.record.job)  # type: ignore[union-attr]
+        record: AttemptEnded = line.record  # type: ignore[assignment]
+        if record.final and line.node == self._node:  # then nothing more is drawn for the job
+            for known in self._kept:
+                if known:  # nearly always one of them at most
+                    known.pop(record.job, None)
 
     def accepted(self, record: JobAccepted, true_ns: int) -> None:
         """A job was made: give it its name for all draws."""
@@ -125,13 +126,6 @@ class Weather:
         """What a workload said of jobs that are not final."""
         return (*self._foretold.values(), *self._fates.values())
 
-    def final(self, job: JobId) -> None:
-        """The job is final: nothing more is drawn for it."""
-        self._names.pop(job, None)
-        self._fates.pop(job, None)
-        self._told_names.pop(job, None)
-        self._numbers.pop(job, None)
-
     def texts(self, task: str, job: JobId) -> tuple[str, str]:
         """What a job's process writes to its output and its errors."""
         weather = self.of(task)
@@ -143,15 +137,17 @@ class Weather:
         named = self._names.get(job)
         return str(job) if named is None else named[0]
 
-    def fate(self, task: str, job: JobId, attempt: int) -> Fate:
-        """What this attempt's process does."""
+    def fate(self, task: str, job: JobId, attempt: int) -> Fate | None:
+        """What this attempt's process does; None: there is no such command."""
+        weather = self._tasks.get(task, self._default)
+        if weather.not_found:
+            return None
         if job in self._told_names:
             told = self._told[self._told_names[job]]
             return told[min(max(attempt, 1), len(told)) - 1]
         foretold = self._fates.get(job) or self._fixed.get(task)
         if foretold is not None:
             return foretold
-        weather = self.of(task)
         name = self.name_of(job)
         ends = _CERTAIN if task in self._certain else self._ends.four(f"{name}/{attempt}")
         return _fate(weather, self._numbers.get(job, 1), self._runs.four(name), ends)

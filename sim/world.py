@@ -160,8 +160,8 @@ class World:
         slots = {host.name: host.slots for host in cluster.hosts}
         self._slots = {side.local: side.configuration.cluster.local_slots for side in self.sides} | slots
         self._write_header()
-        schedulers = [self._add_node(side.node, TURN) for side in self.sides]
-        controller = self._add_node(CONTROLLER, MATCH)
+        schedulers = [self._add_node(side.node, TURN, self._carry_out_now) for side in self.sides]
+        controller = self._add_node(CONTROLLER, MATCH, self._carry_out_now)
         for side, scheduler in zip(self.sides, schedulers, strict=True):
             self._add_machine(side.local)
             self._add_link(scheduler, self.nodes[side.local], LOCAL, 0, 0)
@@ -195,7 +195,7 @@ class World:
     def _add_machine(self, name: str) -> None:
         """A host's computer: its node and its operating system."""
         cluster = self.configuration.cluster
-        node = self._add_node(name, TURN)
+        node = self._add_node(name, TURN, self._carry_out_of_host)
         side = self._sides.get(name)
         times = cluster.times if side is None else side.local_times
         weather = self._weather_below if side is None else side.weather
@@ -233,9 +233,9 @@ class World:
             return None if host is None else host.link
         return machine.executors[link.peer].link if isinstance(machine, Scheduler) else None
 
-    def _add_node(self, name: str, priority: int) -> Node:
+    def _add_node(self, name: str, priority: int, at_once: CarryOut) -> Node:
         careful = self._counts or self.processes.model is not None
-        return self._place_node(name, priority, self._carry_out if careful else self._carry_out_now)
+        return self._place_node(name, priority, self._carry_out if careful else at_once)
 
     def add_scripts_node(self, name: str) -> Node:
         """Where a script machine lives: nothing that it says waits for a disk."""
@@ -464,14 +464,29 @@ class World:
             self.crashes.ends(name)
 
     def _carry_out_now(self, node: Node, effects: Sequence[Any]) -> None:
+        if effects and type(effects[0]) is Commit:  # most are, and they come first; as of `_durable`
+            count = self.log.commit_all(self.calendar.now, node.name, effects)
+            if node.journal is not None:
+                node.journal += [each.record for each in effects[:count]]
+            if count == len(effects):
+                return
+            effects = effects[count:]
         for effect in effects:
-            kind = type(effect)
-            if kind is Commit:  # most are; as of `_durable`
-                self.log.commit(Committed(self.calendar.now, node.name, effect.record))
-                if node.journal is not None:
-                    node.journal.append(effect.record)
-            else:
-                self._effects[kind](node, effect)
+            self._effects[type(effect)](node, effect)
+
+    def _carry_out_of_host(self, node: Node, effects: Sequence[Any]) -> None:
+        """The same for an agent, which commits nothing: orders that follow each other are handed on in one go."""
+        orders: list[ToKeeper] = []
+        for effect in effects:
+            if type(effect) is ToKeeper:
+                orders.append(effect)
+                continue
+            if orders:
+                self.systems[node.name].order(orders)
+                orders = []
+            self._effects[type(effect)](node, effect)
+        if orders:
+            self.systems[node.name].order(orders)
 
     def _commit(self, node: Node, effect: Commit) -> None:
         self._durable(node.name, effect.record)
@@ -485,7 +500,7 @@ class World:
             journal.append(record)
 
     def _to_keeper(self, node: Node, effect: ToKeeper) -> None:
-        self.systems[node.name].order(effect.keeper, effect.order)
+        self.systems[node.name].order((effect,))
 
     def _look(self, node: Node, effect: Look) -> None:
         self.systems[node.name].look(effect)

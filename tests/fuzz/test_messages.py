@@ -187,7 +187,7 @@ def test_a_mad_inventory_that_was_asked_for(entries: list[Any], remembers: int, 
     world = World()
     link = world.controller.hosts[MAD].link
     link.resize(2, world.now)
-    world.controller.table.talking[MAD] = None
+    world.controller.table.talking[MAD] = world.controller.hosts[MAD]
     world.settle()
     world.hear_mad([MAD_EPOCH, 100, 1, [["inventory", entries, link._inquiry, remembers, slots]]])
     world.check()

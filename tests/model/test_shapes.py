@@ -79,8 +79,8 @@ class World:
         shape = self.shapes.of(1, NEEDS[number])
         assert shape is not None
         fitting = self.marks.look(number, shape)
-        assert self.shapes.able(shape) == (fitting.most() > 0)
-        if fitting.most():
+        assert self.shapes.able(shape) == (fitting.most > 0)
+        if fitting.most:
             chosen = fitting.fullest(1) if shape.pack else fitting.freest()
             assert self.shapes.choose(shape) == chosen
 

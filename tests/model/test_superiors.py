@@ -364,7 +364,7 @@ def test_notices_that_were_lost_on_the_way_are_said_again_and_heard_once() -> No
     world.cut("node1")
     world.lose_up = False
     assert world.members[NIGHT].told() == []
-    assert world.superior(NIGHT).next_due() == world.now + world.cluster.times.resend_ns
+    assert world.superior(NIGHT).telling.say_at == world.now + world.cluster.times.resend_ns
     world.run(world.cluster.times.resend_ns / SECOND + 1)
     said = [notice for notice in world.notices if notice.about == "host node1"]
     assert len(said) > 1

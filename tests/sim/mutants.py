@@ -296,11 +296,9 @@ def all_is_lost_after_own_stall(patch: Patch) -> None:
 def a_lost_attempt_keeps_its_slot(patch: Patch) -> None:
     ended_at = Controller._ended_at
 
-    def mutant(self: Controller, host: Any, message: Ended, now: int) -> None:
-        job = self.jobs.get((message.job, message.attempt))
-        fresh = job is not None and job.report is None and job.host is host
-        ended_at(self, host, message, now)
-        if fresh and job is not None and message.report.outcome is Outcome.LOST:
+    def mutant(self: Controller, host: Any, job: Any, report: Report, now: int) -> None:
+        ended_at(self, host, job, report, now)
+        if report.outcome is Outcome.LOST:
             host.free -= job.slots
 
     patch.setattr(Controller, "_ended_at", mutant)
@@ -309,13 +307,9 @@ def a_lost_attempt_keeps_its_slot(patch: Patch) -> None:
 def free_a_slot_twice(patch: Patch) -> None:
     ended_at = Controller._ended_at
 
-    def mutant(self: Controller, host: Any, message: Ended, now: int) -> None:
-        job = self.jobs.get((message.job, message.attempt))
-        fresh = job is not None and job.report is None and job.host is host
-        ended_at(self, host, message, now)
-        if fresh and job is not None:
-            host.free += job.slots
-            self.placing.offer(host, now)
+    def mutant(self: Controller, host: Any, job: Any, report: Report, now: int) -> None:
+        ended_at(self, host, job, report, now)
+        host.free += job.slots
 
     patch.setattr(Controller, "_ended_at", mutant)
 

@@ -22,8 +22,7 @@ from model.controller import Controller
 from model.events import HostVerb, OrderHost
 from model.health import HealthPolicy
 from model.host import Host
-from model.job import SECOND, JobId, JobSpec, Outcome
-from model.messages import Ended
+from model.job import SECOND, JobId, JobSpec, Outcome, Report
 from model.placing import Placing
 from model.records import SET_ASIDE, AttemptGiven, HostChanged, Record
 from model.resources import Needs
@@ -130,13 +129,12 @@ def test_worlds_without_resources_declare_nothing() -> None:
 def free_a_resource_twice(patch: Patch) -> None:
     give_back = Placing.give_back
 
-    def mutant(self: Placing, job: Any, host: Host, now: int) -> None:
-        give_back(self, job, host, now)
+    def mutant(self: Placing, job: Any, host: Host) -> None:
+        give_back(self, job, host)
         if job.spec.needs is not None:
             own, shared = self.shapes.split(job.spec.needs.resources)
             host.stock.give_back(own)
             self.shared.give_back(shared)
-            self.offer(host, now)
 
     patch.setattr(Placing, "give_back", mutant)
 
@@ -156,11 +154,10 @@ def forget_resources_over_a_restart(patch: Patch) -> None:
 def a_lost_attempt_keeps_its_resources(patch: Patch) -> None:
     ended_at = Controller._ended_at
 
-    def mutant(self: Controller, host: Host, message: Ended, now: int) -> None:
-        job = self.jobs.get((message.job, message.attempt))
-        if job is not None and job.report is None and message.report.outcome is Outcome.LOST:
+    def mutant(self: Controller, host: Host, job: Any, report: Report, now: int) -> None:
+        if report.outcome is Outcome.LOST:
             job.spec = structs.replace(job.spec, needs=None)
-        ended_at(self, host, message, now)
+        ended_at(self, host, job, report, now)
 
     patch.setattr(Controller, "_ended_at", mutant)
 
