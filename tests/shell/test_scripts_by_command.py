@@ -283,7 +283,7 @@ def test_a_loop_at_a_prompt_delays_no_job_and_no_other_prompt_and_ends_with_its_
         assert looping.stdout.read() == b"after\n"
         assert looping.wait(LIMIT) == 1  # the interrupted loop failed
     pauses = [later - earlier for earlier, later in zip(ticks(running)[-10:], ticks(running)[-9:], strict=False)]
-    assert sorted(pauses)[len(pauses) // 2] < 0.4, pauses
+    assert sorted(pauses)[len(pauses) // 2] < 2.0, pauses  # far above what a loaded machine needs, far below a loop
 
 
 def ticks(folder: Path) -> list[float]:

@@ -101,7 +101,7 @@ def test_a_night_works_from_yaml_alone(folder: Path, laulima: Laulima) -> None:
     assert not {path.name for path in folder.iterdir()} & NOT_MADE
     until(lambda: (folder / "archived").read_text().split() in (["m31", "m33"], ["m33", "m31"]), "both items", LIMIT)
     assert (folder / "calibrated").read_text() == "exit 4\n"
-    assert ends(laulima) == ENDS
+    until(lambda: ends(laulima) == ENDS, f"everything has ended: {ends(laulima)}", LIMIT)
     status = laulima("status", "--json").json
     states = {row["name"]: row["state"] for row in status["tasks"]}
     assert (states["survey"], states["twilight"], states["dome"]) == ("window closed", "window closed", "faulted")

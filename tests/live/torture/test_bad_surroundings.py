@@ -157,7 +157,7 @@ import live.journal
 from live.journal import Journal, JournalBrokenError
 def append(self, records, original=Journal.append, passed=[]):
     passed.append(1)
-    if len(passed) > 12:
+    if len(passed) > 6:  # a slow machine has few commits for many jobs
         raise JournalBrokenError(f"{self.path}: disk I/O error", "check the disk")
     original(self, records)
 Journal.append = append
