@@ -58,31 +58,28 @@ class Sources:
         self._directory = directory
         self._errands = errands
         self._folders: dict[str, _Folder] = {}
-        self._out: set[str] = set()
-        """tasks whose last question has not come back"""
+        self._inside: set[str] = set()
+        """tasks at whose source a thread looks, whether anybody waits for it or not"""
 
     def ask(self, question: AskSource) -> asyncio.Future[tuple[str, ...]]:
         """Begin to look for the items that the source has now; `answered` says what came of it. (A future and no
         coroutine: a task for each look would cost more than the look.)"""
         task, source = question.task, question.source
-        if task in self._out:
+        if task in self._inside:
             return _refused("the last look at its source has not come back")
         if not isinstance(source, FilesSource | LinesSource):
             return _refused("a source of this kind is not asked")
         limit = question.limit_ns / SECOND
-        self._out.add(task)
-        looking = self._errands.run(lambda: self._look(source, limit, task), limit + 1.0)
-        if looking.done():  # there are too many errands: nobody will look
-            self._out.discard(task)
-        return looking
+        return self._errands.run(lambda: self._look(source, limit, task), limit + 1.0)
 
     def _look(self, source: FilesSource | LinesSource, limit_seconds: float, task: str) -> tuple[str, ...]:
+        self._inside.add(task)
         try:
             if isinstance(source, FilesSource):
                 return self._files(source.pattern)
             return lines_of(source.command, self._directory, limit_seconds)
         finally:
-            self._out.discard(task)
+            self._inside.discard(task)
 
     def _files(self, pattern: str) -> tuple[str, ...]:
         """The paths that match, sorted. A folder whose times did not change since it was last read is not read again;

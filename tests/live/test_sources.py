@@ -176,11 +176,12 @@ def test_a_flood_of_output_is_cut_off(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_a_look_that_never_returns_holds_up_only_its_own_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    released = threading.Event()
+    entered, released = threading.Event(), threading.Event()
     real = sources.glob.glob
 
     def hang(pattern: str, **options: Any) -> list[str]:
         if pattern == "dead*":
+            entered.set()
             released.wait(30)
         return real(pattern, **options)
 
@@ -188,9 +189,10 @@ def test_a_look_that_never_returns_holds_up_only_its_own_task(tmp_path: Path, mo
     (tmp_path / "file").touch()
 
     async def body(ask: Ask) -> None:
-        stuck = asyncio.create_task(ask(FilesSource("dead*"), limit_s=-0.9, task="stuck"))
+        while not entered.is_set():  # a slow machine gives up before a thread has begun
+            stuck = await ask(FilesSource("dead*"), limit_s=-0.9, task="stuck")
+        assert "no answer within" in stuck.error
         assert (await ask(FilesSource("f*"))).items == ("file",)
-        assert "no answer within" in (await stuck).error
         again = await ask(FilesSource("dead*"), task="stuck")
         assert "has not come back" in again.error
         released.set()
@@ -217,6 +219,31 @@ def test_a_look_that_nobody_took_can_be_asked_for_again(tmp_path: Path) -> None:
             looking = asked.ask(question)
             await asyncio.wait([looking])
             assert "too many slow look-ups" in answered(question, looking).error
+
+    asyncio.run(whole())
+
+
+def test_a_look_that_was_given_up_before_a_thread_was_free_can_be_asked_for_again(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    released = threading.Event()
+
+    async def whole() -> None:
+        errands = Errands(asyncio.get_running_loop(), threads_max=1)
+        busy = errands.run(released.wait, 60.0)
+        asked = Sources(tmp_path, errands)
+        late, again = (
+            AskSource("t", 7, FilesSource("*"), -SECOND * 9 // 10),
+            AskSource("t", 8, FilesSource("*"), 20 * SECOND),
+        )
+        looking = asked.ask(late)
+        await asyncio.wait([looking])
+        assert "no answer within" in answered(late, looking).error
+        released.set()
+        await busy
+        looking = asked.ask(again)
+        await asyncio.wait([looking])
+        assert answered(again, looking).items == ("file",)
+        errands.close()
 
     asyncio.run(whole())
 
