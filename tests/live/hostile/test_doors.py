@@ -20,7 +20,7 @@ import msgspec
 import pytest
 
 from live import complaints, control, hello, keeper_link, keepers, listener
-from live.complaints import INTERVAL_NS, Seldom
+from live.complaints import Seldom
 from live.control import ControlServer
 from live.hello import Hello
 from live.keeper_frames import frame_messages
@@ -214,10 +214,10 @@ def test_what_was_not_told_is_counted_in_the_next_line() -> None:
     for _ in range(5):
         seldom.say("a stranger came")
     assert told == ["a stranger came"]
-    now += INTERVAL_NS
+    now += complaints.INTERVAL_NS
     seldom.say("a stranger came")
     assert told[1:] == ["a stranger came (after 4 more like it)"]
-    now += INTERVAL_NS
+    now += complaints.INTERVAL_NS
     seldom.say("a stranger came")
     assert told[2:] == ["a stranger came"]
 
