@@ -8,9 +8,9 @@ has left. One effect may leave early: the start of an attempt whose assignment i
 had it in its queue); so a slow disk does not keep processors idle.
 
 Many messages make one turn: `post` only notes the event, and the turn runs once after the loop has read everything
-that was ready. Many turns make one commit: while one is under way, the next ones gather, up to a bound. When the disk
-is full everything stands still until there is room, as after a stall of the machines' own, and what the channel loses
-meanwhile it says again.
+that was ready. Many turns make one commit: while one is under way, the next ones gather, up to a bound. A full disk is
+a commit that lasts until there is room. While that is so, or a sync does not end, only what `model/standstill.py` names
+leaves, heartbeats above all; what else would be said to others counts as lost on the way, and is said again.
 
 Called by `live/server.py`, which says what each effect does. No decision about jobs is made here.
 """
@@ -34,15 +34,22 @@ from model.job import SECOND, AttemptKey, Report
 from model.keeper import Start
 from model.messages import Batch
 from model.records import AttemptAssigned, AttemptEnded, Record
+from model.standstill import part
 
 INBOX_MAX = 200_000
-"""Events that may wait while the disk is full; further batches are dropped (their senders say them again)."""
+"""Events that may wait for a turn while the disk is full; further batches are dropped (their senders say them again).
+"""
 ROUNDS_MAX = 64
 """How often machines of one process may answer each other before the turn commits and others get the loop."""
 GATHERED_MAX = 5_000
 """Records that gather for the next commit. With more the next turn waits until the one that is under way is durable:
 else, where a million jobs are accepted, each commit would be larger than the one before it, and the start of the first
 job be on the disk with the acceptance of the last."""
+STANDSTILL_SECONDS = 10.0
+"""A commit that is under way for so long is one that does not end."""
+STANDSTILL_MAX = 200_000
+"""`GATHERED_MAX` while the disk stands still. With more, heartbeats stop, and what runs elsewhere ends with its lease.
+"""
 RETRY_SECONDS = 1.0
 """How often a commit is tried again when the disk is full."""
 SPIN_NS = 1_000_000
@@ -84,6 +91,8 @@ class Turns:
         self._waiting: list[tuple[str, Effect]] = []
         """what waits for the commit that is under way"""
         self._writing = False
+        self._begun_at = 0.0
+        """when the commit that is under way was begun, by the loop's clock"""
         self._unassigned: set[AttemptKey] = set()
         """attempts whose assignment is not on the disk yet"""
         self._late_starts: set[AttemptKey] = set()
@@ -147,10 +156,12 @@ class Turns:
 
     def schedule(self) -> None:
         """Have a turn as soon as the loop has read what is ready."""
-        if self._scheduled or not self._begun or self.closed or self.stuck:
+        if self._scheduled or not self._begun or self.closed:
             return
-        if self._writing and len(self._records) >= GATHERED_MAX:
-            self._held = True
+        if self._writing and len(self._records) >= (STANDSTILL_MAX if self._stands_still() else GATHERED_MAX):
+            if not self._held:
+                self._held = True
+                self._loop.call_later(STANDSTILL_SECONDS, self.schedule)
             return
         self._scheduled = True
         self._loop.call_soon(self._run)
@@ -188,7 +199,7 @@ class Turns:
 
     def _run(self) -> None:
         self._scheduled = False
-        if self.closed or self.stuck or self.failed.done():
+        if self.closed or self.failed.done():
             return
         try:
             self._settle()
@@ -231,7 +242,7 @@ class Turns:
 
     def _sort(self, name: str, effects: Sequence[Effect]) -> None:
         """Records to the commit, words to a machine of this process into the inbox, the rest for after the commit."""
-        inside = self._inside
+        inside, stands_still = self._inside, self._writing and self._stands_still()
         for effect in effects:
             kind = type(effect)
             if kind is Commit:
@@ -250,8 +261,21 @@ class Turns:
                 else:
                     self._late_starts.add((start.job, start.attempt))
                     self._effects.append((name, effect))
+            elif stands_still:
+                self._part(name, effect)
             else:
                 self._effects.append((name, effect))
+
+    def _stands_still(self) -> bool:
+        """Whether the commit that is under way does not end."""
+        return self.stuck or self._loop.time() - self._begun_at >= STANDSTILL_SECONDS
+
+    def _part(self, name: str, effect: Effect) -> None:
+        at_once, waits = part(effect)
+        if at_once is not None:
+            self._carry_out(name, at_once)
+        if waits is not None:
+            self._effects.append((name, waits))
 
     def _may_leave_early(self, start: Start) -> bool:
         """See the head of this file. Only starts: the order of the others among themselves means something. One that
@@ -284,10 +308,14 @@ class Turns:
         self._written, self._records = self._records, []
         self._waiting, self._effects = self._effects, []
         if self._written:
-            self._writing = True
-            self._writer.commit(self._written)
+            self._write()
         else:
             self._leave()
+
+    def _write(self) -> None:
+        self._writing = True
+        self._begun_at = self._loop.time()
+        self._writer.commit(self._written)
 
     def _committed(self, error: Exception | None) -> None:
         """The journal's thread has finished a transaction."""
@@ -300,6 +328,7 @@ class Turns:
         try:
             if error is not None:
                 raise error
+            self.stuck = False
             self.commits += 1
             self._note_durable()
             self._leave()
@@ -340,20 +369,19 @@ class Turns:
     # a full disk
 
     def _wait_for_room(self, error: JournalFullError) -> None:
-        """First the reserve is spent, so that what already runs can end; then everything waits."""
+        """First the reserve is spent, so that what already runs can end; then the same commit is tried until there is
+        room."""
         if self.on_disk is not None:
             self.on_disk(error)
         if self._journal.spend_reserve():
-            self._writing = True
-            self._writer.commit(self._written)
+            self._write()
             return
-        self.stuck = True
+        self.stuck = self._writing = True
         self._loop.call_later(RETRY_SECONDS, self._try_again)
+        if self._held:
+            self._held = False
+            self.schedule()
 
     def _try_again(self) -> None:
-        if self.closed:
-            return
-        self.stuck = False
-        self._writing = True
-        self._writer.commit(self._written)
-        self.schedule()
+        if not self.closed:
+            self._write()

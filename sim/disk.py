@@ -3,7 +3,8 @@
 A commit is durable after the time of a sync; a crash loses what is not. The rules are those of `live/loop.py`: one
 commit is under way at a time, the next one takes what gathers meanwhile; what a machine wants of the world leaves after
 the commit of what it recorded; words between machines of the process pass before, and so does the start of an attempt
-whose assignment is on the disk. Made by `sim/world.py`; what effects and records mean is told there.
+whose assignment is on the disk; and while the disk is full, what `model/standstill.py` names. Made by `sim/world.py`;
+what effects and records mean is told there.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from model.effects import Commit, ToKeeper, Transmit
 from model.job import SECOND, AttemptKey
 from model.keeper import Start
 from model.records import AttemptAssigned, Record
+from model.standstill import part
 from sim.calendar import REPLY, Calendar
 from sim.crashes import Crashes
 from sim.keyed import Draws
@@ -51,7 +53,7 @@ class Disk:
         self.broken = 0
         """how many faults break it"""
         self.stuck = False
-        """a commit waits for room, and the process with it"""
+        """a commit waits for room"""
         self.on_full: Callable[[Disk], None] = lambda _: None
         """told each time that a commit meets a full disk"""
         self.on_broken: Callable[[Disk], None] = lambda _: None
@@ -88,32 +90,48 @@ class Disk:
 
     def take(self, node: Node, effects: Sequence[Any]) -> None:
         """A machine of the process was drained."""
-        life = self._life
         if self._dead:
             self._effects.extend((node, effect) for effect in effects)
             return
         for effect in effects:
-            kind = type(effect)
-            if kind is Commit:
-                record = effect.record
-                self._records.append((node.name, record))
-                if type(record) is AttemptAssigned:
-                    self._unassigned.add((record.job, record.attempt))
-            elif kind is Transmit and self._is_inside(node, effect):
-                self._carry_out(node, (effect,))
-                if self._life != life:
-                    return
-            elif kind is ToKeeper and type(effect.order) is Start and self._may_leave_early(effect.order):
-                if self._is_over():
-                    return
-                self._carry_out(node, (effect,))
-                if self._life != life or self._is_over():
-                    return
-            else:
-                if kind is ToKeeper and type(effect.order) is Start:
-                    self._late_starts.add((effect.order.job, effect.order.attempt))
-                self._effects.append((node, effect))
+            if not self._sort(node, effect):
+                return
         self._commit()
+
+    def _sort(self, node: Node, effect: Any) -> bool:
+        """Records to the commit, words to a machine of this process to where they go, the rest for after the commit;
+        whether the process is still there."""
+        kind = type(effect)
+        if kind is Commit:
+            record = effect.record
+            self._records.append((node.name, record))
+            if type(record) is AttemptAssigned:
+                self._unassigned.add((record.job, record.attempt))
+        elif kind is Transmit and self._is_inside(node, effect):
+            life = self._life
+            self._carry_out(node, (effect,))
+            return self._life == life
+        elif kind is ToKeeper and type(effect.order) is Start:
+            if self._may_leave_early(effect.order):
+                return self._leaves_early(node, effect)
+            self._late_starts.add((effect.order.job, effect.order.attempt))
+            self._effects.append((node, effect))
+        elif self.stuck:
+            at_once, waits = part(effect)
+            if waits is not None:
+                self._effects.append((node, waits))
+            return at_once is None or self._leaves_early(node, at_once)
+        else:
+            self._effects.append((node, effect))
+        return True
+
+    def _leaves_early(self, node: Node, effect: Any) -> bool:
+        """Carry it out before the commit, between two boundaries; whether the process is still there."""
+        if self._is_over():
+            return False
+        life = self._life
+        self._carry_out(node, (effect,))
+        return self._life == life and not self._is_over()
 
     def _may_leave_early(self, start: Start) -> bool:
         """Its assignment is durable, and it overtakes no start that it is to follow."""
@@ -135,8 +153,7 @@ class Disk:
         for name, record in written[:kept]:
             self._write(name, record)
         self._records.clear()
-        if self.stuck:
-            self._stand_still(False)
+        self.stuck = False
 
     def begin(self) -> None:
         """A new life of the process."""
@@ -184,9 +201,7 @@ class Disk:
         self._written = []
         if self._is_over():  # durable, and nobody was told
             return
-        self._writing = False
-        if self.stuck:
-            self._stand_still(False)
+        self._writing = self.stuck = False
         self._leave()
 
     def _spend_reserve(self) -> bool:
@@ -195,19 +210,10 @@ class Disk:
         if self._reserve:
             self._reserve -= 1
             return True
-        if not self.stuck:
-            self._stand_still(True)
+        self.stuck = True
         life = self._life
         self._calendar.call_after(RETRY_NS, REPLY, lambda: self._answers(life))
         return False
-
-    def _stand_still(self, stuck: bool) -> None:
-        self.stuck = stuck
-        for node in self.nodes:
-            if stuck:
-                node.frozen += 1
-            else:
-                node.thaw()
 
     def _leave(self) -> None:
         """Carry out what waited for the commit. What comes of it meanwhile waits its turn."""

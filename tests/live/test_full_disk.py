@@ -1,21 +1,24 @@
-"""Goal: a full disk stops intake with one clear message, loses nothing, and intake resumes by itself.
+"""Goal: a full disk stops intake with one clear message, loses nothing, ends nothing that runs, and intake resumes by
+itself.
 
 Method: a real server whose state lies on a small tmpfs (mounted in the test, which needs to be root), filled and
-emptied by the test; jobs run on the server's own machine.
+emptied by the test; jobs run on the server's own machine, or on a process host.
 """
 
 from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from model.job import SECOND
-from model.task import Periods, TaskDefinition
-from tests.live.running_server import LOCALLY, RunningServer, until
+from model.channel import ChannelTimes
+from model.job import SECOND, HostWish
+from model.task import Limits, Periods, TaskDefinition
+from tests.live.running_server import LOCALLY, RunningServer, cluster, until
 
 SIZE_MIB = 16
 
@@ -48,6 +51,47 @@ def fill(path: Path) -> None:
                     pass
             except OSError:
                 continue
+
+
+def waiter(name: str, marker: Path, jobs: int) -> TaskDefinition:
+    """Jobs on node1 that run until the file is there."""
+    wait = f"until test -e {marker}; do sleep 0.1; done"
+    periods, host = Periods(exec_ns=SECOND // 50), HostWish("node1", required=True)
+    return TaskDefinition(name, command=("sh", "-c", wait), periods=periods, limits=Limits(total=jobs), host=host)
+
+
+def test_jobs_on_hosts_outlive_a_full_disk_that_lasts_longer_than_their_lease(server: RunningServer) -> None:
+    """The disk is filled again when the reserve is free, and then one job ends: its record finds no room."""
+    times = ChannelTimes(SECOND // 5, silent_ns=2 * SECOND, lease_ns=4 * SECOND, margin_ns=SECOND, resend_ns=SECOND)
+    soon, later = server.folder / "soon", server.folder / "later"
+    beat = TaskDefinition("beat", command=("true",), periods=Periods(exec_ns=SECOND // 20), host=LOCALLY)
+    tasks = (beat, waiter("first", soon, 1), waiter("others", later, 2))
+    client = server.start(server.configuration(*tasks, cluster=cluster("node1", slots=3, times=times)))
+
+    def running() -> dict[str, int]:
+        return {row["name"]: row["running"] for row in client.ask("tasks")}
+
+    until(lambda: running() | {"beat": 0} == {"beat": 0, "first": 1, "others": 2}, "they run")
+    disk = server.state.parent
+    fill(disk / "ballast")
+    until(lambda: "disk full" in client.ask("status")["intake"], "intake is stopped")
+    until(lambda: running()["beat"] == 0, "what ran here has ended")
+    fill(disk / "more")
+    soon.touch()
+    until(lambda: running()["first"] == 0, "one has ended")
+    over = time.monotonic() + 2 * times.lease_ns / SECOND
+    until(lambda: time.monotonic() > over, "their lease would be over")
+    assert running()["others"] == 2
+    assert "disk full" in client.ask("status")["intake"]
+    for name in ("ballast", "more"):
+        (disk / name).unlink()
+    until(lambda: client.ask("status")["alarms"] == [], "there is room")
+    later.touch()
+    until(lambda: running()["others"] == 0, "they have ended")
+    client.ask("shutdown", kill=True)
+    assert server.ended() == 0
+    ends = sorted((row.task, row.outcome, row.exit_code) for row in server.history() if row.task != "beat")
+    assert ends == [("first", "EXITED", 0), ("others", "EXITED", 0), ("others", "EXITED", 0)]
 
 
 def test_intake_stops_on_a_full_disk_and_resumes_when_there_is_room(server: RunningServer) -> None:

@@ -23,7 +23,7 @@ from model.effects import Commit, Effect, Notice, ToKeeper, Transmit
 from model.events import Delivered, LinkUp
 from model.job import JobId, JobSpec, Outcome, Report
 from model.keeper import Start
-from model.messages import Batch
+from model.messages import Acknowledge, Batch, Message, Ping
 from model.records import AttemptAssigned, AttemptEnded, JobAccepted, Record
 
 LIMIT = 20.0
@@ -329,6 +329,70 @@ def test_on_a_full_disk_everything_waits_and_goes_on_by_itself(tmp_path: Path, m
         assert told == ["full", "full"]
         assert world.log.index("durable 1") < world.log.index("upper does go")
         assert not world.turns.stuck
+
+    run(tmp_path, body)
+
+
+def heartbeat(*more: Message) -> Transmit:
+    return Transmit("host", Batch(1, 2, 1, (Ping(2, 3, 1), *more)))
+
+
+def test_while_the_disk_is_full_heartbeats_leave_and_other_words_are_lost(tmp_path: Path) -> None:
+    async def body(world: World) -> None:
+        left: list[Effect] = []
+        world.turns._carry_out = lambda _, effect: (left.append(effect), world.log.append("left"))  # type: ignore[func-returns-value]
+        full = asyncio.Event()
+        world.turns.on_disk = lambda _: full.set()
+        world.journal.errors = [JournalFullError("full")]
+        world.upper.answers["from x"] = [accepted(1), say("first")]
+        world.upper.answers["from y"] = [accepted(2), heartbeat(Acknowledge(JobId(9), 1)), say("second")]
+        world.turns.begin()
+        world.turns.post("upper", LinkUp("x"))
+        await full.wait()
+        assert world.turns.stuck
+        world.turns.post("upper", LinkUp("y"))
+        await world.until("left")
+        assert left == [heartbeat()]
+        await world.log.until(lambda: len(left) == 3)  # when it was tried again
+        assert left[1:] == [say("first"), say("second")]
+        assert not world.turns.stuck
+
+    run(tmp_path, body)
+
+
+def test_a_sync_that_does_not_end_holds_no_heartbeat_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body(world: World) -> None:
+        world.journal.gate.clear()
+        world.upper.answers["from x"] = [accepted(1), say("go")]
+        world.upper.answers["from y"] = [accepted(2), heartbeat()]
+        world.turns.begin()
+        world.turns.post("upper", LinkUp("x"))
+        await asyncio.to_thread(world.journal.entered.wait, LIMIT)
+        monkeypatch.setattr(loop_module, "STANDSTILL_SECONDS", 0.0)
+        world.turns.post("upper", LinkUp("y"))
+        await world.until("upper does Transmit")
+        assert "durable 1" not in world.log
+        world.journal.gate.set()
+        await world.until("upper does go")
+        assert world.log.count("upper does Transmit") == 1
+
+    run(tmp_path, body)
+
+
+def test_turns_that_wait_for_a_sync_go_on_when_it_does_not_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body(world: World) -> None:
+        monkeypatch.setattr(loop_module, "GATHERED_MAX", 1)
+        monkeypatch.setattr(loop_module, "STANDSTILL_SECONDS", 0.2)
+        world.journal.gate.clear()
+        world.upper.answers |= {"from x": [accepted(1)], "from y": [accepted(2)], "from z": [heartbeat()]}
+        world.turns.begin()
+        world.turns.post("upper", LinkUp("x"))
+        await asyncio.to_thread(world.journal.entered.wait, LIMIT)
+        world.turns.post("upper", LinkUp("y"))
+        await world.until("upper gets from y")
+        world.turns.post("upper", LinkUp("z"))
+        await world.until("upper does Transmit")
+        assert "durable 1" not in world.log
 
     run(tmp_path, body)
 

@@ -14,7 +14,7 @@ import pytest
 from model.effects import Commit, Notice, ToKeeper, Transmit
 from model.job import SECOND, JobId, JobSpec
 from model.keeper import Start, Stop
-from model.messages import Batch
+from model.messages import Acknowledge, Batch, Ping
 from model.records import AttemptAssigned, AttemptStarted
 from sim.calendar import TURN, Calendar
 from sim.clocks import Clock
@@ -178,18 +178,32 @@ def test_a_new_life_starts_with_nothing() -> None:
     assert rig.left == []
 
 
-def test_a_full_disk_spends_its_reserve_and_then_stands_still_until_there_is_room() -> None:
+def test_a_full_disk_spends_its_reserve_and_then_waits_until_there_is_room() -> None:
     rig = Rig()
     rig.disk.full = 1
     for number in range(RESERVE_COMMITS + 1):
         rig.at(10 * number, RECORD, WORD)
     rig.run(500)
     assert len(rig.written) == len(rig.left) == RESERVE_COMMITS
-    assert rig.disk.stuck and rig.scheduler.frozen and rig.local.frozen
+    assert rig.disk.stuck
     rig.disk.full = 0
     rig.run(2000)
     assert len(rig.written) == len(rig.left) == RESERVE_COMMITS + 1
-    assert not (rig.disk.stuck or rig.scheduler.frozen or rig.local.frozen)
+    assert not rig.disk.stuck
+
+
+def test_on_a_full_disk_heartbeats_leave_and_other_words_are_lost() -> None:
+    rig = Rig()
+    rig.disk.full = 1
+    for number in range(RESERVE_COMMITS + 1):
+        rig.at(10 * number, RECORD)
+    ping, acknowledge = Ping(1, 2, 0), Acknowledge(JobId(1), 1)
+    rig.at(500, RECORD, Transmit("controller", Batch(1, 4, 1, (acknowledge, ping))), WORD)
+    rig.calendar.call_after(1500 * MILLISECOND, TURN, lambda: setattr(rig.disk, "full", 0))
+    rig.run(3000)
+    assert rig.left[0] == (500, Transmit("controller", Batch(1, 4, 1, (ping,))))
+    assert [effect for _, effect in rig.left[1:]] == [WORD]
+    assert rig.left[1][0] > 1500
 
 
 def test_a_disk_that_fails_writes_nothing_and_says_so() -> None:
