@@ -18,7 +18,7 @@ from msgspec import structs
 from model.ahead import Pace
 from model.channel import ProtocolError
 from model.configuration import ClusterDefinition, times_of
-from model.controller_job import ControllerJob, ControllerJobState
+from model.controller_job import ControllerJob, ControllerJobState, for_host, with_share
 from model.effects import Commit, Effect, Transmit, records_first
 from model.events import (
     Delivered,
@@ -58,7 +58,6 @@ from model.messages import (
 from model.placing import Placing
 from model.records import AttemptGiven, AttemptReturned
 from model.reloading import GONE
-from model.resources import environment
 from model.restored import RestoredController
 from model.states import quick
 from model.superiors import Superior, Superiors, is_superior, peer_of
@@ -67,8 +66,6 @@ from model.timers import NEVER_NS, Deadlines
 ControllerEvent = (
     Delivered | LinkUp | LinkDown | Vouched | WallClock | OrderHost | PartFromHosts | SetTerms | ForgetSuperior
 )
-
-
 HELD_MAX = 100_000
 """Attempts of which one host may claim that it holds them."""
 
@@ -85,6 +82,8 @@ class Controller:
         self.cluster = cluster
         self.jobs: dict[AttemptKey, ControllerJob] = {}
         """of all superiors"""
+        self._alive: dict[AttemptKey, bool] = {}
+        """those that ended as lost and that their host has all the same: whether that end is acknowledged"""
         self.hosts: dict[str, Host] = {}
         self.effects: list[Effect] = []
         self.superiors = Superiors(epoch, cluster.times, cluster.pending_max, self.effects)
@@ -148,11 +147,8 @@ class Controller:
 
     def drain(self) -> list[Effect]:
         """What the driver is to do, in order: records first."""
-        effects: list[Effect] = []
-        superiors = self.superiors.all
-        if self.effects:
-            effects += self.effects
-            self.effects.clear()
+        effects, superiors = self.effects[:], self.superiors.all
+        self.effects.clear()
         if len(superiors) > 1:
             self.superiors.tell(effects, self._now)
         if len(effects) > 1:
@@ -276,10 +272,9 @@ class Controller:
         """A host claimed this attempt before it was given to anybody: only the scheduler's word makes an attempt."""
         host = job.host
         assert host is not None
-        if job.state is not _S.ENDED:
+        if job.state is not _S.ENDED or self._alive.pop(job.key, None) is not None:
             self.placing.give_back(job, host)
             self.placing.offer(host, now)
-            job.move(_S.ENDED, now)
         host.holding -= 1
         host.link.disown(job.key)
         self.table.talking[host.name] = host
@@ -299,6 +294,9 @@ class Controller:
     def _acknowledge(self, key: AttemptKey, now: int) -> None:
         job = self.jobs.get(key)
         if job is None or job.state is not _S.ENDED:
+            return
+        if key in self._alive:
+            self._alive[key] = True
             return
         self._forget(job)
         host = job.host
@@ -369,9 +367,9 @@ class Controller:
             self.table.health.given(host, key)
         self.placing.take(job, host, now)
         job.move(_S.GIVEN, now)
-        spec = job.spec if job.spec.needs is None else _with_share(job)
+        spec = job.spec if job.spec.needs is None else with_share(job)
         if THREADS_WORD in spec.command:
-            spec = _for_host(spec, host)
+            spec = for_host(spec, host)
         self.effects.append(Commit(AttemptGiven(*key, host.name, link.peer_epoch, spec, pace is _AHEAD)))
         link.assign(key, spec, waited_ns, now)
         self.table.talking[host.name] = host
@@ -405,11 +403,13 @@ class Controller:
                     job = self._claimed(host, key, now)
                 if job is None or job.host is not host:
                     continue  # it is not at this host, whatever the host says
-                if kind is Started:
+                if job.state is _S.ENDED:
+                    is_freer |= self._after_the_end(host, job, kind is Ended, now)
+                elif kind is Started:
                     self._started_at(host, job, message, now)  # type: ignore[arg-type]
                 elif kind is Accepted:
                     self._accepted_at(job, message, now)  # type: ignore[arg-type]
-                elif job.state is not _S.ENDED:
+                else:
                     self._ended_at(host, job, message.report, now)  # type: ignore[union-attr]
                     is_freer = True
             elif kind is Pong and host.dirty != message.dirty:  # type: ignore[union-attr]
@@ -441,6 +441,22 @@ class Controller:
         host.holding += 1
         self.placing.take(job, host, now)
         return job
+
+    def _after_the_end(self, host: Host, job: ControllerJob, ended: bool, now: int) -> bool:
+        """A host that was given up is back with the attempt: its end was told and stands, but until the host has ended
+        it, or is given up again, it takes what it took before and is not forgotten. Whether it has gone now."""
+        given, acknowledged = host.link.given.get(job.key), self._alive.get(job.key)
+        if acknowledged is None and not ended and given is not None and not given.ended:
+            self._alive[job.key] = False
+            job.spec, job.pace = given.spec, Pace.LONG
+            self.placing.take(job, host, now)
+        if acknowledged is None or not ended:
+            return False
+        del self._alive[job.key]
+        self.placing.give_back(job, host)
+        if acknowledged:
+            self._acknowledge(job.key, now)
+        return True
 
     def _accepted_at(self, job: ControllerJob, message: Accepted, now: int) -> None:
         if job.state not in (_S.GIVEN, _S.AT_HOST):
@@ -486,8 +502,7 @@ class Controller:
         self._end_with(job, report, now)
 
     def _overtime_limit(self, job: ControllerJob) -> int:
-        spec = job.spec
-        return spec.timeout_ns + spec.grace_ns + self.cluster.overtime_ns
+        return job.spec.timeout_ns + job.spec.grace_ns + self.cluster.overtime_ns
 
     def _overtime_ends(self, job: ControllerJob) -> int | None:
         if job.state is not _S.RUNNING:
@@ -532,19 +547,3 @@ class Controller:
         """Why a host is in its state; None: not defined."""
         host = self.hosts.get(name)
         return None if host is None else explain_host(host, now)
-
-
-def _with_share(job: ControllerJob) -> JobSpec:
-    """The specification with what the job was given of the host's resources, for itself and for later lives."""
-    spec = job.spec
-    assert spec.needs is not None
-    if not spec.needs.resources:
-        return spec
-    needs = structs.replace(spec.needs, gpus=job.gpus)
-    return structs.replace(spec, needs=needs, environment=(*spec.environment, *environment(needs)))
-
-
-def _for_host(spec: JobSpec, host: Host) -> JobSpec:
-    """The specification with the host's number of threads where its command asks for it."""
-    command = tuple([str(host.threads) if word == THREADS_WORD else word for word in spec.command])
-    return structs.replace(spec, command=command)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from model.ahead import Pace
 from model.host import Host
-from model.job import AttemptKey, JobSpec, Report
+from model.job import THREADS_WORD, AttemptKey, JobSpec, Report
 from model.messages import Entry, Held
+from model.resources import environment
 from model.shapes import UNSHAPED, Shape
 from model.states import State, check_move, quick
 from model.superiors import Superior
@@ -94,3 +95,19 @@ class ControllerJob(Struct, eq=False, gc=False):
             check_move(CONTROLLER_MOVES, self.state, state, f"attempt {self.key} at the controller")
         self.state = state
         self.since_ns = now
+
+
+def with_share(job: ControllerJob) -> JobSpec:
+    """The specification with what the job was given of the host's resources, for itself and for later lives."""
+    spec = job.spec
+    assert spec.needs is not None
+    if not spec.needs.resources:
+        return spec
+    needs = structs.replace(spec.needs, gpus=job.gpus)
+    return structs.replace(spec, needs=needs, environment=(*spec.environment, *environment(needs)))
+
+
+def for_host(spec: JobSpec, host: Host) -> JobSpec:
+    """The specification with the host's number of threads where its command asks for it."""
+    command = tuple([str(host.threads) if word == THREADS_WORD else word for word in spec.command])
+    return structs.replace(spec, command=command)

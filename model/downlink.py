@@ -374,8 +374,9 @@ class Downlink(End):
         running = entry.held is Held.RUNNING
         if key not in self.given:
             self.given[key] = Given(entry.spec, 0, 0, self.peer_epoch)
-        if not self._confirm(key, running, entry.why):
-            return []
+        is_news = self._confirm(key, running, entry.why)
+        if not is_news and self.given[key].cancel is not CancelReason.ORPHAN:
+            return []  # of one that was given up it is news each time that it is there
         if running:
             return [Started(entry.job, entry.attempt, entry.host, why=entry.why)]
         return [Accepted(entry.job, entry.attempt, entry.why)]
