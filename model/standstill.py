@@ -4,16 +4,18 @@ Effects wait for the commit of what was recorded before them. Heartbeats must no
 scheduler's disk would end every job that runs, for the leases of the hosts would. They tell nothing that was decided,
 so no record goes before them, nor before the parting lease of a clean stop. Nor does one go before the end of an
 attempt that nobody may have any more (ORPHAN); did that wait, a controller whose scheduler is lost would keep alive
-what that scheduler runs again elsewhere. And a transport that is made anew carries heartbeats. Called by both drivers,
-`live/loop.py` and `sim/disk.py`.
+what that scheduler runs again elsewhere. And a transport that is made anew carries heartbeats. People hear of a full
+disk while it is full, too: of an alarm whose telling could not be recorded they may hear again after a crash. Called by
+both drivers, `live/loop.py` and `sim/disk.py`.
 """
 
 from __future__ import annotations
 
-from model.effects import Connect, Effect, ToKeeper, Transmit
+from model.effects import Connect, Effect, LookAround, Notify, ToKeeper, Transmit
 from model.keeper import Renew
 from model.messages import Batch, Cancel, CancelReason, Message, Parting, Ping, Pong
 
+_AT_ONCE = frozenset({Connect, LookAround, Notify})
 _LEASES = frozenset({Ping, Pong, Parting})
 
 
@@ -30,7 +32,7 @@ def part(effect: Effect) -> tuple[Effect | None, Effect | None]:
         if not words:
             return None, None
         return Transmit(effect.peer, Batch(batch.epoch, batch.sequence, batch.receiver_epoch, words)), None  # type: ignore[union-attr]
-    if kind is Connect or (kind is ToKeeper and type(effect.order) is Renew):  # type: ignore[union-attr]
+    if kind in _AT_ONCE or (kind is ToKeeper and type(effect.order) is Renew):  # type: ignore[union-attr]
         return effect, None
     return None, effect
 

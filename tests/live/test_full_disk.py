@@ -7,6 +7,7 @@ emptied by the test; jobs run on the server's own machine, or on a process host.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import time
@@ -15,7 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from model.alarm_kinds import AlarmKind, NotifyRules
 from model.channel import ChannelTimes
+from model.configuration import Notifier
 from model.job import SECOND, HostWish
 from model.task import Limits, Periods, TaskDefinition
 from tests.live.running_server import LOCALLY, RunningServer, cluster, until
@@ -61,12 +64,17 @@ def waiter(name: str, marker: Path, jobs: int) -> TaskDefinition:
 
 
 def test_jobs_on_hosts_outlive_a_full_disk_that_lasts_longer_than_their_lease(server: RunningServer) -> None:
-    """The disk is filled again when the reserve is free, and then one job ends: its record finds no room."""
+    """The disk is filled again when the reserve is free, and then one job ends: its record finds no room. People are
+    told all the same."""
     times = ChannelTimes(SECOND // 5, silent_ns=2 * SECOND, lease_ns=4 * SECOND, margin_ns=SECOND, resend_ns=SECOND)
     soon, later = server.folder / "soon", server.folder / "later"
     beat = TaskDefinition("beat", command=("true",), periods=Periods(exec_ns=SECOND // 20), host=LOCALLY)
     tasks = (beat, waiter("first", soon, 1), waiter("others", later, 2))
-    client = server.start(server.configuration(*tasks, cluster=cluster("node1", slots=3, times=times)))
+    told = server.folder / "told"
+    rules = NotifyRules(kinds=(AlarmKind.DISK_FULL,), after_ns=SECOND, recovered=False)
+    operator = Notifier("operator", command=("sh", "-c", f"cat >> {told}"), rules=rules)
+    hosts = cluster("node1", slots=3, times=times)
+    client = server.start(server.configuration(*tasks, cluster=hosts, notifiers=(operator,)))
 
     def running() -> dict[str, int]:
         return {row["name"]: row["running"] for row in client.ask("tasks")}
@@ -82,6 +90,7 @@ def test_jobs_on_hosts_outlive_a_full_disk_that_lasts_longer_than_their_lease(se
     over = time.monotonic() + 2 * times.lease_ns / SECOND
     until(lambda: time.monotonic() > over, "their lease would be over")
     assert running()["others"] == 2
+    until(told.exists, "somebody is told")
     assert "disk full" in client.ask("status")["intake"]
     for name in ("ballast", "more"):
         (disk / name).unlink()
@@ -91,6 +100,7 @@ def test_jobs_on_hosts_outlive_a_full_disk_that_lasts_longer_than_their_lease(se
     client.ask("shutdown", kill=True)
     assert server.ended() == 0
     ends = sorted((row.task, row.outcome, row.exit_code) for row in server.history() if row.task != "beat")
+    assert [json.loads(line)["level"] for line in told.read_text().splitlines()] == ["alarm"]
     assert ends == [("first", "EXITED", 0), ("others", "EXITED", 0), ("others", "EXITED", 0)]
 
 

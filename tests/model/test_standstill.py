@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from model.effects import Connect, Disconnect, Effect, Notice, ToKeeper, Transmit
+from model.alarm_kinds import ALARM, Message
+from model.effects import Connect, Disconnect, Effect, LookAround, Notice, Notify, ToKeeper, Transmit
 from model.job import JobId, JobSpec, Outcome, Report
 from model.keeper import Renew, Stop
 from model.messages import (
@@ -13,20 +14,21 @@ from model.messages import (
     Batch,
     Cancel,
     CancelReason,
+    Down,
     Ended,
     Inquire,
-    Message,
     Parting,
     Ping,
     Pong,
     Started,
+    Up,
 )
 from model.standstill import part
 
 JOB = JobId(1)
 
 
-def batch(*messages: Message) -> Transmit:
+def batch(*messages: Down | Up) -> Transmit:
     return Transmit("node1", Batch(3, 7, 2, messages))
 
 
@@ -35,7 +37,7 @@ def batch(*messages: Message) -> Transmit:
     [Ping(4, 5, 3), Pong(4), Parting(9), Cancel(JOB, 1, CancelReason.ORPHAN)],
     ids=lambda word: type(word).__name__,
 )
-def test_what_no_record_goes_before_leaves_with_the_number_of_its_batch(word: Message) -> None:
+def test_what_no_record_goes_before_leaves_with_the_number_of_its_batch(word: Down | Up) -> None:
     said = batch(Assign(JOB, 1, JobSpec("t")), word, Acknowledge(JOB, 1))
     assert part(said) == (batch(word), None)
 
@@ -52,12 +54,16 @@ def test_what_no_record_goes_before_leaves_with_the_number_of_its_batch(word: Me
     ],
     ids=lambda word: type(word).__name__,
 )
-def test_other_words_are_as_lost(word: Message) -> None:
+def test_other_words_are_as_lost(word: Down | Up) -> None:
     assert part(batch(word)) == (None, None)
 
 
-@pytest.mark.parametrize("effect", [Connect("node1"), ToKeeper(0, Renew(5))], ids=lambda each: type(each).__name__)
-def test_transports_are_made_and_leases_of_keepers_renewed(effect: Effect) -> None:
+@pytest.mark.parametrize(
+    "effect",
+    [Connect("node1"), ToKeeper(0, Renew(5)), LookAround(1), Notify("operator", 1, Message(ALARM, "full"), 2)],
+    ids=lambda each: type(each).__name__,
+)
+def test_transports_are_made_leases_of_keepers_renewed_and_people_told(effect: Effect) -> None:
     assert part(effect) == (effect, None)
 
 
