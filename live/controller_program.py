@@ -93,7 +93,7 @@ class ControllerProgram:
         self._turns = turns = Turns(loop, journal, outward.carry_out)
         outward.join(turns)
         self._room = DiskRoom(loop, journal, turns, outward.say)
-        turns.on_protocol_error, turns.on_disk = outward.protocol_error, self._room.full
+        turns.on_protocol_error, turns.on_disk = outward.protocol_error, self._room.stands_still
         self.life = Life(loop, turns, tell, state.path, self._kills, systemd)
         with uncollected():
             restored = recover(journal)

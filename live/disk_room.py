@@ -1,4 +1,5 @@
-"""A full disk as a state: said once, tried again, and over when there is room for the reserve.
+"""A disk that is full, or does not answer, as a state: said once, tried again, and over when there is room for the
+reserve.
 
 What stands still meanwhile is `live/loop.py`'s; what else is to stop is whoever made this (`live/server.py`,
 `live/controller_program.py`).
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from live.journal import Journal, JournalFullError
+from live.journal import Journal, JournalWaitsError
 from live.loop import Turns
 from model.effects import Notice
 
@@ -27,11 +28,12 @@ class DiskRoom:
         turns: Turns,
         say: Callable[[Notice], None],
         *,
-        stop: Callable[[], None] = lambda: None,
-        resume: Callable[[], None] = lambda: None,
+        stop: Callable[[str], None] = lambda _: None,
+        resume: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """`stop` and `resume`: what the disk being full means beyond the journal."""
+        """`stop` and `resume`: what it means beyond the journal; they are told the state, in some words."""
         self.text = ""
+        self._state = ""
         self._loop = loop
         self._journal = journal
         self._turns = turns
@@ -39,13 +41,14 @@ class DiskRoom:
         self._stop = stop
         self._resume = resume
 
-    def full(self, error: JournalFullError) -> None:
+    def stands_still(self, error: JournalWaitsError) -> None:
         """A commit met it. Called each time."""
         if self.text:
             return
         self.text = f"intake stopped (disk): {error}"
         self._say(Notice("alarm", "", f"{self.text}; {error.hint}"))
-        self._stop()
+        self._state = error.state
+        self._stop(error.state)
         self._loop.call_later(ROOM_LOOK_SECONDS, self._look)
 
     def _look(self) -> None:
@@ -55,5 +58,5 @@ class DiskRoom:
             self._loop.call_later(ROOM_LOOK_SECONDS, self._look)
             return
         self.text = ""
-        self._say(Notice("info", "", "there is room on the disk again: intake resumes"))
-        self._resume()
+        self._say(Notice("info", "", "the disk takes records again: intake resumes"))
+        self._resume(self._state)

@@ -126,8 +126,23 @@ class JournalError(LaulimaError):
     """The journal cannot be used."""
 
 
-class JournalFullError(JournalError):
+class JournalWaitsError(JournalError):
+    """Nothing can be written for now."""
+
+    state = ""
+    """what to call that, in some words"""
+
+
+class JournalFullError(JournalWaitsError):
     """No room on the disk. Nothing of the transaction was written; the same one may be tried again."""
+
+    state = "disk full"
+
+
+class JournalHangsError(JournalWaitsError):
+    """The disk does not finish a sync. The transaction may be written yet."""
+
+    state = "the disk does not answer"
 
 
 class JournalBrokenError(JournalError):

@@ -24,7 +24,7 @@ from typing import Any
 
 from live.clock import monotonic_ns
 from live.decisions import Recorder
-from live.journal import Journal, JournalFullError
+from live.journal import Journal, JournalFullError, JournalHangsError, JournalWaitsError
 from live.journal_writer import JournalWriter
 from model.channel import ProtocolError
 from model.decisions import Machine
@@ -107,15 +107,15 @@ class Turns:
         self._finals: dict[int, list[asyncio.Future[tuple[AttemptKey, Report]]]] = {}
         self.on_protocol_error: Callable[[str, str, ProtocolError], None] | None = None
         """told the machine, the peer and the error; the peer's connection is to be closed"""
-        self.on_disk: Callable[[JournalFullError], None] | None = None
-        """told that the disk is full, each time that a commit meets it"""
+        self.on_disk: Callable[[JournalWaitsError], None] | None = None
+        """told that the disk is full, each time that a commit meets it, or that it does not answer"""
         self.after_turn: Callable[[], None] | None = None
         self.recorder: Recorder | None = None
         """records what the machines decide; None: nobody wants to know"""
         self.failed: asyncio.Future[None] = loop.create_future()
         """gets the exception when a machine or the journal fails; nothing is done after it"""
         self.stuck = False
-        """a commit waits for room on the disk"""
+        """the commit that is under way waits for room on the disk, or for a sync that does not end"""
         self.closed = False
         self.turns = 0
         self.commits = 0
@@ -158,10 +158,10 @@ class Turns:
         """Have a turn as soon as the loop has read what is ready."""
         if self._scheduled or not self._begun or self.closed:
             return
-        if self._writing and len(self._records) >= (STANDSTILL_MAX if self._stands_still() else GATHERED_MAX):
+        if self._writing and len(self._records) >= (STANDSTILL_MAX if self.stuck else GATHERED_MAX):
             if not self._held:
                 self._held = True
-                self._loop.call_later(STANDSTILL_SECONDS, self.schedule)
+                self._loop.call_later(STANDSTILL_SECONDS, self._look_at_disk)
             return
         self._scheduled = True
         self._loop.call_soon(self._run)
@@ -202,6 +202,7 @@ class Turns:
         if self.closed or self.failed.done():
             return
         try:
+            self._look_at_disk()
             self._settle()
             self._arm()
             self._commit()
@@ -242,7 +243,7 @@ class Turns:
 
     def _sort(self, name: str, effects: Sequence[Effect]) -> None:
         """Records to the commit, words to a machine of this process into the inbox, the rest for after the commit."""
-        inside, stands_still = self._inside, self._writing and self._stands_still()
+        inside = self._inside
         for effect in effects:
             kind = type(effect)
             if kind is Commit:
@@ -261,14 +262,10 @@ class Turns:
                 else:
                     self._late_starts.add((start.job, start.attempt))
                     self._effects.append((name, effect))
-            elif stands_still:
+            elif self.stuck:
                 self._part(name, effect)
             else:
                 self._effects.append((name, effect))
-
-    def _stands_still(self) -> bool:
-        """Whether the commit that is under way does not end."""
-        return self.stuck or self._loop.time() - self._begun_at >= STANDSTILL_SECONDS
 
     def _part(self, name: str, effect: Effect) -> None:
         at_once, waits = part(effect)
@@ -366,21 +363,35 @@ class Turns:
                 if not future.done():
                     future.set_result(None)
 
-    # a full disk
+    # a disk that stands still
+
+    def _look_at_disk(self) -> None:
+        """Whether the commit that is under way does not end. Called before each turn, and when turns are held."""
+        if not self._writing or self.stuck or self._loop.time() - self._begun_at < STANDSTILL_SECONDS:
+            return
+        seconds = f"{STANDSTILL_SECONDS:g}"
+        text = f"the disk of {self._journal.path} has not finished a sync for {seconds} s"
+        self._stand_still(JournalHangsError(text, "look at the disk; the server goes on by itself"))
+
+    def _stand_still(self, error: JournalWaitsError) -> None:
+        self.stuck = True
+        if self.on_disk is not None:
+            self.on_disk(error)
+        if self._held:
+            self._held = False
+            self.schedule()
 
     def _wait_for_room(self, error: JournalFullError) -> None:
         """First the reserve is spent, so that what already runs can end; then the same commit is tried until there is
         room."""
-        if self.on_disk is not None:
-            self.on_disk(error)
         if self._journal.spend_reserve():
+            if self.on_disk is not None:
+                self.on_disk(error)
             self._write()
             return
-        self.stuck = self._writing = True
+        self._writing = True
         self._loop.call_later(RETRY_SECONDS, self._try_again)
-        if self._held:
-            self._held = False
-            self.schedule()
+        self._stand_still(error)
 
     def _try_again(self) -> None:
         if not self.closed:

@@ -75,7 +75,6 @@ SETTLE_SECONDS = 2.0
 """How long keepers with nothing to do get to leave, when others stay; and the last words their way."""
 TURN_TOLD_SECONDS = 0.5
 LEAVING = "the server ends"
-DISK = "disk full"
 
 
 class How(Struct, frozen=True):
@@ -122,7 +121,7 @@ class Server:
         outward.join(turns)
         self.life = Life(loop, turns, tell, state.path, self._kills, systemd)
         self._room = DiskRoom(loop, journal, turns, outward.say, stop=self._stop_for_disk, resume=self._resume_for_disk)
-        turns.on_protocol_error, turns.on_disk = outward.protocol_error, self._room.full
+        turns.on_protocol_error, turns.on_disk = outward.protocol_error, self._room.stands_still
         with uncollected():
             restored = recover(journal)
             configuration, self._laid_over = laid_over(
@@ -452,13 +451,13 @@ class Server:
         if is_idle(self.scheduler, Path(self._configuration.directory)):
             self.want_leave(None)
 
-    def _stop_for_disk(self) -> None:
+    def _stop_for_disk(self, why: str) -> None:
         """What runs ends on the reserve."""
-        self._order_intake(IntakeVerb.STOP, DISK, lasting=False)
+        self._order_intake(IntakeVerb.STOP, why, lasting=False)
 
-    def _resume_for_disk(self) -> None:
-        if self.scheduler.orders.reason == DISK:
-            self._order_intake(IntakeVerb.RESUME, DISK)
+    def _resume_for_disk(self, why: str) -> None:
+        if self.scheduler.orders.reason == why:
+            self._order_intake(IntakeVerb.RESUME, why)
 
 
 def serve(

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from live import loop as loop_module
-from live.journal import Journal, JournalBrokenError, JournalFullError
+from live.journal import Journal, JournalBrokenError, JournalFullError, JournalWaitsError
 from live.loop import Turns
 from model.channel import ProtocolError
 from model.effects import Commit, Effect, Notice, ToKeeper, Transmit
@@ -362,6 +362,8 @@ def test_while_the_disk_is_full_heartbeats_leave_and_other_words_are_lost(tmp_pa
 
 def test_a_sync_that_does_not_end_holds_no_heartbeat_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def body(world: World) -> None:
+        told: list[JournalWaitsError] = []
+        world.turns.on_disk = told.append
         world.journal.gate.clear()
         world.upper.answers["from x"] = [accepted(1), say("go")]
         world.upper.answers["from y"] = [accepted(2), heartbeat()]
@@ -372,9 +374,12 @@ def test_a_sync_that_does_not_end_holds_no_heartbeat_back(tmp_path: Path, monkey
         world.turns.post("upper", LinkUp("y"))
         await world.until("upper does Transmit")
         assert "durable 1" not in world.log
+        assert world.turns.stuck
+        assert [error.state for error in told] == ["the disk does not answer"]
         world.journal.gate.set()
         await world.until("upper does go")
         assert world.log.count("upper does Transmit") == 1
+        assert not world.turns.stuck
 
     run(tmp_path, body)
 
