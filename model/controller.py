@@ -431,9 +431,8 @@ class Controller:
             host.link.acknowledge(key)
             return None
         given = host.link.given.get(key)
-        # It takes slots of its own host, and nothing that others share, whatever the host says that it needs.
-        slots = 0 if given is None else min(max(given.spec.slots, 0), host.slots)
-        job = self._take_in(superior, key, JobSpec("", slots=slots), 0, now)
+        spec = JobSpec("", slots=0) if given is None else self.placing.claimed(given.spec, host)
+        job = self._take_in(superior, key, spec, 0, now)
         job.stray = True
         job.queued = False
         job.host = host

@@ -14,10 +14,10 @@ from model.ahead import BriefTasks, Pace
 from model.configuration import ClusterDefinition, Order
 from model.controller_job import ControllerJob, ControllerJobState
 from model.host import Host, HostState
-from model.job import AttemptKey, HostPolicy, Outcome, Report, Wait
+from model.job import AttemptKey, HostPolicy, JobSpec, Outcome, Report, Wait
 from model.matching import WaitingJobs, anything, is_before
 from model.reserving import Reserving
-from model.resources import GPUS, Stock
+from model.resources import GPUS, Needs, Stock
 from model.shapes import Shape, Shapes
 from model.sharing import Sharing
 from model.states import quick
@@ -268,6 +268,14 @@ class Placing:
             if job.gpus:
                 host.take_gpus(job.gpus)
         self._note(host, now)
+
+    def claimed(self, spec: JobSpec, host: Host) -> JobSpec:
+        """What an attempt takes that only its host knows: slots and resources of that host, and nothing that others
+        share, whatever the host says that it needs."""
+        needs = spec.needs
+        if needs is not None:
+            needs = Needs(self.shapes.split(needs.resources)[0], gpus=needs.gpus)
+        return JobSpec("", slots=min(max(spec.slots, 0), host.slots), needs=needs)
 
     def give_back(self, job: ControllerJob, host: Host) -> None:
         """The attempt is gone from the host, and what it took is free. Whoever calls this offers the host work then,
