@@ -37,7 +37,7 @@ WHAT    down        without power; boots when the fault ends    spool=lost: with
         silent, frozen              it stands still
         restarted, crashed          gone for WHEN's length (1s), and reads its journal
         overloaded  each batch of messages takes so long        delay=100ms
-        disk_full, disk_broken      the disk of its journal
+        disk_full, disk_hangs, disk_broken      the disk of its journal: no room, syncs that do not end, errors
     at a link, or at a host (its link to the controller) or the controller (its link to the scheduler, or to all of
     them); at scheduler/north: its link to the controller
         split, lost nothing passes, and nobody is told

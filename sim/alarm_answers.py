@@ -56,8 +56,9 @@ class AlarmAnswers:
         if isinstance(local, Agent) and local.dirty:
             found.append(broken_host(LOCAL, local.dirty))
         disk = self._place.processes.disks.get(node.name)
-        if disk is not None and disk.full:
-            found.append(Trouble(AlarmKind.DISK_FULL, "disk", "the disk is full"))
+        if disk is not None and (disk.full or disk.stuck):
+            text = "the disk is full" if disk.full else "the disk does not answer"
+            found.append(Trouble(AlarmKind.DISK_FULL, "disk", text))
         return tuple(found)
 
     def _notify(self, node: Node, effect: Notify) -> None:

@@ -25,6 +25,8 @@ from sim.scenario import DiskModel
 
 RETRY_NS = SECOND
 """How often a commit is tried again when the disk is full, and how often room is looked for."""
+HANGS_NS = 10 * SECOND
+"""A sync that takes so long is one that does not end, as live."""
 RESERVE_COMMITS = 3
 """Commits for which the reserve has room, so that what runs can end on a full disk."""
 
@@ -50,12 +52,14 @@ class Disk:
         self.nodes = nodes
         self.full = 0
         """how many faults fill it"""
+        self.hangs = 0
+        """how many faults keep its syncs from ending"""
         self.broken = 0
         """how many faults break it"""
         self.stuck = False
-        """a commit waits for room"""
-        self.on_full: Callable[[Disk], None] = lambda _: None
-        """told each time that a commit meets a full disk"""
+        """a commit waits for room, or for a sync that does not end"""
+        self.on_stuck: Callable[[Disk], None] = lambda _: None
+        """told each time that a commit meets a full disk, and when a sync does not end"""
         self.on_broken: Callable[[Disk], None] = lambda _: None
         """the process leaves"""
         self.receiver_of: Callable[[str, str], str] = lambda _, peer: peer
@@ -83,6 +87,8 @@ class Disk:
         self._life = 0
         """grows with each end of the process: an answer of the disk to a dead one is nobody's"""
         self._commits = 0
+        self._synced_at = 0
+        """when the sync that is under way was begun"""
 
     def holds(self, sender: str, receiver: str) -> bool:
         """Whether a word from one to the other stays in the process."""
@@ -181,6 +187,7 @@ class Disk:
         model, life = self._model, self._life
         late = self._draws.one(f"{self.name}/{self._commits}") if model.jitter_ns else 0.0
         delay_ns = model.sync_ns + int(late * model.jitter_ns)
+        self._synced_at = self._calendar.now
         self._calendar.call_after(delay_ns, REPLY, lambda: self._answers(life))
 
     def _answers(self, life: int) -> None:
@@ -189,6 +196,9 @@ class Disk:
             return
         if self.broken:
             self.on_broken(self)
+            return
+        if self.hangs:
+            self._wait(life)
             return
         if self.full and not self._spend_reserve():
             return
@@ -206,14 +216,22 @@ class Disk:
 
     def _spend_reserve(self) -> bool:
         """Whether the commit found room all the same; else everything waits."""
-        self.on_full(self)
+        self.on_stuck(self)
         if self._reserve:
             self._reserve -= 1
             return True
         self.stuck = True
-        life = self._life
-        self._calendar.call_after(RETRY_NS, REPLY, lambda: self._answers(life))
+        self._again(self._life)
         return False
+
+    def _wait(self, life: int) -> None:
+        if not self.stuck and self._calendar.now - self._synced_at >= HANGS_NS:
+            self.stuck = True
+            self.on_stuck(self)
+        self._again(life)
+
+    def _again(self, life: int) -> None:
+        self._calendar.call_after(RETRY_NS, REPLY, lambda: self._answers(life))
 
     def _leave(self) -> None:
         """Carry out what waited for the commit. What comes of it meanwhile waits its turn."""

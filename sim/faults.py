@@ -36,7 +36,8 @@ HOST_KINDS = frozenset(
     {Kind.DOWN, Kind.SILENT, Kind.SUSPENDED, Kind.FLAPPING, Kind.REBOOT, Kind.AGENT_RESTART, Kind.FULL, Kind.SLOW,
      Kind.FAILING, Kind.OVERLOADED, Kind.KEEPER_CRASHED, Kind.HUNG}
 )  # fmt: skip
-SERVER_KINDS = frozenset({Kind.FROZEN, Kind.RESTARTED, Kind.DISK_FULL, Kind.DISK_BROKEN, Kind.CRASHED, Kind.OVERLOADED})
+DISK_KINDS = frozenset({Kind.DISK_FULL, Kind.DISK_HANGS, Kind.DISK_BROKEN})
+SERVER_KINDS = DISK_KINDS | {Kind.FROZEN, Kind.RESTARTED, Kind.CRASHED, Kind.OVERLOADED}
 LINK_KINDS = frozenset({Kind.LOST, Kind.ONE_WAY, Kind.SLOW, Kind.LOSSY, Kind.DOUBLED, Kind.REORDERED, Kind.BROKEN})
 MOMENTS = frozenset({Kind.BROKEN, Kind.WALL_STEP})
 """Faults that last no time."""
@@ -46,7 +47,6 @@ RESTARTS = frozenset({Kind.RESTARTED, Kind.CRASHED, Kind.DISK_BROKEN})
 """Faults after which a server process reads its journal."""
 CRASHES = frozenset({Kind.CRASHED, Kind.KEEPER_CRASHED})
 """Faults that wait for their boundary."""
-DISK_KINDS = frozenset({Kind.DISK_FULL, Kind.DISK_BROKEN})
 
 
 class Place(Protocol):
@@ -98,6 +98,7 @@ class Faults:
             Kind.BROKEN: self._break,
             Kind.WALL_STEP: self._step,
             Kind.DISK_FULL: self._fill_journal,
+            Kind.DISK_HANGS: self._hang_journal,
             Kind.DISK_BROKEN: self._break_journal,
             Kind.CRASHED: self._await_crash,
             Kind.KEEPER_CRASHED: self._await_crash,
@@ -121,6 +122,7 @@ class Faults:
             Kind.DOUBLED: self._weather_off,
             Kind.REORDERED: self._weather_off,
             Kind.DISK_FULL: self._empty_journal,
+            Kind.DISK_HANGS: self._free_journal,
             Kind.DISK_BROKEN: self._mend_journal,
         }
         self._agents_away: dict[str, int] = {}
@@ -375,6 +377,12 @@ class Faults:
 
     def _empty_journal(self, fault: Fault) -> None:
         self._disk(fault).full -= 1
+
+    def _hang_journal(self, fault: Fault) -> None:
+        self._disk(fault).hangs += 1
+
+    def _free_journal(self, fault: Fault) -> None:
+        self._disk(fault).hangs -= 1
 
     def _break_journal(self, fault: Fault) -> None:
         self._disk(fault).broken += 1

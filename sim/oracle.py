@@ -45,7 +45,7 @@ from sim.log import (
 )
 from sim.oracle_resources import ResourceOracle
 from sim.paths import CONTROLLER, SCHEDULER, Paths
-from sim.rooms import Rooms
+from sim.rooms import STANDS_STILL, Rooms
 
 _ENDS_WITHOUT_ATTEMPT = (Outcome.KILLED, Outcome.PENDING_TIMEOUT, Outcome.CONTROLLER_SILENT, Outcome.HOST_UNKNOWN)
 """How a job can end while it waits for its next attempt; the record then names its last one."""
@@ -53,7 +53,7 @@ _ENDS_A_PROCESS = frozenset({"crashed", "restarted", "disk_broken"})
 _CLOCKS_DIFFER = 0.999
 """Clocks of two machines differ by less than a thousandth."""
 _SYNCS_NS = 5 * 10**9
-"""From a decision to its record takes less, unless a disk is full."""
+"""From a decision to its record takes less, unless a disk is full, or hangs."""
 VIOLATIONS_MAX = 100
 """Violations that are kept; the others are counted."""
 
@@ -137,7 +137,7 @@ class Oracle:
         """when the processes of `_begun` were started"""
         self._ended_now: tuple[int, dict[AttemptKey, None]] = (-1, {})
         """(when, the attempts whose end became durable then): words that waited for the same commit leave after it"""
-        self._disk_was_full = False
+        self._disk_stood_still = False
         self._healed: Healed | None = None
         self.table: dict[type, Callable[[Any], None]] = {
             Committed: self._committed,
@@ -240,8 +240,8 @@ class Oracle:
 
     def _fault_changed(self, line: FaultChanged) -> None:
         self._rooms.fault(line, line.kind in _ENDS_A_PROCESS)
-        if line.kind == "disk_full":
-            self._disk_was_full = True
+        if line.kind in STANDS_STILL:
+            self._disk_stood_still = True
         if line.kind == "suspended" and line.on:
             for job, attempts in self._alive.items():
                 for attempt, host in attempts.items():
@@ -345,7 +345,7 @@ class Oracle:
         if (
             record.report.outcome is Outcome.PENDING_TIMEOUT
             and waited_ns < job.pending_ns * _CLOCKS_DIFFER
-            and not self._disk_was_full
+            and not self._disk_stood_still
         ):
             waited = (now - job.ready_ns) / 1e9
             self._broken("P9", f"job {record.job} is said to have waited too long, after {waited} s")

@@ -24,6 +24,8 @@ LOCAL = "local"
 CONTROLLER = "controller"
 SCHEDULER = "scheduler"
 DISK_FULL = "disk full"
+DISK_HANGS = "the disk does not answer"
+"""Why the intake is stopped, as live."""
 """The reason of the stop that a full disk makes, as live."""
 
 
@@ -76,7 +78,7 @@ class Processes:
             nodes = tuple(place.nodes[one] for one in self.of(name))
             disk = Disk(name, nodes, self.model, draws, place.calendar, place.crashes, write, carry_out)
             disk.receiver_of = lambda name, peer: place.network.out[name, peer].receiver.name
-            disk.on_full, disk.on_broken = self._on_full, self._on_broken
+            disk.on_stuck, disk.on_broken = self._on_stuck, self._on_broken
             self.disks |= dict.fromkeys(self.of(name), disk)
 
     # lives
@@ -102,15 +104,21 @@ class Processes:
 
     # disks
 
-    def _on_full(self, disk: Disk) -> None:
+    def _on_stuck(self, disk: Disk) -> None:
         scheduler = next((node for node in disk.nodes if isinstance(node.machine, Scheduler)), None)
         if scheduler is None or not isinstance(scheduler.machine, Scheduler):
             return
-        if scheduler.machine.orders.reason == DISK_FULL:
+        if self._is_stopped(scheduler.machine):
             return
         life = scheduler.epoch
-        scheduler.receive(OrderIntake(0, IntakeVerb.STOP, DISK_FULL, lasting=False))
+        why = DISK_FULL if disk.full else DISK_HANGS
+        scheduler.receive(OrderIntake(0, IntakeVerb.STOP, why, lasting=False))
         self._place.calendar.call_after(RETRY_NS, REPLY, lambda: self._look_for_room(disk, scheduler, life))
+
+    @staticmethod
+    def _is_stopped(machine: Scheduler) -> bool:
+        """Whether its intake is stopped for the disk."""
+        return bool(machine.orders.stopped) and machine.orders.reason in (DISK_FULL, DISK_HANGS)
 
     def _look_for_room(self, disk: Disk, scheduler: Node, life: int) -> None:
         machine = scheduler.machine
@@ -118,8 +126,8 @@ class Processes:
             return
         if disk.stuck or disk.full:
             self._place.calendar.call_after(RETRY_NS, REPLY, lambda: self._look_for_room(disk, scheduler, life))
-        elif machine.orders.reason == DISK_FULL:
-            scheduler.receive(OrderIntake(0, IntakeVerb.RESUME, DISK_FULL))
+        elif self._is_stopped(machine):
+            scheduler.receive(OrderIntake(0, IntakeVerb.RESUME, machine.orders.reason))
 
     def _on_broken(self, disk: Disk) -> None:
         """The process leaves, and its journal stays as it is."""

@@ -20,6 +20,8 @@ from sim.paths import LOCAL, Paths
 _ROOM_NS = 12 * 10**9
 """For so long a room may stay empty, besides the controller's own back-off: what a host said is on its way, is said
 again once, and what the controller decided waits for the disk."""
+STANDS_STILL = frozenset({"disk_full", "disk_hangs"})
+"""Faults in which a process records nothing."""
 _NO_ROOM = frozenset({"full", "overloaded"})
 """Faults of a host that takes nothing new."""
 
@@ -102,7 +104,7 @@ class Rooms:
         """`gone`: the fault ends a server process."""
         if gone and line.on:
             self._crashed_ns = line.t
-        elif line.kind == "disk_full":
+        elif line.kind in STANDS_STILL:
             self._disks_full += 1 if line.on else -1
             self._disk_ns = line.t
         elif line.kind in _NO_ROOM:

@@ -142,6 +142,8 @@ class Kind(Enum):
     RESTARTED = "restarted"
     DISK_FULL = "disk_full"
     """the disk of its journal has no room"""
+    DISK_HANGS = "disk_hangs"
+    """a sync of the disk of its journal does not end before the fault does"""
     DISK_BROKEN = "disk_broken"
     """the disk of its journal fails: the process leaves at its next commit, and is started again when the fault ends"""
     # any process

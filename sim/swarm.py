@@ -100,6 +100,7 @@ def swarm(seed: int) -> tuple[Configuration, Scenario]:
     tasks = _tasks(shape, hosts)
     cluster, tasks = with_resources(seed, cluster, tasks)
     scenario = _with_what_is_stuck(seed, hosts, _scenario(seed, shape, hosts, tasks))
+    scenario = _with_a_disk_that_hangs(seed, scenario)
     tasks, scenario = _with_brief_jobs(seed, hosts, tasks, scenario)
     tasks, scenario = _with_a_controller_given_up(seed, hosts, tasks, scenario)
     configuration = Configuration(path=f"swarm {seed}", directory="/", tasks=tasks, cluster=cluster)
@@ -207,6 +208,16 @@ def _with_what_is_stuck(seed: int, hosts: tuple[HostDefinition, ...], scenario: 
         server, delay_ns = chance.choice(("controller", "scheduler")), chance.randrange(SECOND // 100, 2 * SECOND)
         stuck.append(Fault(Kind.OVERLOADED, (server,), at_ns, for_ns, delay_ns=delay_ns))
     return structs.replace(scenario, faults=(*scenario.faults, *stuck))
+
+
+def _with_a_disk_that_hangs(seed: int, scenario: Scenario) -> Scenario:
+    """In every sixth world. By a chance of its own, as above."""
+    chance = Random(f"{seed}/hangs")  # noqa: S311 - chance of a simulation
+    if chance.random() < 5 / 6:
+        return scenario
+    at_ns, for_ns = WARM_UP_NS + chance.randrange(CHAOS_NS), chance.randrange(SECOND, FAULT_MAX_NS)
+    fault = Fault(Kind.DISK_HANGS, (chance.choice(("controller", "scheduler")),), at_ns, for_ns)
+    return structs.replace(scenario, faults=(*scenario.faults, fault))
 
 
 def _with_a_controller_given_up(

@@ -15,7 +15,7 @@ from model.effects import Commit, Notice, ToKeeper, Transmit
 from model.job import SECOND, JobId, JobSpec
 from model.keeper import Start, Stop
 from model.messages import Acknowledge, Batch, Ping
-from model.records import AttemptAssigned, AttemptStarted
+from model.records import AttemptAssigned, AttemptStarted, IntakeChanged
 from sim.calendar import TURN, Calendar
 from sim.clocks import Clock
 from sim.crashes import Crashes
@@ -48,7 +48,7 @@ class Rig:
         self.disk = Disk(
             "scheduler", tuple(nodes), model, draws, self.calendar, self.crashes, self.write, self.carry_out
         )
-        self.disk.on_full = lambda _: self.told.append("full")
+        self.disk.on_stuck = lambda _: self.told.append("full")
         self.disk.on_broken = lambda _: self.told.append("broken")
 
     def write(self, name: str, record: Any) -> None:
@@ -206,6 +206,25 @@ def test_on_a_full_disk_heartbeats_leave_and_other_words_are_lost() -> None:
     assert rig.left[1][0] > 1500
 
 
+def test_a_sync_that_does_not_end_is_as_a_full_disk_after_a_while() -> None:
+    rig = Rig()
+    rig.disk.hangs = 1
+    ping = Transmit("controller", Batch(1, 4, 1, (Ping(1, 2, 0),)))
+    rig.at(0, RECORD, WORD)
+    rig.at(9000, ping)
+    rig.at(12_000, ping)
+    rig.run(9500)
+    assert not rig.disk.stuck and not rig.told
+    rig.run(15_000)
+    assert rig.disk.stuck and rig.told == ["full"]
+    assert rig.left == [(12_000, ping)]
+    rig.disk.hangs = 0
+    rig.run(17_000)
+    assert not rig.disk.stuck
+    assert [record for _, record in rig.written] == [RECORD.record]
+    assert [effect for _, effect in rig.left[1:]] == [WORD, ping]
+
+
 def test_a_disk_that_fails_writes_nothing_and_says_so() -> None:
     rig = Rig()
     rig.disk.broken = 1
@@ -224,6 +243,24 @@ def test_a_full_disk_stops_the_intake_which_resumes_by_itself() -> None:
     recorded = [line.t / SECOND for line in run.of(Committed) if line.node == "scheduler"]
     assert not [t for t in recorded if 5 < t < 31.5]
     assert [line for line in recorded if line > 31.5]
+
+
+def test_a_disk_that_hangs_stops_the_intake_which_resumes_by_itself() -> None:
+    run = Run(fault(Kind.DISK_HANGS, 1.5, 30, "scheduler"))
+    assert run.outcomes == {"exit 0": JOBS}
+    recorded = [line.t / SECOND for line in run.of(Committed) if line.node == "scheduler"]
+    assert not [t for t in recorded if 1.6 < t < 31.5]
+    intake = [line.record for line in run.of(Committed) if type(line.record) is IntakeChanged]
+    assert [(record.state, record.reason) for record in intake] == [
+        ("running", "the disk does not answer"),  # for now: a restart would take it up
+        ("running", ""),
+    ]
+
+
+def test_a_disk_that_is_full_again_stops_the_intake_again() -> None:
+    run = Run(fault(Kind.DISK_FULL, 1.5, 3, "scheduler"), fault(Kind.DISK_FULL, 8, 30, "scheduler"))
+    reasons = [line.record.reason for line in run.of(Committed) if type(line.record) is IntakeChanged]
+    assert reasons == ["disk full", "", "disk full", ""]
 
 
 def test_a_disk_that_fails_ends_the_process_until_it_is_mended() -> None:

@@ -30,7 +30,7 @@ def test_the_swarm_meets_every_kind_of_fault() -> None:
     assert {kind.value for kind in kinds} >= {
         "down", "silent", "suspended", "flapping", "reboot", "agent_restart", "full", "slow", "overloaded", "frozen",
         "restarted", "lost", "one_way", "lossy", "doubled", "reordered", "broken",
-        "crashed", "keeper_crashed", "disk_full", "disk_broken", "wall_step",
+        "crashed", "keeper_crashed", "disk_full", "disk_hangs", "disk_broken", "wall_step",
         "failing", "hung",
     }  # fmt: skip
 
