@@ -2,21 +2,22 @@
 
 Effects wait for the commit of what was recorded before them. Heartbeats must not: an hour without room on the
 scheduler's disk would end every job that runs, for the leases of the hosts would. They tell nothing that was decided,
-so no record goes before them, nor before the parting lease of a clean stop. Nor does one go before the end of an
-attempt that nobody may have any more (ORPHAN); did that wait, a controller whose scheduler is lost would keep alive
-what that scheduler runs again elsewhere. And a transport that is made anew carries heartbeats. People hear of a full
-disk while it is full, too: of an alarm whose telling could not be recorded they may hear again after a crash. Called by
-both drivers, `live/loop.py` and `sim/disk.py`.
+so no record goes before them. (One goes before the parting lease of a clean stop: the next life must know of it, else
+it takes for lost what lives on.) Nor does one go before the end of an attempt that nobody may have any more (ORPHAN);
+did that wait, a controller whose scheduler is lost would keep alive what that scheduler runs again elsewhere. And a
+transport that is made anew carries heartbeats. People hear of a full disk while it is full, too: of an alarm whose
+telling could not be recorded they may hear again after a crash. Called by both drivers, `live/loop.py` and
+`sim/disk.py`.
 """
 
 from __future__ import annotations
 
 from model.effects import Connect, Effect, LookAround, Notify, ToKeeper, Transmit
 from model.keeper import Renew
-from model.messages import Batch, Cancel, CancelReason, Message, Parting, Ping, Pong
+from model.messages import Batch, Cancel, CancelReason, Message, Ping, Pong
 
 _AT_ONCE = frozenset({Connect, LookAround, Notify})
-_LEASES = frozenset({Ping, Pong, Parting})
+_HEARTBEATS = frozenset({Ping, Pong})
 
 
 def part(effect: Effect) -> tuple[Effect | None, Effect | None]:
@@ -38,4 +39,4 @@ def part(effect: Effect) -> tuple[Effect | None, Effect | None]:
 
 
 def _needs_no_record(message: Message) -> bool:
-    return type(message) in _LEASES or (type(message) is Cancel and message.why is CancelReason.ORPHAN)
+    return type(message) in _HEARTBEATS or (type(message) is Cancel and message.why is CancelReason.ORPHAN)
