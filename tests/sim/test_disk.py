@@ -20,8 +20,9 @@ from sim.calendar import TURN, Calendar
 from sim.clocks import Clock
 from sim.crashes import Crashes
 from sim.disk import RESERVE_COMMITS, Disk
+from sim.distributions import Constant
 from sim.keyed import Draws
-from sim.log import Committed, FaultChanged, Life, Noticed
+from sim.log import Committed, FaultChanged, Life, Noticed, ProcessStarted
 from sim.node import Node
 from sim.scenario import DiskModel, Fault, Kind
 from tests.sim.test_faults import JOBS, Run, fault
@@ -261,6 +262,19 @@ def test_a_disk_that_is_full_again_stops_the_intake_again() -> None:
     run = Run(fault(Kind.DISK_FULL, 1.5, 3, "scheduler"), fault(Kind.DISK_FULL, 8, 30, "scheduler"))
     reasons = [line.record.reason for line in run.of(Committed) if type(line.record) is IntakeChanged]
     assert reasons == ["disk full", "", "disk full", ""]
+
+
+@pytest.mark.parametrize("kind", [Kind.DISK_FULL, Kind.DISK_HANGS])
+def test_what_runs_outlives_a_standstill_and_a_connection_that_breaks_in_it(kind: Kind) -> None:
+    """The lease is 20 s; the reserve takes the first three gifts, so the fourth one waits."""
+    standstill, broken = fault(kind, 0, 160, "controller"), fault(Kind.BROKEN, 40, 0, "controller", "node1")
+    run = Run(standstill, broken, run=Constant(100 * SECOND))
+    assert run.outcomes == {"exit 0": JOBS}
+    assert len(run.links("up")) == 2
+    assert len(run.of(ProcessStarted)) == JOBS
+    if kind is Kind.DISK_FULL:
+        assert [end for _, end in run.processes if 100 < end < 110], "begun on the reserve"
+    assert max(end for _, end in run.processes) > 260, "begun when there was room"
 
 
 def test_a_disk_that_fails_ends_the_process_until_it_is_mended() -> None:
