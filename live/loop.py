@@ -99,6 +99,9 @@ class Turns:
         """attempts whose start waits for a commit"""
         self._writer = JournalWriter(loop, journal, self._committed)
         self._durable: list[asyncio.Future[None]] = []
+        """who waits for the commit that is under way"""
+        self._durable_next: list[asyncio.Future[None]] = []
+        """who waits for the one after it"""
         self._scheduled = False
         self._held = False
         """a turn waits for the commit that is under way"""
@@ -175,7 +178,9 @@ class Turns:
     def when_durable(self) -> asyncio.Future[None]:
         """A future that is done once everything that was decided until now is on the disk."""
         future: asyncio.Future[None] = self._loop.create_future()
-        if self._writing or self._records:
+        if self._records:
+            self._durable_next.append(future)
+        elif self._writing:
             self._durable.append(future)
         else:
             future.set_result(None)
@@ -187,7 +192,7 @@ class Turns:
         self._writer.close()
         if self._timer is not None:
             self._timer.cancel()
-        waiters: list[asyncio.Future[Any]] = [*self._durable]
+        waiters: list[asyncio.Future[Any]] = [*self._durable, *self._durable_next]
         for finals in self._finals.values():
             waiters.extend(finals)
         for future in waiters:
@@ -304,6 +309,7 @@ class Turns:
             return
         self._written, self._records = self._records, []
         self._waiting, self._effects = self._effects, []
+        self._durable, self._durable_next = self._durable_next, []
         if self._written:
             self._write()
         else:
@@ -357,7 +363,7 @@ class Turns:
             if type(effect) is ToKeeper and type(start := effect.order) is Start:
                 self._late_starts.discard((start.job, start.attempt))
             self._carry_out(name, effect)
-        if self._durable and not self._records:
+        if self._durable:
             durable, self._durable = self._durable, []
             for future in durable:
                 if not future.done():

@@ -58,6 +58,8 @@ READ_SECONDS = 25.0
 """How long a question to the history may take."""
 WRITTEN_SECONDS = 0.1
 """How long a question to the history waits for what is being written at that moment."""
+JOB_WRITTEN_SECONDS = 10.0
+"""The same of a question about one job: that there is no such job must not be said of one that has just ended."""
 PIECE_NS = 5_000_000
 """How long the loop is held by one piece of a list of jobs; then the server has its turns."""
 FAILURES_SHOWN = 5
@@ -299,7 +301,7 @@ class Requests:
             deeper = await self._controller.explain_attempt(job.id, job.attempt)
             found = found if deeper is None else _with_deeper(found, deeper)
         if found is None:
-            await self._written()
+            await self._written(JOB_WRITTEN_SECONDS)
         story = story_lines(await self._past(lambda: self._history.story(number)))
         if found is None:
             row: HistoryRow | None = await self._past(lambda: self._history.final(number))
@@ -327,11 +329,11 @@ class Requests:
         rows: list[NoticeRow] = await self._past(lambda: self._history.notices(given.limit))
         return rows
 
-    async def _written(self) -> None:
+    async def _written(self, limit: float = WRITTEN_SECONDS) -> None:
         """Let the history have what ended before the question came: a job that is final is with the machines no more.
         With a full disk, or commits without a pause, the answer is what is there."""
         if not self._turns.stuck:
-            await asyncio.wait([self._turns.when_durable()], timeout=WRITTEN_SECONDS)
+            await asyncio.wait([self._turns.when_durable()], timeout=limit)
 
     async def _past(self, question: Callable[[], Any]) -> Any:
         return await self._errands.run(question, READ_SECONDS)
@@ -347,7 +349,7 @@ class Requests:
             waits = "" if running else view_rows.job_row(self._machines(), job).why or job.state.value
         if not running:
             if job is None:
-                await self._written()
+                await self._written(JOB_WRITTEN_SECONDS)
             question = HistoryQuestion(job=given.job, limit=1000)
             rows: list[HistoryRow] = await self._past(lambda: self._history.attempts(question))
             wanted = [row for row in rows if given.attempt is None or row.attempt == given.attempt]

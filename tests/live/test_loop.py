@@ -259,6 +259,25 @@ def test_only_the_start_of_an_attempt_whose_assignment_is_durable_leaves_early(t
     run(tmp_path, body)
 
 
+def test_commits_without_a_pause_keep_nobody_waiting_who_asks_for_what_was_decided(tmp_path: Path) -> None:
+    async def body(world: World) -> None:
+        loop, append = asyncio.get_running_loop(), world.journal.append
+
+        def again(records: Iterable[tuple[str, Record]]) -> None:
+            loop.call_soon_threadsafe(world.turns.note, "upper", accepted(1).record)
+            append(records)
+
+        world.journal.append = again  # type: ignore[method-assign]
+        world.turns.begin()
+        world.turns.note("upper", accepted(2).record)
+        await world.until("durable 1")
+        commits = world.turns.commits
+        await world.turns.when_durable()
+        assert world.turns.commits <= commits + 3
+
+    run(tmp_path, body)
+
+
 def test_a_start_that_follows_another_does_not_overtake_it(tmp_path: Path) -> None:
     def start(job: int, after: int) -> ToKeeper:
         return ToKeeper(0, Start(JobId(job), 1, SPEC, (JobId(after), 1) if after else None))

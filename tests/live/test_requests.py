@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +205,37 @@ def test_logs_name_the_file_while_the_job_runs_and_after_its_end(server: Running
     after = client.ask("logs", job=1, stream="stdout")
     assert (after["path"], after["bytes"], after["running"]) == (found["path"], 6, False)
     assert client.ask("logs", job=1, stream="stderr")["bytes"] == 0
+
+
+SLOW_DISK = """
+import os, time
+from live.journal import Journal
+def append(self, records, original=Journal.append):
+    records = list(records)
+    while os.path.exists({held!r}) and any(type(record).__name__ == "AttemptEnded" for _, record in records):
+        time.sleep(0.01)
+    original(self, records)
+Journal.append = append
+"""
+"""A commit with an end takes as long as the file is there."""
+
+
+@pytest.mark.parametrize("question", [("logs", {"job": 1}), ("explain", {"kind": "job", "name": "1"})])
+def test_a_job_whose_end_is_just_being_written_is_there(
+    server: RunningServer, question: tuple[str, dict[str, Any]]
+) -> None:
+    held = server.folder / "held"
+    client = server.start(server.configuration(), before=SLOW_DISK.format(held=str(held)))
+    held.touch()
+    client.ask("submit", command=["true"], host="local", required=True)
+    until(lambda: not client.ask("jobs"), "it is with the machines no more")
+    assert not client.ask("history"), "it is not in the history yet"
+    verb, arguments = question
+    with ThreadPoolExecutor() as asking:
+        answer = asking.submit(client.ask, verb, **arguments)
+        wait([answer], timeout=1)  # the answer is long there if nothing is waited for
+        held.unlink()
+        assert answer.result()
 
 
 def test_a_submitted_job_is_like_a_task_and_runs_where_it_is_told_to(server: RunningServer) -> None:
