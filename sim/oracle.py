@@ -120,6 +120,8 @@ class Oracle:
         """attempt -> host, until its end is recorded"""
         paths = Paths()
         self._rooms = Rooms(self._broken, paths)
+        self._heard = (0, 0)
+        """life and number of the controller's last word; an older one that had to wait for the disk says nothing"""
         self._afterlife = Afterlife(self._broken, paths)
         self._unheard: dict[AttemptKey, int] = {}
         """attempts that were ended because their executor did not answer, which may begin in good faith; their grace"""
@@ -404,7 +406,8 @@ class Oracle:
                 return
             self._said_by_scheduler(batch.messages)
         elif line.to == SCHEDULER:
-            if line.node == CONTROLLER:
+            if line.node == CONTROLLER and (batch.epoch, batch.sequence) > self._heard:
+                self._heard = batch.epoch, batch.sequence
                 self._said_by_controller(batch.messages)
         elif line.node != CONTROLLER:
             self._said_by_host(line.node, batch.messages)

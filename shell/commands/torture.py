@@ -16,6 +16,7 @@ from msgspec import Struct, field
 from model.job import SECOND
 from shell.commands.many_worlds import each, write_section
 from shell.commands.torture_crashes import crash_everywhere, crash_pairs
+from shell.file_errors import unwritable
 from shell.session import Session
 from shell.wording import count
 from shell.worlds import WrittenWorld, read_world, write_world
@@ -76,6 +77,11 @@ def torture_command(
         return crash_everywhere(session, worlds, jobs, every, write)
     if pairs:
         return crash_pairs(session, jobs, every, write)
+    if save is not None:
+        try:
+            Path(save).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise unwritable(save, error) from error
     began = time.monotonic()
     counters = Counters()
     failing: list[Verdict] = []
