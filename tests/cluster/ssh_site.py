@@ -16,19 +16,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from model.configuration import HostDefinition, Link, SshSettings
+from tests.cluster.ports import free_ports
 from tests.live.running_server import until
 
 SSHD = "/usr/sbin/sshd"
 STARTS_MAX = 5
 """Ports that are tried: another program may take one between our look and sshd's."""
-
-
-def free_port() -> int:
-    """A port on loopback at which nobody listens."""
-    with socket.socket() as looking:
-        looking.bind(("127.0.0.1", 0))
-        port: int = looking.getsockname()[1]
-        return port
 
 
 class SshSite:
@@ -59,8 +52,8 @@ class SshSite:
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
         for _ in range(STARTS_MAX):
-            self.port = free_port()
-            self._write_configurations()
+            self.port, nobodys = free_ports(2)
+            self._write_configurations(nobodys)
             with self.log.open("ab") as log:
                 self._process = subprocess.Popen(
                     [SSHD, "-D", "-e", "-f", str(self.folder / "sshd_config")],
@@ -79,7 +72,8 @@ class SshSite:
         with socket.socket() as calling:
             return calling.connect_ex(("127.0.0.1", self.port)) == 0
 
-    def _write_configurations(self) -> None:
+    def _write_configurations(self, nobodys: int) -> None:
+        """`nobodys`: a port at which nobody listens."""
         folder = self.folder
         (folder / "sshd_config").write_text(
             f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {folder}/host_key\n"
@@ -92,7 +86,7 @@ class SshSite:
         (folder / "known_hosts").write_text(f"[127.0.0.1]:{self.port} {key}")
         self.config.write_text(
             f"Host stranger\n  IdentityFile {folder}/other_key\n"
-            f"Host nobody\n  Port {free_port()}\n"
+            f"Host nobody\n  Port {nobodys}\n"
             f"Host * !stranger\n  IdentityFile {folder}/user_key\n"
             f"Host *\n  HostName 127.0.0.1\n  Port {self.port}\n  IdentitiesOnly yes\n  IdentityAgent none\n"
             f"  UserKnownHostsFile {folder}/known_hosts\n"

@@ -19,7 +19,7 @@ from live.transport import READ_BYTES
 from model.configuration import ClusterDefinition, HostDefinition, JoinSettings, Link, ListenSettings
 from model.job import SECOND
 from model.messages import PROTOCOL
-from tests.cluster.ssh_site import free_port
+from tests.cluster.ports import free_port
 from tests.live.running_server import DEADLINE, RunningServer
 
 ROOT = Path(__file__).resolve().parents[2]
