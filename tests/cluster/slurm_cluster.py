@@ -17,13 +17,14 @@ import tempfile
 from pathlib import Path
 from typing import Self
 
+from tests.cluster.ports import free_ports
 from tests.live.running_server import until
 
 NODES = ("n1", "n2", "n3")
 CPUS = 4
 """Of each node, whatever this machine has."""
-START_SECONDS = 60.0
-PARTING_SECONDS = 10.0
+START_SECONDS = 120.0
+PARTING_SECONDS = 60.0
 
 _CONFIGURATION = """
 ClusterName=laulima
@@ -57,18 +58,6 @@ PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
 
 
-def _free_ports(count: int) -> list[int]:
-    """Ports that nobody has now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
-
-
 class SlurmCluster:
     """Use as a context manager; `environment` has what Slurm's commands need."""
 
@@ -100,7 +89,7 @@ class SlurmCluster:
 
     def _configure(self) -> None:
         host = socket.gethostname().partition(".")[0]
-        ctld_port, *ports = _free_ports(1 + len(NODES))
+        ctld_port, *ports = free_ports(1 + len(NODES))
         nodes = "\n".join(
             f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={CPUS}"
             for node, port in zip(NODES, ports, strict=True)
@@ -169,7 +158,9 @@ class SlurmCluster:
 
     def ask(self, *command: str) -> str:
         """What a command of Slurm says."""
-        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(
+            command, env=self.environment, capture_output=True, text=True, timeout=START_SECONDS, check=False
+        )
         assert done.returncode == 0, f"{command}: {done.stderr}"
         return done.stdout
 
