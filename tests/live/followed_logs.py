@@ -39,7 +39,8 @@ def follow_a_job(server: RunningServer, cluster: ClusterDefinition, *, here: boo
         assert following.stdout.readline() == b"one\n"
         assert following.stderr.readline() == b"wrong\n"
         gate.write_text("go\n")
-        assert following.communicate(timeout=PATIENCE) == (b"two\n", b"")
+        told = following.communicate(timeout=PATIENCE)
+        assert told == (b"two\n", b""), told
         assert following.returncode == 0
     client.ask("shutdown", kill=True)
     assert server.ended(PATIENCE) == 0, server.said()
