@@ -18,7 +18,7 @@ from model.errors import LaulimaError, NotReachableError
 from model.views import Status
 from shell.page import watching as watching_module
 from shell.page.watching import QUEUE_MAX, Watching
-from tests.page.site import HOST, TASK, status
+from tests.page.site import DEADLINE, HOST, TASK, status
 
 SECOND = 1_000_000_000
 
@@ -68,7 +68,7 @@ class Reader:
 
     async def take(self) -> dict[str, Any]:
         assert self._next is not None
-        line = await asyncio.wait_for(self._next, 5)
+        line = await asyncio.wait_for(self._next, DEADLINE)
         await self.begin()
         assert line.startswith(b"data: ")
         assert line.endswith(b"\n\n")
@@ -167,7 +167,7 @@ def test_who_reads_too_slowly_gets_everything_anew_and_nothing_piles_up() -> Non
             await watching.look()
         told.said = status(tasks=[{**TASK, "pending": 77}])
         await watching.look()
-        delta = json.loads((await asyncio.wait_for(anext(slow), 5))[6:])
+        delta = json.loads((await asyncio.wait_for(anext(slow), DEADLINE))[6:])
         assert delta["full"]
         assert [row["pending"] for row in delta["tasks"]] == [77]
         await slow.aclose()  # type: ignore[attr-defined] - an async generator
