@@ -355,17 +355,23 @@ def on_terminal(columns: int, *words: str, **variables: str) -> str:
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     kept = {name: value for name, value in os.environ.items() if name not in {"NO_COLOR", "COLUMNS"}}
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", "shell.main", *words],
-            env={**kept, "PYTHONPATH": str(ROOT), "TERM": "xterm", **variables},
-            stdout=theirs, stderr=subprocess.PIPE, timeout=60, check=True,
-        )  # fmt: skip
-        assert done.stderr == b""
-        return os.read(ours, 1 << 16).decode().replace("\r\n", "\n")
-    finally:
-        os.close(ours)
+    with subprocess.Popen(
+        [sys.executable, "-m", "shell.main", *words],
+        env={**kept, "PYTHONPATH": str(ROOT), "TERM": "xterm", **variables},
+        stdout=theirs, stderr=subprocess.PIPE,
+    ) as running:  # fmt: skip
         os.close(theirs)
+        shown = b""
+        try:
+            while piece := os.read(ours, 1 << 16):  # it comes in pieces
+                shown += piece
+        except OSError:  # how a terminal tells that nobody is at its other end
+            pass
+        finally:
+            os.close(ours)
+        _, errors = running.communicate(timeout=60)
+    assert (running.returncode, errors) == (0, b"")
+    return shown.decode().replace("\r\n", "\n")
 
 
 def test_a_terminal_gets_colours_and_its_own_width(server: Stub) -> None:
