@@ -7,7 +7,7 @@ import select
 import time
 from pathlib import Path
 
-LEAVE_S = 20.0
+LEAVE_S = 60.0
 """A process that is about to leave (it reads the end of a pipe of one that has left) may take so long."""
 
 

@@ -13,7 +13,6 @@ import re
 import subprocess
 import sys
 import sysconfig
-import time
 import zipfile
 from pathlib import Path
 
@@ -26,8 +25,6 @@ from tests.shell.leftovers import left_of
 ROOT = Path(__file__).resolve().parents[2]
 BUILD_S = 120
 COMMAND_S = 90
-DEMO_S = 60.0
-"""How long the demo may take at most, with 40 of its 320 files; on a quiet machine it takes some 5 s."""
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +95,6 @@ def test_the_first_commands_of_the_readme(program: Path, tmp_path: Path) -> None
 
 def test_the_demo_at_a_terminal(program: Path, tmp_path: Path) -> None:
     terminal, theirs = pty.openpty()
-    began = time.monotonic()
     child = subprocess.Popen(
         [str(program), "demo", "--files", "40"], cwd=tmp_path, env=environment(program), stdin=theirs, stdout=theirs,
         stderr=theirs, start_new_session=True,
@@ -113,11 +109,9 @@ def test_the_demo_at_a_terminal(program: Path, tmp_path: Path) -> None:
     finally:
         os.close(terminal)
         code = child.wait(COMMAND_S)
-    took = time.monotonic() - began
     text = shown.decode()
     assert code == 0, text
     assert "demo done in" in text
     assert re.search(r"lost\s+0", text)
     assert "\x1b[" in text, "there is progress to see at a terminal"
-    assert took < DEMO_S
     assert left_of(tmp_path) == []
