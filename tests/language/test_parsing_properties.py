@@ -2,12 +2,13 @@
 
 Method: Hypothesis with random text, with lines made of the language's own words and marks, and with damaged scripts;
 and a kept corpus of the nastiest texts found so far (`corpus/`; add a file there when a text makes trouble). Linear
-time is judged by the ratio between a text and one ten times as long (processor time of the test alone, best of three),
-never by seconds.
+time is judged by the ratio between a text and one ten times as long (processor time of the test alone, the best of some
+tries), never by seconds.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from shell.language.printing import print_script
 from shell.language.tree import Script
 from tests.language.trees import problems, shape
 
+TRIES = 20
+"""Measurements on a busy machine, at most; on a quiet one the first is enough."""
 CORPUS = sorted((Path(__file__).parent / "corpus").iterdir())
 
 WORDS = [
@@ -167,17 +170,19 @@ def test_the_kept_corpus_is_parsed_and_printed_again(path: Path) -> None:
 def test_a_text_ten_times_as_long_takes_about_ten_times_as_long(unit: str) -> None:
     def seconds(count: int) -> float:
         text = unit * count
-        best = 60.0
-        for _ in range(3):
-            begun = time.process_time()
-            parse(text, "x.pro")
-            best = min(best, time.process_time() - begun)
-        return best
+        begun = time.process_time()
+        parse(text, "x.pro")
+        return time.process_time() - begun
 
-    # Quadratic time would give 100; noise on a busy machine is less than the factor 4 that is left, and short times
-    # are no evidence.
-    short, long = seconds(3_000), seconds(30_000)
-    assert long < 0.02 or long < 40 * max(short, 0.0005)
+    # Quadratic time would give 100, in each try. What disturbs makes a try longer, never shorter, so the best ones
+    # count, and while they say no there is one more. Short times are no evidence.
+    short = long = math.inf
+    for _ in range(TRIES):
+        short = min(short, *(seconds(3_000) for _ in range(3)))
+        long = min(long, seconds(30_000))
+        if long < 0.02 or long < 40 * max(short, 0.0005):
+            return
+    raise AssertionError(f"{short:.4f} s become {long:.4f} s")
 
 
 def test_a_line_of_a_megabyte_of_nested_marks_is_read() -> None:
