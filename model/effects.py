@@ -150,7 +150,7 @@ Effect = (
 
 def records_first(effects: list[Effect]) -> list[Effect]:
     """The same effects in their order, but all records before everything else."""
-    records = [effect for effect in effects if type(effect) is Commit]
-    if len(records) == len(effects):
+    if [*map(type, effects)].count(Commit) == len(effects):  # of many jobs most turns have nothing else
         return effects
+    records = [effect for effect in effects if type(effect) is Commit]
     return [*records, *[effect for effect in effects if type(effect) is not Commit]]

@@ -42,7 +42,8 @@ class Happening(Struct, eq=False):
     struct is made in half the time of an object with slots.)
     """
 
-    callbacks: tuple[Happens, ...]
+    callbacks: tuple[Happens]
+    """One function, in a tuple as in SimPy's events."""
 
 
 class Calendar(simpy.Environment):
@@ -76,8 +77,7 @@ class Calendar(simpy.Environment):
         if type(happening) is not deque:
             heappop(moments)
             del self._at[moment]
-            for callback in happening.callbacks:  # type: ignore[union-attr]
-                callback(happening)
+            happening.callbacks[0](happening)  # type: ignore[union-attr]
             return
         several = happening
         while moments[0] == moment:
@@ -86,8 +86,7 @@ class Calendar(simpy.Environment):
             if last:
                 heappop(moments)
                 del self._at[moment]
-            for callback in happening.callbacks:
-                callback(happening)
+            happening.callbacks[0](happening)
             if last:
                 return
 
@@ -109,7 +108,7 @@ class Calendar(simpy.Environment):
 
     def schedule(self, event: simpy.Event, priority: int = 1, delay: SimTime = 0) -> None:
         """SimPy's own events stand in the same calendar: the ends of its runs."""
-        self.at(self.now + int(delay), priority, event)  # type: ignore[arg-type]
+        self.at(self.now + int(delay), priority, Happening((lambda _: _call_back(event),)))
 
     def peek(self) -> SimTime:
         """When the next thing happens."""
@@ -142,6 +141,11 @@ class Calendar(simpy.Environment):
     def end(self) -> None:
         """Nothing happens any more after this instant."""
         self.after(0, LAST, Happening((_stop,)))
+
+
+def _call_back(event: simpy.Event) -> None:
+    for callback in event.callbacks:
+        callback(event)
 
 
 def _stop(_: Any) -> None:

@@ -283,21 +283,30 @@ class EventLog:
     def commit_all(self, t: int, node: str, effects: Sequence[object]) -> int:
         """The same for all records with which a drained list begins; returns how many there are. (Where much happens at
         once nearly all lines are made here, so a call for each counts.)"""
+        if len(effects) > CHUNK:
+            return self._commit_chunks(t, node, effects)
         lines, of_records = self._lines, self._of_records
-        count = 0
+        before = len(lines)
         for effect in effects:
             if type(effect) is not Commit:
                 break
-            count += 1
             record = effect.record
             line = Committed(t, node, record)
             lines.append(line)
             for read in of_records[type(record)]:
                 read(line)
-            if not count % CHUNK:
-                self._flush()
-        if len(lines) >= CHUNK:
+        count = len(lines) - before
+        if before + count >= CHUNK:
             self._flush()
+        return count
+
+    def _commit_chunks(self, t: int, node: str, effects: Sequence[object]) -> int:
+        """Line by line they are encoded soon after they were made, while a cache still has them."""
+        count = 0
+        for begin in range(0, len(effects), CHUNK):
+            count += self.commit_all(t, node, effects[begin : begin + CHUNK])
+            if count < begin + CHUNK:
+                break
         return count
 
     def _read_record(self, line: Committed) -> None:
