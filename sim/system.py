@@ -22,6 +22,7 @@ from model.keeper import (
     Keeper,
     KeeperEvent,
     Log,
+    Order,
     Running,
     SignalTree,
     Spawn,
@@ -90,7 +91,7 @@ class Process(Happening, eq=False):
 class ModelledKeeper:
     """One keeper machine on its host."""
 
-    __slots__ = ("_alarm", "_calendar", "_events", "_machine", "_system", "dead", "index")
+    __slots__ = ("_alarm", "_calendar", "_events", "_machine", "_system", "_working", "dead", "index")
 
     def __init__(self, index: int, system: System, calendar: Calendar, lease_ns: int) -> None:
         self.index = index
@@ -100,55 +101,52 @@ class ModelledKeeper:
         self._machine = Keeper(system.node.clock.read(calendar.now), lease_ns)
         self._alarm = Alarm(calendar, TURN, self._rings)
         self._events: deque[KeeperEvent] = deque()
+        """what came while it worked, or while its machine stood still"""
+        self._working = False
 
     def receive(self, event: KeeperEvent) -> None:
-        """An order of the agent, or a word of the operating system; all that follows at once is done."""
-        if self.dead:
-            return
-        events = self._events
-        events.append(event)
-        if len(events) == 1 and not self._system.suspended:
-            self.work()
+        """A word of the operating system; all that follows at once is done, or will be, when it comes in the middle of
+        that."""
+        if self._working or self._system.suspended:
+            self._events.append(event)
+        elif not self.dead:
+            self.work((event,))
 
-    def take(self, given: Sequence[ToKeeper]) -> None:
-        """What the agent orders in one turn: those orders that are for this keeper, each with all that follows from it
-        at once."""
-        if self.dead:
-            return
-        if self._events or self._system.suspended:
-            self._events.extend([each.order for each in given if each.keeper == self.index])
-        else:
-            self.work(given)
+    def take(self, orders: Sequence[Order]) -> None:
+        """What the agent orders of this keeper in one turn, each with all that follows from it at once."""
+        if self._working or self._system.suspended:
+            self._events.extend(orders)
+        elif not self.dead:
+            self.work(orders)
 
     def restore(self, ended: list[Entry]) -> None:
         """Hold what its predecessor's log tells."""
         self._machine.restore(ended)
 
-    def work(self, given: Sequence[ToKeeper] = ()) -> None:
-        """Take what has come, and then these orders, one after the other, and do what follows from each."""
-        events, machine, system = self._events, self._machine, self._system
+    def work(self, given: Sequence[KeeperEvent]) -> None:
+        """Take these events, one after the other, each with what follows from it."""
+        following, machine, system = self._events, self._machine, self._system
         clock, true_ns = system.node.clock, self._calendar.now
         ahead_ns = clock.ahead_ns
         now = clock.read(true_ns) if ahead_ns is None else true_ns + ahead_ns
-        place, count = 0, len(given)
-        while events or place < count:
-            if not events:
-                place += 1
-                if given[place - 1].keeper != self.index:
-                    continue
-                events.append(given[place - 1].order)
-            machine.receive(events[0], now)
-            if system.crashes is None:
-                effects = machine.effects
-                if effects:
-                    for effect in effects:
-                        _ACTIONS[type(effect)](system, self, effect)
-                    if self.dead:
-                        return
-                    effects.clear()
-            elif not self._carry_out():
-                return
-            events.popleft()  # only now: what it led to has queued up behind it
+        self._working = True
+        for event in given:
+            while True:
+                machine.receive(event, now)
+                if system.crashes is None:
+                    effects = machine.effects
+                    if effects:
+                        for effect in effects:
+                            _ACTIONS[type(effect)](system, self, effect)
+                        if self.dead:
+                            return
+                        effects.clear()
+                elif not self._carry_out():
+                    return
+                if not following:
+                    break
+                event = following.popleft()
+        self._working = False
         due = machine.next_due()
         if due is not None:
             when = clock.when(due)
@@ -166,7 +164,7 @@ class ModelledKeeper:
             if not self._carry_out():
                 return
         if self._events:
-            self.work()
+            self.work((self._events.popleft(),))
         else:
             due = machine.next_due()
             if due is not None:
@@ -190,7 +188,7 @@ class ModelledKeeper:
     def wake(self) -> None:
         """The machine was suspended and goes on."""
         if not self.dead:
-            self.work()
+            self.work((self._events.popleft(),) if self._events else ())
         self._rings()
 
 
@@ -322,14 +320,19 @@ class System:
     def order(self, given: Sequence[ToKeeper]) -> None:
         """What the agent orders in one turn. Each keeper has its own orders in one go: a turn of many jobs reads the
         clock and asks for what is due once, not for each."""
+        orders = []
         for each in given:
             order = each.order
+            orders.append(order)
             if type(order) is Forget:
                 self.spool.pop((order.job, order.attempt), None)
                 if self._left:
                     self._left.pop((order.job, order.attempt), None)
+        if len(self.keepers) == 1:
+            self.keepers[0].take(orders)
+            return
         for keeper in self.keepers:
-            keeper.take(given)
+            keeper.take([each.order for each in given if each.keeper == keeper.index])
 
     def tell(self, keeper: ModelledKeeper, effect: Tell) -> None:
         """A word to the agent."""
