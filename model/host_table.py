@@ -79,7 +79,8 @@ class HostTable:
         """Note when the host's link wants to be advanced."""
         due = host.link.next_due()
         if due == NEVER_NS:
-            self.links.cancel(host.name)
+            if self.links.first != NEVER_NS:  # else nothing is set, as of hosts that have few jobs after each word
+                self.links.cancel(host.name)
             return
         at = self.links.at(host.name)
         if at is None or due < at:

@@ -142,8 +142,8 @@ def in_directory(spec: JobSpec, base: str) -> JobSpec:
 def within_bounds(spec: JobSpec) -> JobSpec:
     """The same with every number as large as others take it (`bounds.py`): beyond that a time is for ever anyway, and a
     host that cannot read one job could not be told of any other."""
-    numbers = (spec.slots, spec.nice, spec.timeout_ns, spec.pending_ns, spec.grace_ns, spec.poll_ns)
-    if min(numbers) >= -NUMBER_MAX and max(numbers) <= NUMBER_MAX and spec.slots >= 0:
+    bits = spec.slots | spec.nice | spec.timeout_ns | spec.pending_ns | spec.grace_ns | spec.poll_ns
+    if 0 <= bits < NUMBER_MAX:  # so all of them are, for `NUMBER_MAX` is a power of two: the usual case
         fit = spec
     else:
         fit = structs.replace(spec, **{name: _bounded(getattr(spec, name)) for name in _NUMBERS})

@@ -515,7 +515,8 @@ class Keeper:
         self._move(attempt, _S.ENDED)
         attempt.report = report
         self.alive -= 1
-        self._timers.cancel(attempt.key)
+        if self._timers.first != NEVER_NS:
+            self._timers.cancel(attempt.key)
         job, number = attempt.key
         self.effects.append(Log(job, number, report, spec))
         self.effects.append(Tell(Exited(job, number, report)))

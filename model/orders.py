@@ -45,7 +45,8 @@ class Orders:
         self._scheduler = scheduler
         self.verb = IntakeVerb.RESUME
         self.reason = ""
-        self._kill_all = False
+        self.kills_all = False
+        """a shutdown that kills is under way: `look_for_idle` is to be called whenever something has ended"""
         self._flushing: dict[int, tuple[int, str]] = {}
         """by request: how many of its jobs have not ended yet, and what is answered when they have"""
 
@@ -73,7 +74,8 @@ class Orders:
     # jobs
 
     def submit(self, order: Submit, now: int) -> None:
-        """An ad-hoc job, or a person's retry of a final one."""
+        """An ad-hoc job, or a person's retry of a final one. Request 0: nobody waits for an answer, as those who give
+        the jobs of a workload."""
         scheduler = self._scheduler
         if self.stopped:
             self._refuse(order.request, self.stopped, now)
@@ -84,9 +86,11 @@ class Orders:
             job.task = task
             task.made += 1
             task.in_flight += 1
-        again = f", again for job {order.parent}" if order.parent else ""
-        self._record(order.by, "retry" if order.parent else "submit", "job", str(job.id), "", job.id)
-        scheduler.effects.append(Answer(order.request, True, f"job {job.id} accepted{again}", job.id))
+        if order.by:
+            self._record(order.by, "retry" if order.parent else "submit", "job", str(job.id), "", job.id)
+        if order.request:
+            again = f", again for job {order.parent}" if order.parent else ""
+            scheduler.effects.append(Answer(order.request, True, f"job {job.id} accepted{again}", job.id))
         scheduler.make_ready(job, now)
 
     def job(self, order: OrderJob, now: int) -> None:
@@ -172,8 +176,8 @@ class Orders:
 
     def look_for_idle(self) -> None:
         """After a shutdown that kills: say so once no executor holds anything."""
-        if self._kill_all and not any(executor.link.given for executor in self._scheduler.executors.values()):
-            self._kill_all = False
+        if self.kills_all and not any(executor.link.given for executor in self._scheduler.executors.values()):
+            self.kills_all = False
             self._scheduler.effects.append(Idle())
 
     def handler_spec(self, job: ScheduledJob, command: tuple[str, ...], report: Report) -> JobSpec:
@@ -291,7 +295,7 @@ class Orders:
     def _end_all(self, now: int) -> None:
         """Ask for the end of everything that an executor has; `Idle` follows when all is confirmed."""
         scheduler = self._scheduler
-        self._kill_all = True
+        self.kills_all = True
         for job in list(scheduler.jobs.values()):
             if job.state in (_S.ASSIGNED, _S.PENDING, _S.RUNNING):
                 scheduler.cancel(job, CancelReason.SHUTDOWN, now)

@@ -330,7 +330,8 @@ class Scheduler:
                 self._started(job, message.host, now)  # type: ignore[union-attr]
             elif job.state is _S.ASSIGNED:
                 self.move(job, _S.PENDING, now)
-        self.orders.look_for_idle()
+        if self.orders.kills_all:
+            self.orders.look_for_idle()
 
     def _stale(self, executor: Executor, key: AttemptKey, job: ScheduledJob | None, ended: bool, now: int) -> None:
         """A word about an attempt that is over for us: its end is acknowledged, its life is ended."""
@@ -357,7 +358,8 @@ class Scheduler:
         self.move(job, _S.RUNNING, now)
         if job.task is not None:
             job.task.running += 1
-        self.assigning.silent.cancel(job.id)
+        if self.assigning.silent.first != NEVER_NS:
+            self.assigning.silent.cancel(job.id)
         self.effects.append(Commit(AttemptStarted(job.id, job.attempt, host)))
 
     def _link_up(self, event: LinkUp, now: int) -> None:

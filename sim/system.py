@@ -130,7 +130,8 @@ class ModelledKeeper:
         ahead_ns = clock.ahead_ns
         now = clock.read(true_ns) if ahead_ns is None else true_ns + ahead_ns
         self._working = True
-        for event in given:
+        for each in given:
+            event = each
             while True:
                 machine.receive(event, now)
                 if system.crashes is None:
