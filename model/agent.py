@@ -296,7 +296,8 @@ class Agent(Subordinate[HostedAttempt]):
             self._recall(attempt)
 
     def _start(self, attempt: HostedAttempt, now: int) -> None:
-        attempt.keeper = min(self._load, key=self._load.__getitem__)
+        load = self._load
+        attempt.keeper = next(iter(load)) if len(load) == 1 else min(load, key=load.__getitem__)
         self._occupy(attempt, now)
         self._lanes.begin(attempt, now)
         self._move(attempt, _S.STARTING, now)

@@ -161,13 +161,13 @@ class Assigning:
         else:
             self._join(job, line, now)
         if executor.away_since_ns is not None:
-            self._lose_patience(job, max(now, executor.away_since_ns))
+            self._lose_patience(job, now)
 
     def _takes(self, executor: Executor) -> bool:
         return executor.link.state is _OPEN and not self._scheduler.orders.assigning_stopped
 
     def _most_out(self, line: Line) -> int:
-        return max(self._front_max, line.running)
+        return self._front_max if self._front_max > line.running else line.running
 
     def _join(self, job: ScheduledJob, line: Line, now: int) -> None:
         job.in_line = SOON if line.standing + line.waiting < self._front_max else LONG
@@ -215,7 +215,8 @@ class Assigning:
             spec = job.kept = spec_of(spec)
         line.waiting += 1
         executor.waiting += 1
-        line.farthest = max(line.farthest, job.id)
+        if job.id > line.farthest:
+            line.farthest = job.id
         scheduler.move(job, _S.ASSIGNED, now)
         scheduler.effects.append(Commit(AttemptAssigned(job.id, job.attempt, executor.name)))
         executor.link.assign((job.id, job.attempt), spec, now - job.ready_ns, now)

@@ -473,7 +473,7 @@ class Keeper:
             outcome, reason = _O.LOST, "its end could not be read"
         if event.note:
             reason = f"{reason}; {event.note}" if reason else event.note
-        ran_for_ns = max(0, ended_ns - attempt.started_ns)
+        ran_for_ns = ended_ns - attempt.started_ns if ended_ns > attempt.started_ns else 0
         report = Report(
             outcome, code, signal, core, oom, reason, "", 0, ran_for_ns, True, False,
             event.stdout_bytes, event.stderr_bytes, event.survivors,

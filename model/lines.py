@@ -82,10 +82,15 @@ class Line:
             heappush(self._again, number)
         self.standing += 1
         if len(fresh) + len(self._again) > self._limit:
-            self._fresh = deque([each for each in fresh if is_here(each)])
+            self._throw_out(is_here)
+
+    def _throw_out(self, is_here: Callable[[JobId], bool]) -> None:
+        """The dead leave; of a line that has only grown there are none, and nobody is looked at."""
+        if len(self._fresh) + len(self._again) > self.standing:
+            self._fresh = deque([each for each in self._fresh if is_here(each)])
             self._again = [each for each in self._again if is_here(each)]
             heapify(self._again)
-            self._limit = 2 * (len(self._fresh) + len(self._again)) + DEAD_KEPT
+        self._limit = 2 * (len(self._fresh) + len(self._again)) + DEAD_KEPT
 
     def first(self, is_here: Callable[[JobId], bool]) -> JobId:
         """The smallest number, left in place. Only while somebody stands here."""
@@ -94,7 +99,7 @@ class Line:
             fresh.popleft()
         while again and not is_here(again[0]):
             heappop(again)
-        return min(fresh[0] if fresh else again[0], again[0] if again else fresh[0])
+        return fresh[0] if not again or (fresh and fresh[0] <= again[0]) else again[0]
 
     def drop_first(self) -> None:
         """What `first` gave just now does not stand here any more."""

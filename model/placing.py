@@ -128,7 +128,8 @@ class Placing:
         elif not self._stand(job, shape, now):
             return
         if spec.pending_ns:
-            self._pending.set(job, spec.pending_ns, now + max(0, spec.pending_ns - job.waited_ns))
+            left_ns = spec.pending_ns - job.waited_ns
+            self._pending.set(job, spec.pending_ns, now + left_ns if left_ns > 0 else now)
         self._arrived.append(job)
 
     def _stand(self, job: ControllerJob, shape: Shape, now: int) -> bool:

@@ -60,7 +60,8 @@ class Sharing:
 
     def awaken(self, superior: Superior) -> None:
         """It has jobs that wait, and had none."""
-        superior.service = max(superior.service, self._reached)
+        if superior.service < self._reached:
+            superior.service = self._reached
 
     def charge(self, superior: Superior, slots: int) -> None:
         """A job of it was given to a host."""

@@ -254,15 +254,16 @@ class Measuring:
             self._pending_area += self._pending * passed
             self._pending_at = now
         self._pending = pending = self._pending + by
-        if by > 0:
-            self._pending_max = max(self._pending_max, pending)
+        if pending > self._pending_max:
+            self._pending_max = pending
         if self._hosts.recovering:
             self._hosts.pending_is(pending, now)
 
     def _waits_no_more(self, job: Observed, now: int) -> None:
         job.waits = False
         age = now - job.waits_since
-        self._oldest = max(self._oldest, age)
+        if age > self._oldest:
+            self._oldest = age
         self._change_pending(-1, now)
 
     # processes
@@ -510,7 +511,9 @@ def _slowdowns(task: _Task) -> list[float]:
 
 
 def _bounded_slowdowns(task: _Task, tau_ns: int) -> list[float]:
-    return [max(1.0, response / max(run, tau_ns)) for response, run in zip(task.responses, task.runs, strict=True)]
+    times = zip(task.responses, task.runs, strict=True)
+    ratios = [response / (run if run > tau_ns else tau_ns) for response, run in times]
+    return [ratio if ratio > 1.0 else 1.0 for ratio in ratios]
 
 
 def _asked(tasks: list[_Task]) -> int | None:

@@ -404,8 +404,9 @@ class System:
         self._end_after(process, DEATH_NS)
 
     def _end_after(self, process: Process, delay_ns: int) -> None:
-        now = self._calendar.now
-        at = now + max(0, delay_ns)
+        at = self._calendar.now
+        if delay_ns > 0:
+            at += delay_ns
         process.ends_at = at
         if at < self._calendar.until_ns:
             self._calendar.at(at, END, process)
