@@ -45,6 +45,12 @@ class Orders:
         self._scheduler = scheduler
         self.verb = IntakeVerb.RESUME
         self.reason = ""
+        self.stopped = ""
+        """why nothing is spawned; empty: it is"""
+        self.halted = False
+        """whether ends are not reacted to"""
+        self.assigning_stopped = False
+        """whether jobs that exist already are not given out either"""
         self.kills_all = False
         """a shutdown that kills is under way: `look_for_idle` is to be called whenever something has ended"""
         self._flushing: dict[int, tuple[int, str]] = {}
@@ -54,22 +60,16 @@ class Orders:
         if by:
             self._scheduler.effects.append(Commit(PersonOrdered(by, verb, about, name, reason, job)))
 
-    @property
-    def stopped(self) -> str:
-        """Why nothing is spawned; empty: it is."""
-        if self.verb is IntakeVerb.RESUME:
-            return ""
-        return f"intake {_WORDS[self.verb]}" + (f": {self.reason}" if self.reason else "")
-
-    @property
-    def halted(self) -> bool:
-        """Ends are not reacted to."""
-        return self.verb is IntakeVerb.HALT
-
-    @property
-    def assigning_stopped(self) -> bool:
-        """Jobs that exist already are not given out either."""
-        return self.verb in (IntakeVerb.HALT, IntakeVerb.SHUTDOWN, IntakeVerb.SHUTDOWN_KILL)
+    def _set(self, verb: IntakeVerb, reason: str) -> None:
+        """From now on this holds for the intake. (What follows from it is worked out here: it is asked for several
+        times in the life of each job.)"""
+        self.verb, self.reason = verb, reason
+        self.stopped = ""
+        if verb is not IntakeVerb.RESUME:
+            self.stopped = f"intake {_WORDS[verb]}" + (f": {reason}" if reason else "")
+        self.halted = verb is IntakeVerb.HALT
+        self.assigning_stopped = verb in (IntakeVerb.HALT, IntakeVerb.SHUTDOWN, IntakeVerb.SHUTDOWN_KILL)
+        self._scheduler.spawning.intake_stopped = self.stopped
 
     # jobs
 
@@ -260,9 +260,8 @@ class Orders:
     def intake(self, order: OrderIntake, now: int) -> None:
         """Stop, resume, halt, shut down."""
         scheduler = self._scheduler
-        self.verb, self.reason = order.verb, attributed(order.reason, order.by)
+        self._set(order.verb, attributed(order.reason, order.by))
         self._record(order.by, order.verb.value, "server", "", order.reason)
-        scheduler.spawning.intake_stopped = self.stopped
         keep_ns = order.keep_ns if order.verb is IntakeVerb.SHUTDOWN else 0
         if order.verb is not IntakeVerb.RESUME:
             stays = order.lasting and order.verb in (IntakeVerb.STOP, IntakeVerb.HALT)
@@ -305,9 +304,7 @@ class Orders:
 
     def restore(self, state: str, reason: str) -> None:
         """Take up a stop or halt of an earlier life."""
-        self.verb = IntakeVerb(state) if state != "running" else IntakeVerb.RESUME
-        self.reason = reason
-        self._scheduler.spawning.intake_stopped = self.stopped
+        self._set(IntakeVerb(state) if state != "running" else IntakeVerb.RESUME, reason)
 
     def _refuse(self, request: int, why: str, now: int) -> None:
         self._scheduler.effects.append(Answer(request, False, why))
