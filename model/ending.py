@@ -123,7 +123,7 @@ class Ending:
             self._scheduler.alarms.failed(job, job.report, now)
         if item is not None and item in task.known:
             task.known[item] = True
-        if good:
+        if good and self._scheduler.spawning.downstream:
             self._scheduler.spawning.finished(task, item if item is not None else str(job.id), now)
         if task.deleted and task.in_flight == 0:
             self._scheduler.spawning.forget(task.definition.name)

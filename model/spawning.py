@@ -54,11 +54,14 @@ class Spawning:
         self._make_job = make_job
         self._next_job = next_job
         self._timers: Timers[str] = Timers()
+        self._last: tuple[TaskState, int] | None = None
+        """the task whose timer was set last, and when it is due: setting it again would change nothing"""
         self._answers: Timers[str] = Timers()
         self._number = 0
         self._looked_at = 0
         """tasks so far whose sources are looked at in a grid of their own"""
-        self._downstream: dict[str, list[str]] = {}
+        self.downstream: dict[str, list[str]] = {}
+        """by task: those that get its items when it is done with them"""
 
     # definitions
 
@@ -69,7 +72,7 @@ class Spawning:
         if task is None:
             task = self.tasks[definition.name] = TaskState(definition, behaviour, now)
             if isinstance(definition.source, DoneSource):
-                self._downstream.setdefault(definition.source.task, []).append(definition.name)
+                self.downstream.setdefault(definition.source.task, []).append(definition.name)
             elif task.sourced:
                 self._spread(task)
         else:
@@ -81,7 +84,7 @@ class Spawning:
                 self._link_sources()
         self._unblock(task, now)
         if task.polls:
-            self._timers.set(definition.name, task.due_ns)
+            self._set_timer(task, task.due_ns)
 
     def _spread(self, task: TaskState) -> None:
         """Beyond `TOGETHER_MAX`: the first look at its source is at once, the others are in a grid of their own."""
@@ -91,11 +94,11 @@ class Spawning:
             task.spread_ns = (share * task.definition.periods.exec_ns >> 64) // SPREAD_STEP_NS * SPREAD_STEP_NS
 
     def _link_sources(self) -> None:
-        self._downstream = {}
+        self.downstream = {}
         for name, task in self.tasks.items():
             source = task.definition.source
             if isinstance(source, DoneSource):
-                self._downstream.setdefault(source.task, []).append(name)
+                self.downstream.setdefault(source.task, []).append(name)
 
     def restore(self, restored: Mapping[str, RestoredTask], now: int) -> None:
         """Take up counts, items and reasons of an earlier life."""
@@ -112,14 +115,15 @@ class Spawning:
                 period = task.definition.periods.exec_ns
                 task.due_ns = old.last_due_ns + period
                 task.due_ns = min(task.due_ns, now + period)
-                self._timers.set(name, task.due_ns)
+                self._set_timer(task, task.due_ns)
             if task.items:
-                self._timers.set(name, now)
+                self._set_timer(task, now)
 
     def forget(self, name: str) -> None:
         """A deleted task has no job any more."""
         del self.tasks[name]
         self._timers.cancel(name)
+        self._last = None
         self._answers.cancel(name)
         self._link_sources()
 
@@ -134,7 +138,10 @@ class Spawning:
         """Ask the tasks that are due; give up on answers that did not come."""
         for name in self._answers.take(now):
             self._no_answer(self.tasks[name], now)
-        for name in self._timers.take(now):
+        taken = self._timers.take(now)
+        if taken:
+            self._last = None
+        for name in taken:
             task = self.tasks[name]
             if task.held_until_ns is not None and now >= task.held_until_ns:
                 self.change(task, now, held="")
@@ -156,20 +163,24 @@ class Spawning:
     def _rearm(self, task: TaskState) -> None:
         if task.deleted:
             return
-        name = task.definition.name
         if task.blocked is None:
             if task.goes_on_ns is not None:
-                self._timers.set(name, task.goes_on_ns)
+                self._set_timer(task, task.goes_on_ns)
             elif task.polls:
-                self._timers.set(name, task.due_ns)
+                self._set_timer(task, task.due_ns)
             return
         dues = [due for due in (task.blocked_until_ns, task.held_until_ns) if due is not None]
         if task.sourced and task.polls and task.blocked[0] in (Reason.LIMIT_IN_FLIGHT, Reason.BEHAVIOUR):
             dues.append(task.due_ns)
         if dues:
-            self._timers.set(name, min(dues))
+            self._set_timer(task, min(dues))
         else:
-            self._timers.cancel(name)
+            self._timers.cancel(task.definition.name)
+            self._last = None
+
+    def _set_timer(self, task: TaskState, due_ns: int) -> None:
+        self._timers.set(task.definition.name, due_ns)
+        self._last = task, due_ns
 
     def _poll(self, task: TaskState, now: int) -> None:
         """A due time has come (or several have, while nobody could act)."""
@@ -304,6 +315,8 @@ class Spawning:
 
     def wake(self, task: TaskState, now: int) -> None:
         """Something that the task may have waited for has happened: a job ended, a person released it."""
+        if task.blocked is None and not task.items and self._last == (task, task.due_ns):
+            return  # it waits for its next due time only: of a hundred jobs that end at once, all but the first
         self._unblock(task, now)
         if task.blocked is None:
             if task.items:
@@ -375,7 +388,7 @@ class Spawning:
 
     def finished(self, task: TaskState, item: str, now: int) -> None:
         """A job of the task ended well: tasks with `each: {done: …}` get the item."""
-        for name in self._downstream.get(task.definition.name, ()):
+        for name in self.downstream.get(task.definition.name, ()):
             follower = self.tasks[name]
             if item not in follower.known and not follower.deleted:
                 self.add_items(follower, (item,), now)
