@@ -119,6 +119,7 @@ class Scheduler:
         self.effects: list[Effect] = []
         self.assigning = Assigning(self, epoch, now)
         self.executors = self.assigning.executors
+        self._both = tuple(self.executors.values())
         self.spawning = Spawning(self.effects, self._made, lambda: self.next_job)
         self.orders = Orders(self)
         self.ending = Ending(self)
@@ -160,7 +161,7 @@ class Scheduler:
 
     def receive(self, event: SchedulerEvent, now: int) -> None:
         """Take one event."""
-        for executor in self.executors.values():
+        for executor in self._both:
             if not executor.link.vouched and executor.link.notice_stall(now):
                 self.assigning.sync(executor, now)
         self._handlers[type(event)](event, now)
@@ -169,7 +170,7 @@ class Scheduler:
 
     def advance(self, now: int) -> None:
         """Do what is due: links, patience with silence, back-offs, then polls."""
-        for executor in self.executors.values():
+        for executor in self._both:
             if executor.link.next_due() <= now:
                 self._take_reports(executor, executor.link.advance(now), now)
                 self.assigning.sync(executor, now)
@@ -200,7 +201,7 @@ class Scheduler:
         first = self.assigning.next_due()
         if first < due:
             due = first
-        for executor in self.executors.values():
+        for executor in self._both:
             first = executor.link.next_due()
             if first < due:
                 due = first
@@ -214,9 +215,9 @@ class Scheduler:
             self.effects.clear()
             if len(effects) > 1:
                 effects = records_first(effects)
-        for name, executor in self.executors.items():
+        for executor in self._both:
             if executor.link.outbox:
-                effects.append(Transmit(name, executor.link.seal()))
+                effects.append(Transmit(executor.name, executor.link.seal()))
         return effects
 
     def _scripts_ran(self, event: ScriptsRan, _: int) -> None:

@@ -167,9 +167,10 @@ class Superiors:
                 earliest = uplink.resend_at
             if say_at < earliest:
                 earliest = say_at
-            end_ns = uplink.lease_end_ns
-            if end_ns is not None and end_ns < earliest and not uplink.vouched and superior.held:
-                earliest = end_ns
+            if not uplink.vouched and superior.held:
+                end_ns = uplink.lease_end_ns
+                if end_ns is not None and end_ns < earliest:
+                    earliest = end_ns
         return earliest
 
     # coming and going

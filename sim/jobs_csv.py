@@ -100,9 +100,10 @@ class JobsCsv:
         outcome = ""
         if report is not None:
             outcome, exit_code, signal = _NAMES[report.outcome], report.exit_code, report.signal
-        submitted, started, ran_for, ended, waited, responded, assigned, given, handled_at = _seconds(
-            job.submitted, job.started, run, job.ended, wait, response, job.assigned, job.given, handled
+        submitted, started, ran_for, ended, waited, responded, given, handled_at = _seconds(
+            job.submitted, job.started, run, job.ended, wait, response, job.given, handled
         )
+        assigned = submitted if job.assigned == job.submitted else _seconds(job.assigned)[0]
         cells = (
             item,
             self._workload,
@@ -144,7 +145,7 @@ def _state(job: Observed, record: AttemptEnded | None) -> str:
 
 
 def _seconds(*times_ns: int) -> list[str]:
-    """Exact; empty for what has not happened. (A row has nine: one call for all of them.)"""
+    """Exact; empty for what has not happened. (A row has eight: one call for all of them.)"""
     cells = []
     for time_ns in times_ns:
         if time_ns < SECOND:

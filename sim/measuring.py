@@ -296,7 +296,7 @@ class Measuring:
         if job is not None:
             job.ended = line.t
             job.alive -= 1
-        judged = self._judged.pop(key, None)
+        judged = self._judged.pop(key, None) if self._judged else None
         known = judged is not None or job is None
         self._orphans += known
         if host == LOCAL:

@@ -19,12 +19,19 @@ from sim.host_states import HostStates
 from sim.log import Committed, FaultChanged, Header, Sized
 
 SCHEDULER = "scheduler"
+BEGUN = -1
+"""In the place of a time: the job has been started once."""
 _EXITED = Outcome.EXITED
+
+
+_EXITS = {code: f"exit {code}" for code in range(256)}
 
 
 def outcome_name(report: Report) -> str:
     """How people call an end: `exit 3`, or the outcome's name."""
-    return f"exit {report.exit_code}" if report.outcome is _EXITED else report.outcome.name
+    if report.outcome is _EXITED:
+        return _EXITS.get(report.exit_code) or f"exit {report.exit_code}"
+    return report.outcome.name
 
 
 class TaskTally(Struct):
@@ -89,11 +96,9 @@ class Tally:
         self.told: dict[str, NotifierTally] = {}
         """by notifier"""
         self._open: dict[JobId, tuple[TaskTally, int, int]] = {}
-        """job -> (its task's, made at, slots)"""
+        """job -> (its task's, made at or `BEGUN`, slots)"""
         self._made = (TaskTally(), 0, 0)
         """that of the last one: jobs of a task that are made in one turn share it"""
-        self._begun: dict[JobId, None] = {}
-        """those of them that have been started once"""
 
     @property
     def table(self) -> dict[type, Callable[[Any], None]]:
@@ -141,8 +146,8 @@ class Tally:
             return
         record: AttemptStarted = line.record  # type: ignore[assignment]
         job = self._open.get(record.job)
-        if job is not None and record.job not in self._begun:
-            self._begun[record.job] = None
+        if job is not None and job[1] != BEGUN:
+            self._open[record.job] = job[0], BEGUN, job[2]
             job[0].waits.append(line.t - job[1])
 
     def _ended(self, line: Committed) -> None:
@@ -160,7 +165,6 @@ class Tally:
             tally.final += 1
             tally.outcomes[name] += 1
             del self._open[record.job]
-            self._begun.pop(record.job, None)
         else:
             tally.retries += 1
         if report.started:
