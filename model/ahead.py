@@ -53,14 +53,16 @@ class BriefTasks:
 
     def has(self, superior: int, task: str) -> bool:
         """Whether the next job is thought brief."""
-        return self._ends.get((superior, task), 0) >= SURE
+        return bool(self._ends) and self._ends.get((superior, task), 0) >= SURE
 
     def ran(self, superior: int, task: str, ran_for_ns: int) -> None:
         """A run is over."""
-        ends, key = self._ends, (superior, task)
+        ends = self._ends
         if ran_for_ns > BRIEF_NS:
-            ends.pop(key, None)
+            if ends:
+                ends.pop((superior, task), None)
             return
+        key = superior, task
         count = ends.get(key, 0)
         if count >= SURER:
             return
@@ -70,6 +72,8 @@ class BriefTasks:
 
     def runs(self, superior: int, task: str) -> None:
         """A job has not ended for so long that its host says that it runs."""
+        if not self._ends:
+            return
         key = (superior, task)
         count = self._ends.get(key, 0) - DOUBT
         if count > 0:

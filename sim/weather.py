@@ -96,6 +96,8 @@ class Weather:
             self._numbers[record.job] = self._printed[task] = self._printed.get(task, 0) + 1
         is_named = task not in self._fixed or record.spec.block is not None
         if record.spec.item is not None:
+            if not (is_named or self._foretold):
+                return
             name = f"{task}/{record.spec.item}"
             foretold = self._foretold.pop(name, None)
             if foretold is not None:
@@ -142,7 +144,7 @@ class Weather:
         weather = self._tasks.get(task, self._default)
         if weather.not_found:
             return None
-        if job in self._told_names:
+        if self._told_names and job in self._told_names:
             told = self._told[self._told_names[job]]
             return told[min(max(attempt, 1), len(told)) - 1]
         foretold = self._fates.get(job) or self._fixed.get(task)
