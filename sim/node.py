@@ -145,9 +145,10 @@ class Node:
         self._in_turn = True
         if self._due <= now:
             machine.advance(now)
+        carry_out = self._carry_out  # (a method's place would be looked for: this is none)
         while effects := machine.drain():
             self._more = False
-            self._carry_out(self, effects)
+            carry_out(self, effects)
             if not self._more or self.machine is not machine:  # what it did may have been its last
                 break
         self._in_turn = False
