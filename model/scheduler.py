@@ -256,8 +256,7 @@ class Scheduler:
     # making and assigning jobs
 
     def _made(self, task: TaskState, spec: JobSpec, due_ns: int, now: int) -> None:
-        job = self.accept(spec, now, due_ns=due_ns)
-        job.task = task
+        job = self.accept(spec, now, due_ns=due_ns, task=task)
         task.made += 1
         task.in_flight += 1
         if task.definition.deadline is not None:
@@ -265,7 +264,14 @@ class Scheduler:
         self.make_ready(job, now)
 
     def accept(
-        self, spec: JobSpec, now: int, *, due_ns: int = 0, parent: JobId = NO_JOB, plain: bool = False
+        self,
+        spec: JobSpec,
+        now: int,
+        *,
+        due_ns: int = 0,
+        parent: JobId = NO_JOB,
+        plain: bool = False,
+        task: TaskState | None = None,
     ) -> ScheduledJob:
         """Make a job and record it; it is not assigned yet."""
         number = JobId(self.next_job)
@@ -276,9 +282,8 @@ class Scheduler:
                 taken = in_directory(taken, self.cluster.directory)
             self._last = spec, taken
         spec = self._last[1]
-        job = ScheduledJob(number, spec, now, now, now, plain)
-        job.line = self.assigning.line_of(spec)
-        self.jobs[number] = job
+        line = self.assigning.line_of(spec)
+        job = self.jobs[number] = ScheduledJob(number, spec, now, now, now, plain, line=line, task=task)
         self.effects.append(Commit(JobAccepted(number, spec, due_ns, parent, plain)))
         return job
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from msgspec import Struct, field
+from msgspec import Struct
 from msgspec.structs import replace
 
 from model.alarm_kinds import LATE
@@ -71,7 +72,8 @@ class Writer(Protocol):
     def final(self, job: Observed, record: AttemptEnded | None, handled: int) -> None: ...
 
 
-class _Task(Struct):
+@dataclass(slots=True)  # as those of the tally
+class _Task:
     """What is known of one task so far."""
 
     submitted: int = 0

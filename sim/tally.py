@@ -8,9 +8,8 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
-
-from msgspec import Struct, field
 
 from model.alarm_kinds import AGAIN, RECOVERED
 from model.job import JobId, Outcome, Report
@@ -34,7 +33,8 @@ def outcome_name(report: Report) -> str:
     return report.outcome.name
 
 
-class TaskTally(Struct):
+@dataclass(slots=True)  # of few objects, which change with each job: a field of a struct is stored in the general way
+class TaskTally:
     """One task's jobs. Times in ns: `waits` from the making of a job to its first start, `runs` of each attempt."""
 
     made: int = 0
@@ -52,7 +52,8 @@ class TaskTally(Struct):
         return self.made - self.final
 
 
-class HostTally(Struct):
+@dataclass(slots=True)
+class HostTally:
     """One host: attempts that ended there, and how long it was without power (ns). `busy_ns`: run times x slots."""
 
     slots: int = 0
@@ -63,7 +64,8 @@ class HostTally(Struct):
     off_since: int | None = None
 
 
-class NotifierTally(Struct):
+@dataclass(slots=True)
+class NotifierTally:
     """What one notifier would have been told: messages, and what they were about (`host-down`, `over: host-down`)."""
 
     messages: int = 0
