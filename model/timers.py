@@ -15,6 +15,8 @@ NEVER_NS = 1 << 62
 """The deadline of nothing: later than any time."""
 QUEUES_MAX = 1000
 """Different durations that have a queue of their own in `Deadlines`."""
+HEAP_KEPT = 64
+"""So many entries of `Timers` are never looked through for dead ones."""
 DEAD_KEPT = 128
 """So many that do not wait any more may stand in the queues of `Deadlines`, and as many as still wait."""
 
@@ -22,16 +24,19 @@ DEAD_KEPT = 128
 class Timers(Generic[Key]):
     """A heap of (due, order, key); equal dues come out in the order in which they were set.
 
-    A cancelled or moved entry stays in the heap until it surfaces or until more than half of the heap is dead.
+    A cancelled or moved entry stays in the heap until it surfaces, or until the heap is twice as long as what counted
+    in it when it was looked through last.
     """
 
-    __slots__ = ("_due", "_heap", "_order", "first")
+    __slots__ = ("_due", "_heap", "_limit", "_order", "first")
 
     def __init__(self) -> None:
         self._heap: list[tuple[int, int, Key]] = []
         self._due: dict[Key, tuple[int, int, Key]] = {}
         """the entry of the heap that counts, for each key"""
         self._order = 0
+        self._limit = HEAP_KEPT
+        """length of the heap at which it is looked for what is dead"""
         self.first = NEVER_NS
         """nothing is due before (ns); `NEVER_NS`: nothing is set. It may be that of a deadline that was cancelled or
         moved since: then `take` is called once for nothing, and finds the next one. (So a machine, which looks at all
@@ -49,10 +54,15 @@ class Timers(Generic[Key]):
         heappush(heap, entry)
         if due_ns < self.first:
             self.first = due_ns
-        size = len(heap)
-        if size > 64 and size > 2 * len(self._due):
-            heap[:] = self._due.values()
+        if len(heap) > self._limit:
+            self._throw_out()
+
+    def _throw_out(self) -> None:
+        heap, due = self._heap, self._due
+        if len(heap) > 2 * len(due):
+            heap[:] = due.values()
             heapify(heap)
+        self._limit = max(HEAP_KEPT, 2 * len(due))
 
     def cancel(self, key: Key) -> None:
         """Forget the deadline of `key`; nothing happens if there is none."""
