@@ -142,12 +142,13 @@ def in_directory(spec: JobSpec, base: str) -> JobSpec:
 def within_bounds(spec: JobSpec) -> JobSpec:
     """The same with every number as large as others take it (`bounds.py`): beyond that a time is for ever anyway, and a
     host that cannot read one job could not be told of any other."""
+    fit = spec
     bits = spec.slots | spec.nice | spec.timeout_ns | spec.pending_ns | spec.grace_ns | spec.poll_ns
-    if 0 <= bits < NUMBER_MAX:  # so all of them are, for `NUMBER_MAX` is a power of two: the usual case
-        fit = spec
-    else:
-        fit = structs.replace(spec, **{name: _bounded(getattr(spec, name)) for name in _NUMBERS})
-        fit = structs.replace(fit, slots=max(fit.slots, 0))
+    if not 0 <= bits < NUMBER_MAX:  # else each of them is so, for `NUMBER_MAX` is a power of two: the usual case
+        bounded = {name: _bounded(getattr(spec, name)) for name in _NUMBERS}
+        bounded["slots"] = max(bounded["slots"], 0)
+        if bounded != {name: getattr(spec, name) for name in _NUMBERS}:
+            fit = structs.replace(spec, **bounded)
     needs = spec.needs
     if needs is not None and not all(0 <= amount <= NUMBER_MAX for _, amount in needs.resources):
         resources = tuple((name, max(0, _bounded(amount))) for name, amount in needs.resources)

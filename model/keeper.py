@@ -360,8 +360,7 @@ class Keeper:
 
     def _begin(self, attempt: KeptAttempt) -> None:
         job, number = attempt.key
-        self.effects.append(Log(job, number, None, attempt.spec))
-        self.effects.append(Spawn(job, number, attempt.spec))
+        self.effects += (Log(job, number, None, attempt.spec), Spawn(job, number, attempt.spec))
 
     def _recall(self, order: Recall, _now: int) -> None:
         attempt = self.attempts.get((order.job, order.attempt))

@@ -166,10 +166,11 @@ class Deadlines(Generic[Item]):
         queue, due_of = self._queues.get(duration_ns), self._due_of
         if queue is None or due_of(queue[0]) is not None:
             return
+        before = len(queue)
         while len(queue) > 1 and due_of(queue[0]) is None:
             queue.popleft()
-            self._size -= 1
-            self._dead -= 1
+        self._size -= before - len(queue)
+        self._dead -= before - len(queue)
 
     def _bury(self) -> None:
         self._dead = self._size = 0

@@ -23,7 +23,7 @@ BEGUN = -1
 _EXITED = Outcome.EXITED
 
 
-_EXITS = {code: f"exit {code}" for code in range(256)}
+_EXITS: dict[int | None, str] = {code: f"exit {code}" for code in range(256)}
 
 
 def outcome_name(report: Report) -> str:
