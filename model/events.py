@@ -136,6 +136,7 @@ class Submit(Struct, frozen=True):
     """An ad-hoc job. Its `spec.task` names the task whose handlers it gets, or is no task at all (no handlers)."""
 
     request: int
+    """0: nobody waits for an answer, and there is none"""
     spec: JobSpec
     parent: int = 0
     """the final job of which this is a person's retry"""

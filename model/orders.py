@@ -1,8 +1,8 @@
 """What a person may order of the scheduler, about jobs, tasks and the intake. Owned by the scheduler.
 
-Every order is answered once: with what happened, or with why it cannot be done. The answer to an order that ends
-jobs comes when they have ended; if their executor is silent, at once, with that said. One that says who gives it is
-recorded (`PersonOrdered`) with what follows from it.
+Every order is answered once (but for a submission that asks for none): with what happened, or with why it cannot be
+done. The answer to an order that ends jobs comes when they have ended; if their executor is silent, at once, with that
+said. One that says who gives it is recorded (`PersonOrdered`) with what follows from it.
 """
 
 from __future__ import annotations

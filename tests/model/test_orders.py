@@ -41,6 +41,13 @@ def submit(world: SmallWorld, *words: str, **fields: object) -> int:
 # what a person may do
 
 
+def test_a_submission_of_a_workload_is_not_answered() -> None:
+    world = SmallWorld()
+    world.give(Submit(0, JobSpec("adhoc", ("run", "1", "0"))))
+    assert not world.answers and len(world.scheduler.jobs) == 1
+    assert submit(world, "run", "1", "0") == 2
+
+
 def test_a_killed_job_runs_its_handler_and_a_deleted_one_does_not() -> None:
     for verb, notices in ((JobVerb.KILL, 1), (JobVerb.DELETE, 0)):
         world = SmallWorld((task("t", "run", "100", "0", every=1000, handlers=(Handler("killed", notify="me"),)),))

@@ -14,6 +14,7 @@ from model.events import (
 )
 from model.explain import Reason
 from model.job import SECOND, Block, HostPolicy, HostWish, JobSpec
+from model.spawning import Spawning
 from model.task import Handler, Limits, Retry
 from model.windows import Window
 from tests.model.small_world import SmallWorld, cluster, task
@@ -30,6 +31,22 @@ def submit(world: SmallWorld, *words: str, **fields: object) -> int:
 
 
 # limits, order, several slots
+
+
+def test_of_tasks_that_are_due_at_once_the_one_whose_job_ended_last_is_asked_last() -> None:
+    made: list[str] = []
+    spawning = Spawning([], lambda of, *_: made.append(of.definition.name), lambda: 1)
+    for name in ("one", "other"):
+        spawning.define(task(name, "run", "1", "0", every=10), 0)
+    one, other = spawning.tasks.values()
+    spawning.advance(0)
+    spawning.wake(one, 1)
+    spawning.advance(10 * SECOND)
+    for ended in (other, one, one, other, other):
+        spawning.wake(ended, 11 * SECOND)
+    spawning.advance(20 * SECOND)
+    spawning.advance(30 * SECOND)
+    assert made == ["one", "other", "other", "one", "one", "other", "one", "other"]
 
 
 def test_in_flight_and_total_limits_hold_and_say_so() -> None:
