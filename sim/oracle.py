@@ -395,7 +395,11 @@ class Oracle:
         self._rooms.give(self._now, key, record.host, record.spec.slots, record.ahead)
 
     def _attempt_returned(self, record: AttemptReturned) -> None:
-        self._rooms.leave(self._now, (record.job, record.attempt))
+        key = (record.job, record.attempt)
+        self._rooms.leave(self._now, key)
+        host = self._given.pop(key, None)
+        if host is not None:  # it was over before the disk took the record that it was given
+            self._rooms.free(self._now, host, key)
 
     def _sent(self, line: Sent) -> None:
         batch = line.batch
