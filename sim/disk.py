@@ -215,7 +215,7 @@ class Disk:
         self._leave()
 
     def _spend_reserve(self) -> bool:
-        """Whether the commit found room all the same; else everything waits."""
+        """Whether the commit found room all the same; else it is tried again."""
         self.on_stuck(self)
         if self._reserve:
             self._reserve -= 1
