@@ -24,6 +24,7 @@ from benchmarks.conftest import Figure
 from benchmarks.extent import only_long
 from benchmarks.observed import cpu_seconds, let_work, pid_of, resident_bytes
 from benchmarks.scripted_server import once
+from benchmarks.whole_runs import all_up
 from model.configuration import ClusterDefinition, HostDefinition
 from model.job import SECOND
 from model.task import LinesSource, Periods, TaskDefinition
@@ -111,7 +112,7 @@ def measured(server: RunningServer, jobs: int) -> Found:
     )
     hosts = (HostDefinition("north", 2),)
     client = server.start(server.configuration(task, cluster=ClusterDefinition(hosts=hosts, pending_max=2 * MANY)))
-    until(lambda: client.ask("hosts")[0]["state"] == "up", "the host is up")
+    until(lambda: all_up(client), "all hosts are up")
     pid, journal = pid_of(server), server.state / "journal.sqlite"
     before, spent = resident_bytes(pid), cpu_seconds(pid)
     (server.folder / "go").touch()

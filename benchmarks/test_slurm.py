@@ -23,6 +23,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from benchmarks.conftest import Figure
 from benchmarks.extent import only_long
 from benchmarks.scripted_server import once
+from benchmarks.whole_runs import all_up
 from model.configuration import BatchSettings, ClusterDefinition, HostDefinition, Link
 from model.job import SECOND, HostWish
 from model.task import LinesSource, Periods, TaskDefinition
@@ -77,7 +78,7 @@ def _ours(server: RunningServer, command: Command) -> float:
         source=LinesSource(("cat", str(items))),
     )
     client = server.start(server.configuration(task, cluster=ClusterDefinition(hosts=(host,))))
-    until(lambda: client.ask("hosts")[0]["state"] == "up", "the host is up", LIMIT)
+    until(lambda: all_up(client), "all hosts are up", LIMIT)
     fresh = items.with_suffix(".new")
     fresh.write_text("".join(f"{number}\n" for number in range(JOBS)))
     began = time.monotonic()

@@ -24,6 +24,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from benchmarks.conftest import Figure
 from benchmarks.observed import pid_of, resident_bytes
 from benchmarks.scripted_server import once
+from benchmarks.whole_runs import all_up
 from model.job import SECOND
 from model.task import FilesSource, Periods, TaskDefinition
 from tests.live.running_server import RunningServer, cluster, until
@@ -67,7 +68,7 @@ def test_commands_and_agents_start_light(benchmark: BenchmarkFixture, figure: Fi
 
     def measure() -> None:
         client = server.start(server.configuration(*tasks, cluster=cluster("north")))
-        until(lambda: client.ask("hosts")[0]["state"] == "up", "the host is up")
+        until(lambda: all_up(client), "all hosts are up")
         for _ in range(TIMES):
             bare.append(run([sys.executable, "-c", "pass"]))
             help_.append(run([*laulima, "--help"]))
