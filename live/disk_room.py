@@ -29,11 +29,10 @@ class DiskRoom:
         say: Callable[[Notice], None],
         *,
         stop: Callable[[str], None] = lambda _: None,
-        resume: Callable[[str], None] = lambda _: None,
+        resume: Callable[[], None] = lambda: None,
     ) -> None:
-        """`stop` and `resume`: what it means beyond the journal; they are told the state, in some words."""
+        """`stop` and `resume`: what it means beyond the journal; `stop` is told the state, in some words."""
         self.text = ""
-        self._state = ""
         self._loop = loop
         self._journal = journal
         self._turns = turns
@@ -47,7 +46,6 @@ class DiskRoom:
             return
         self.text = f"intake stopped (disk): {error}"
         self._say(Notice("alarm", "", f"{self.text}; {error.hint}"))
-        self._state = error.state
         self._stop(error.state)
         self._loop.call_later(ROOM_LOOK_SECONDS, self._look)
 
@@ -58,5 +56,5 @@ class DiskRoom:
             self._loop.call_later(ROOM_LOOK_SECONDS, self._look)
             return
         self.text = ""
-        self._say(Notice("info", "", "the disk takes records again: intake resumes"))
-        self._resume(self._state)
+        self._say(Notice("info", "", "the disk takes records again: what it had stopped goes on"))
+        self._resume()

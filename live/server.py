@@ -453,11 +453,10 @@ class Server:
 
     def _stop_for_disk(self, why: str) -> None:
         """What runs ends on the reserve."""
-        self._order_intake(IntakeVerb.STOP, why, lasting=False)
+        self._order_intake(IntakeVerb.PAUSE, why)
 
-    def _resume_for_disk(self, why: str) -> None:
-        if self.scheduler.orders.reason == why:
-            self._order_intake(IntakeVerb.RESUME, why)
+    def _resume_for_disk(self) -> None:
+        self._order_intake(IntakeVerb.CONTINUE, "")
 
 
 def serve(

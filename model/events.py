@@ -197,6 +197,10 @@ class IntakeVerb(Enum):
     """spawn nothing new, grant parting leases"""
     SHUTDOWN_KILL = "shutdown kill"
     """spawn nothing new, end everything that runs"""
+    PAUSE = "pause"
+    """the driver's: its disk stands still. Spawn nothing new; whatever else was ordered stays in force beside it"""
+    CONTINUE = "continue"
+    """the end of a PAUSE"""
 
 
 class OrderIntake(Struct, frozen=True):

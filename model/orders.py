@@ -45,6 +45,8 @@ class Orders:
         self._scheduler = scheduler
         self.verb = IntakeVerb.RESUME
         self.reason = ""
+        self.paused = ""
+        """why the driver wants nothing new for now; empty: it does. Nobody's order is lifted by it, or lifts it"""
         self.stopped = ""
         """why nothing is spawned; empty: it is"""
         self.halted = False
@@ -64,11 +66,15 @@ class Orders:
         """From now on this holds for the intake. (What follows from it is worked out here: it is asked for several
         times in the life of each job.)"""
         self.verb, self.reason = verb, reason
-        self.stopped = ""
-        if verb is not IntakeVerb.RESUME:
-            self.stopped = f"intake {_WORDS[verb]}" + (f": {reason}" if reason else "")
+        self._stop()
         self.halted = verb is IntakeVerb.HALT
         self.assigning_stopped = verb in (IntakeVerb.HALT, IntakeVerb.SHUTDOWN, IntakeVerb.SHUTDOWN_KILL)
+
+    def _stop(self) -> None:
+        """Why nothing is spawned: what was ordered, else what the driver says."""
+        self.stopped = f"intake stopped: {self.paused}" if self.paused else ""
+        if self.verb is not IntakeVerb.RESUME:
+            self.stopped = f"intake {_WORDS[self.verb]}" + (f": {self.reason}" if self.reason else "")
         self._scheduler.spawning.intake_stopped = self.stopped
 
     # jobs
@@ -258,8 +264,12 @@ class Orders:
     # intake
 
     def intake(self, order: OrderIntake, now: int) -> None:
-        """Stop, resume, halt, shut down."""
+        """Stop, resume, halt, shut down; or the driver stops, and goes on."""
         scheduler = self._scheduler
+        if order.verb in (IntakeVerb.PAUSE, IntakeVerb.CONTINUE):
+            self._pause(order.reason if order.verb is IntakeVerb.PAUSE else "", now)
+            scheduler.effects.append(Answer(order.request, True, self.stopped or "running"))
+            return
         self._set(order.verb, attributed(order.reason, order.by))
         self._record(order.by, order.verb.value, "server", "", order.reason)
         keep_ns = order.keep_ns if order.verb is IntakeVerb.SHUTDOWN else 0
@@ -278,6 +288,16 @@ class Orders:
             scheduler.effects.append(Idle())
         elif order.verb is IntakeVerb.SHUTDOWN_KILL:
             self._end_all(now)
+
+    def _pause(self, why: str, now: int) -> None:
+        if why == self.paused:
+            return
+        self.paused = why
+        self._stop()
+        if self.verb is IntakeVerb.RESUME:
+            self._scheduler.effects.append(Commit(IntakeChanged("running", why)))
+            if not why:
+                self._take_up(now)
 
     def _take_up(self, now: int) -> None:
         """After a stop or halt: react to what ended meanwhile, give out what waits, look at the tasks."""

@@ -108,17 +108,12 @@ class Processes:
         scheduler = next((node for node in disk.nodes if isinstance(node.machine, Scheduler)), None)
         if scheduler is None or not isinstance(scheduler.machine, Scheduler):
             return
-        if self._is_stopped(scheduler.machine):
+        if scheduler.machine.orders.paused:
             return
         life = scheduler.epoch
         why = DISK_FULL if disk.full else DISK_HANGS
-        scheduler.receive(OrderIntake(0, IntakeVerb.STOP, why, lasting=False))
+        scheduler.receive(OrderIntake(0, IntakeVerb.PAUSE, why))
         self._place.calendar.call_after(RETRY_NS, REPLY, lambda: self._look_for_room(disk, scheduler, life))
-
-    @staticmethod
-    def _is_stopped(machine: Scheduler) -> bool:
-        """Whether its intake is stopped for the disk."""
-        return bool(machine.orders.stopped) and machine.orders.reason in (DISK_FULL, DISK_HANGS)
 
     def _look_for_room(self, disk: Disk, scheduler: Node, life: int) -> None:
         machine = scheduler.machine
@@ -126,8 +121,8 @@ class Processes:
             return
         if disk.stuck or disk.full:
             self._place.calendar.call_after(RETRY_NS, REPLY, lambda: self._look_for_room(disk, scheduler, life))
-        elif self._is_stopped(machine):
-            scheduler.receive(OrderIntake(0, IntakeVerb.RESUME, machine.orders.reason))
+        else:
+            scheduler.receive(OrderIntake(0, IntakeVerb.CONTINUE))
 
     def _on_broken(self, disk: Disk) -> None:
         """The process leaves, and its journal stays as it is."""

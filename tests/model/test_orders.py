@@ -222,6 +222,49 @@ def test_stop_harvests_and_resume_makes_up_once() -> None:
     assert world.scheduler.spawning.tasks["t"].skipped["missed"] == 3
 
 
+def test_a_disk_that_stands_still_lifts_nobodys_stop() -> None:
+    world = SmallWorld((task("t", "run", "5", "0", every=10),))
+    world.give(OrderIntake(1, IntakeVerb.STOP, "maintenance", by="ann@head"))
+    world.give(OrderIntake(0, IntakeVerb.PAUSE, "disk full"))
+    world.give(OrderIntake(0, IntakeVerb.CONTINUE))
+    world.run(60)
+    assert not world.made
+    assert world.scheduler.orders.stopped == "intake stopped: by ann@head: maintenance"
+    world.restart_server()
+    assert world.scheduler.orders.stopped == "intake stopped: by ann@head: maintenance"
+    world.give(OrderIntake(2, IntakeVerb.RESUME))
+    world.run(1)
+    assert len(world.made) == 1
+
+
+def test_nobodys_resume_lifts_what_the_disk_has_stopped() -> None:
+    world = SmallWorld((task("t", "run", "5", "0", every=10),))
+    world.give(OrderIntake(1, IntakeVerb.STOP, "maintenance"))
+    world.give(OrderIntake(0, IntakeVerb.PAUSE, "disk full"))
+    world.give(OrderIntake(2, IntakeVerb.RESUME))
+    assert world.answers[-1].text == "intake stopped: disk full"
+    world.run(60)
+    assert not world.made
+    world.give(OrderIntake(0, IntakeVerb.CONTINUE))
+    world.run(1)
+    assert len(world.made) == 1
+
+
+def test_a_disk_that_stands_still_neither_ends_a_halt_nor_a_shutdown() -> None:
+    world = SmallWorld((task("t", "run", "5", "0", every=100),))
+    world.run(1)
+    world.give(OrderIntake(1, IntakeVerb.HALT))
+    world.give(OrderIntake(0, IntakeVerb.PAUSE, "disk full"))
+    world.run(10)
+    world.give(OrderIntake(0, IntakeVerb.CONTINUE))
+    world.run(10)
+    assert world.outcomes() == []  # it has ended, and nobody has reacted
+    world.give(OrderIntake(2, IntakeVerb.SHUTDOWN))
+    world.give(OrderIntake(0, IntakeVerb.PAUSE, "disk full"))
+    world.give(OrderIntake(0, IntakeVerb.CONTINUE))
+    assert world.scheduler.orders.assigning_stopped
+
+
 @pytest.mark.parametrize(("missed", "jobs"), [(Missed.SKIP, 1), (Missed.ONCE, 2), (Missed.ALL, 5)])
 def test_missed_starts_follow_their_policy(missed: Missed, jobs: int) -> None:
     world = SmallWorld((task("t", "run", "1", "0", every=10, missed=missed),))

@@ -88,8 +88,10 @@ def head(machines: Machines) -> Iterator[str]:
         IntakeVerb.STOP: "stopped, harvesting jobs",
         IntakeVerb.HALT: "stopped",
     }
-    reason = f"   ({clean(orders.reason)})" if orders.reason else ""
-    yield f"Scheduler is {states.get(orders.verb, 'shutting down')}{reason}"
+    verb, why = orders.verb, orders.reason
+    if orders.paused and verb is IntakeVerb.RESUME:
+        verb, why = IntakeVerb.STOP, orders.paused
+    yield f"Scheduler is {states.get(verb, 'shutting down')}{f'   ({clean(why)})' if why else ''}"
     yield f"Controller is {_controller(machines)}"
 
 
