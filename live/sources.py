@@ -19,9 +19,11 @@ import signal
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from live.clock import monotonic_ns, wall_ns
 from live.errands import Errands
+from live.file_patterns import matching
 from model.effects import AskSource
 from model.errors import LaulimaError
 from model.events import SourceAnswered
@@ -41,14 +43,21 @@ class SourceError(LaulimaError):
     """A source could not be asked."""
 
 
+class Looked(NamedTuple):
+    """What a source has now. `trouble`: what of it cannot be given; the rest is."""
+
+    items: tuple[str, ...]
+    trouble: str = ""
+
+
 class _Folder:
     """What a pattern gave when its folder last looked like this (for patterns whose only wildcard is the last part)."""
 
-    __slots__ = ("items", "stamp")
+    __slots__ = ("looked", "stamp")
 
-    def __init__(self, stamp: tuple[int, int], items: tuple[str, ...]) -> None:
+    def __init__(self, stamp: tuple[int, int], looked: Looked) -> None:
         self.stamp = stamp
-        self.items = items
+        self.looked = looked
 
 
 class Sources:
@@ -61,7 +70,7 @@ class Sources:
         self._inside: set[str] = set()
         """tasks at whose source a thread looks, whether anybody waits for it or not"""
 
-    def ask(self, question: AskSource) -> asyncio.Future[tuple[str, ...]]:
+    def ask(self, question: AskSource) -> asyncio.Future[Looked]:
         """Begin to look for the items that the source has now; `answered` says what came of it. (A future and no
         coroutine: a task for each look would cost more than the look.)"""
         task, source = question.task, question.source
@@ -72,48 +81,49 @@ class Sources:
         limit = question.limit_ns / SECOND
         return self._errands.run(lambda: self._look(source, limit, task), limit + 1.0)
 
-    def _look(self, source: FilesSource | LinesSource, limit_seconds: float, task: str) -> tuple[str, ...]:
+    def _look(self, source: FilesSource | LinesSource, limit_seconds: float, task: str) -> Looked:
         self._inside.add(task)
         try:
             if isinstance(source, FilesSource):
                 return self._files(source.pattern)
-            return lines_of(source.command, self._directory, limit_seconds)
+            return Looked(lines_of(source.command, self._directory, limit_seconds))
         finally:
             self._inside.discard(task)
 
-    def _files(self, pattern: str) -> tuple[str, ...]:
+    def _files(self, pattern: str) -> Looked:
         """The paths that match, sorted. A folder whose times did not change since it was last read is not read again;
         its times are trusted only once they are older than the clock's step of the file system (2 s)."""
         folder, name = os.path.split(pattern)
         if glob.has_magic(folder) or "**" in name:
-            return _checked(glob.glob(pattern, root_dir=self._directory, recursive=True))
+            return _checked(matching(pattern, self._directory))
         try:
             found = os.stat(self._directory / folder)
         except FileNotFoundError:
-            return ()
+            return Looked(())
         stamp = (found.st_mtime_ns, found.st_ino)
         known = self._folders.get(pattern)
         if known is not None and known.stamp == stamp:
-            return known.items
-        items = _checked(glob.glob(pattern, root_dir=self._directory))
+            return known.looked
+        looked = _checked(matching(pattern, self._directory))
         if _settled(found.st_mtime_ns):
-            self._folders[pattern] = _Folder(stamp, items)
+            self._folders[pattern] = _Folder(stamp, looked)
         else:
             self._folders.pop(pattern, None)
-        return items
+        return looked
 
 
-def _refused(text: str) -> asyncio.Future[tuple[str, ...]]:
-    future: asyncio.Future[tuple[str, ...]] = asyncio.get_running_loop().create_future()
+def _refused(text: str) -> asyncio.Future[Looked]:
+    future: asyncio.Future[Looked] = asyncio.get_running_loop().create_future()
     future.set_exception(SourceError(text))
     return future
 
 
-def answered(question: AskSource, looked: asyncio.Future[tuple[str, ...]]) -> SourceAnswered:
+def answered(question: AskSource, looked: asyncio.Future[Looked]) -> SourceAnswered:
     """What a look that is over has found, or why the source could not be asked. Raises what is a bug of ours."""
     error = looked.exception()
     if error is None:
-        return SourceAnswered(question.task, question.number, looked.result())
+        found = looked.result()
+        return SourceAnswered(question.task, question.number, found.items, found.trouble)
     if isinstance(error, LaulimaError):
         text = str(error)
     elif isinstance(error, OSError):
@@ -128,15 +138,21 @@ def _settled(modified_ns: int) -> bool:
     return abs(wall_ns() - modified_ns) > 2 * SECOND
 
 
-def _checked(paths: list[str]) -> tuple[str, ...]:
+def _checked(paths: list[str]) -> Looked:
     if len(paths) > ITEMS_MAX:
         raise SourceError(f"more than {ITEMS_MAX} files match", "move away what is done, or make the pattern narrower")
+    items, others = [], []
     for path in paths:
         try:
             path.encode()
+            items.append(path)
         except UnicodeEncodeError:
-            raise SourceError(f"the file name {path!r} is not valid UTF-8", "rename the file") from None
-    return tuple(sorted(paths))
+            others.append(path)
+    if not others:
+        return Looked(tuple(sorted(items)))
+    more = f", nor are those of {len(others) - 1} more" if len(others) > 1 else ""
+    text = f"the file name {min(others)!r} is not valid UTF-8{more}: such files are no items, rename them"
+    return Looked(tuple(sorted(items)), text)
 
 
 def feeding(pattern: str, directory: Path) -> bool:

@@ -69,7 +69,8 @@ class WallClock(Struct, frozen=True):
 
 
 class SourceAnswered(Struct, frozen=True):
-    """The items that a source has now, in order, old ones included; or `error`.
+    """The items that a source has now, in order, old ones included; or `error`. With both, these and some that cannot
+    be given.
 
     `quiet_ns` > 0: the driver knows that nothing new comes for so long (sim), so polls until then are arithmetic.
     """

@@ -348,9 +348,9 @@ class Spawning:
             return
         task.asked = 0
         self._answers.cancel(event.task)
-        if event.error:
+        self._effects.extend(task.heard(event))
+        if event.error and not event.items:
             task.skipped["source failed"] += 1
-            self._effects.append(Notice("warning", f"task {event.task}", f"its source failed: {event.error}"))
             return
         if event.quiet_ns:
             later = task.first_due_from(now + event.quiet_ns)
@@ -526,14 +526,14 @@ class Spawning:
             if task.behaviour is not DECLARED:  # written in a script: no file has a value of it
                 changes = [change for change in changes if not change.startswith("laulima set")]
             return Explanation(reason, text, since, until, tuple(changes))
-        if task.asked and task.sourced:
+        if task.asked and not task.trouble:
             return Explanation(Reason.NO_ITEM, "its source is being asked", task.since_ns, self._answers.at(name))
         source = task.definition.source
         if isinstance(source, DoneSource):
             text = f"no item: {source.task} finished nothing new"
             return Explanation(Reason.NO_ITEM, text, task.since_ns, None, (f"{source.task} finishes an item",))
         if task.sourced:
-            return Explanation(Reason.NO_ITEM, "its source showed nothing new", task.since_ns, task.due_ns)
+            return Explanation(Reason.NO_ITEM, task.nothing_new, task.since_ns, task.due_ns)
         if task.last_skip:
             text = f"{task.last_skip}: no job when it was asked last"
             return Explanation(Reason.SKIPPED, text, task.since_ns, task.due_ns)

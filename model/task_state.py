@@ -6,8 +6,11 @@ Arithmetic only; what happens when a task is due is decided in `spawning.py`.
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Iterator
 
 from model.behaviour import DECLARED, Behaviour
+from model.effects import Notice
+from model.events import SourceAnswered
 from model.explain import Reason
 from model.task import DoneSource, TaskDefinition
 
@@ -45,6 +48,7 @@ class TaskState:
         "since_ns",
         "skipped",
         "spread_ns",
+        "trouble",
     )
 
     def __init__(self, definition: TaskDefinition, behaviour: Behaviour, now: int) -> None:
@@ -76,6 +80,8 @@ class TaskState:
         """from its first look at its source to the second, where that differs from the period"""
         self.settled = 0
         """answers of the source in a row that brought nothing new"""
+        self.trouble = ""
+        """what was wrong with its source when that answered last"""
         self.last_made_ns: int | None = None
         self.openings: dict[str, tuple[int, int]] = {}
         """jobs made in the last openings of its windows (`windows.Counts`)"""
@@ -107,6 +113,21 @@ class TaskState:
     def sourced(self) -> bool:
         """Whether jobs are made from items."""
         return self.definition.source is not None
+
+    def heard(self, answer: SourceAnswered) -> Iterator[Notice]:
+        """What people are to be told of it: a source that fails is asked again and again, and says the same each
+        time."""
+        if answer.error == self.trouble:
+            return
+        self.trouble = answer.error
+        failed = "its source failed in part" if answer.items else "its source failed"
+        level, text = ("warning", f"{failed}: {answer.error}") if answer.error else ("info", "its source answers well")
+        yield Notice(level, f"task {self.definition.name}", text)
+
+    @property
+    def nothing_new(self) -> str:
+        """Why its source brought nothing, for people."""
+        return f"its source failed: {self.trouble}" if self.trouble else "its source showed nothing new"
 
     @property
     def polls(self) -> bool:

@@ -14,6 +14,7 @@ import pytest
 
 from live.outward import Outward
 from live.scheduler_effects import SchedulerEffects
+from live.sources import Looked
 from model.controller import Controller
 from model.effects import AskSource, LookAround
 from model.errors import LaulimaError
@@ -84,9 +85,9 @@ class SourceOf:
     """Stands for sources of which each look ends as the test says."""
 
     def __init__(self) -> None:
-        self.looks: list[asyncio.Future[tuple[str, ...]]] = []
+        self.looks: list[asyncio.Future[Looked]] = []
 
-    def ask(self, question: AskSource) -> asyncio.Future[tuple[str, ...]]:
+    def ask(self, question: AskSource) -> asyncio.Future[Looked]:
         self.looks.append(asyncio.get_running_loop().create_future())
         return self.looks[-1]
 
@@ -94,14 +95,15 @@ class SourceOf:
 @pytest.mark.parametrize(
     ("found", "said"),
     [
-        (("a", "b"), SourceAnswered("t", 7, ("a", "b"))),
+        (Looked(("a", "b")), SourceAnswered("t", 7, ("a", "b"))),
+        (Looked(("a",), "bad name"), SourceAnswered("t", 7, ("a",), "bad name")),
         (LaulimaError("no folder"), SourceAnswered("t", 7, error="no folder")),
         (FileNotFoundError(2, "No such file", "in"), SourceAnswered("t", 7, error="in: No such file")),
         (KeyError("a bug"), None),
     ],
 )
 def test_what_a_look_found_is_told_and_a_bug_ends_the_server(
-    found: tuple[str, ...] | Exception, said: SourceAnswered | None
+    found: Looked | Exception, said: SourceAnswered | None
 ) -> None:
     async def whole() -> None:
         loop = asyncio.get_running_loop()

@@ -7,6 +7,7 @@ waits until the test lets it go.
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import select
 import threading
@@ -87,7 +88,7 @@ def test_an_old_folder_is_not_listed_again(tmp_path: Path, monkeypatch: pytest.M
 
     async def body(ask: Ask) -> None:
         first = await ask(FilesSource("incoming/*"))
-        monkeypatch.setattr(sources.glob, "glob", lambda *_, **__: pytest.fail("it was listed again"))
+        monkeypatch.setattr(sources, "matching", lambda *_: pytest.fail("it was listed again"))
         assert (await ask(FilesSource("incoming/*"))).items == first.items
 
     with_sources(tmp_path, body)
@@ -105,13 +106,38 @@ def test_a_folder_that_is_not_there_has_no_items_and_deep_patterns_work(tmp_path
     with_sources(tmp_path, body)
 
 
-def test_a_name_that_is_no_text_is_an_error_that_names_it(tmp_path: Path) -> None:
-    (tmp_path / os.fsdecode(b"bad\xff")).touch()
+def test_a_name_that_is_no_text_is_named_and_keeps_no_other_file_from_being_an_item(tmp_path: Path) -> None:
+    for name in (b"bad\xff", b"good", b"worse\xff"):
+        (tmp_path / os.fsdecode(name)).touch()
 
     async def body(ask: Ask) -> None:
         answer = await ask(FilesSource("*"))
-        assert "not valid UTF-8" in answer.error
-        assert answer.items == ()
+        assert "bad" in answer.error
+        assert "not valid UTF-8, nor are those of 1 more" in answer.error
+        assert answer.items == ("good",)
+        (tmp_path / "good").unlink()
+        assert (await ask(FilesSource("*"))).items == ()
+
+    with_sources(tmp_path, body)
+
+
+@pytest.mark.parametrize("pattern", ["*", "*/*", "**/*", "sub/*"])
+def test_a_folder_that_cannot_be_read_is_an_error_not_an_empty_one(
+    tmp_path: Path, pattern: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else everything in it would be forgotten, and a new item once it can be read."""
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "a").touch()
+
+    def fails(*_: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(tmp_path))
+
+    async def body(ask: Ask) -> None:
+        monkeypatch.setattr("os.scandir", fails)
+        answer = await ask(FilesSource(pattern))
+        assert "Too many open files" in answer.error
+        monkeypatch.undo()
+        assert (await ask(FilesSource(pattern))).items
 
     with_sources(tmp_path, body)
 
@@ -177,15 +203,15 @@ def test_a_flood_of_output_is_cut_off(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_a_look_that_never_returns_holds_up_only_its_own_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     entered, released = threading.Event(), threading.Event()
-    real = sources.glob.glob
+    real = sources.matching
 
-    def hang(pattern: str, **options: Any) -> list[str]:
+    def hang(pattern: str, root: Path) -> list[str]:
         if pattern == "dead*":
             entered.set()
             released.wait(30)
-        return real(pattern, **options)
+        return real(pattern, root)
 
-    monkeypatch.setattr(sources.glob, "glob", hang)
+    monkeypatch.setattr(sources, "matching", hang)
     (tmp_path / "file").touch()
 
     async def body(ask: Ask) -> None:

@@ -8,14 +8,16 @@ import pytest
 
 from model.alarm_kinds import AlarmSettings, ChannelRules, NotifyRules
 from model.configuration import Order
+from model.effects import AskSource, Effect, Notice
 from model.events import (
+    SourceAnswered,
     Submit,
     WallClock,
 )
 from model.explain import Reason
 from model.job import SECOND, Block, HostPolicy, HostWish, JobSpec
 from model.spawning import Spawning
-from model.task import Handler, Limits, Retry
+from model.task import FilesSource, Handler, Limits, Retry
 from model.windows import Window
 from tests.model.small_world import SmallWorld, cluster, task
 
@@ -47,6 +49,31 @@ def test_of_tasks_that_are_due_at_once_the_one_whose_job_ended_last_is_asked_las
     spawning.advance(20 * SECOND)
     spawning.advance(30 * SECOND)
     assert made == ["one", "other", "other", "one", "one", "other", "one", "other"]
+
+
+def test_a_source_that_fails_says_so_once_and_wherever_somebody_asks() -> None:
+    effects: list[Effect] = []
+    spawning = Spawning(effects, lambda *_: None, lambda: 1)
+    spawning.define(task("t", "run", "1", "0", every=10, source=FilesSource("in/*")), 0)
+    state = spawning.tasks["t"]
+
+    def answer(at: int, *items: str, error: str = "") -> list[tuple[str, str]]:
+        effects.clear()
+        spawning.advance(at * SECOND)
+        asked = next(effect for effect in effects if isinstance(effect, AskSource))
+        spawning.answered(SourceAnswered("t", asked.number, items, error), at * SECOND)
+        return [(effect.level, effect.text) for effect in effects if isinstance(effect, Notice)]
+
+    assert answer(0, error="in: no descriptors") == [("warning", "its source failed: in: no descriptors")]
+    assert answer(10, error="in: no descriptors") == []
+    spawning.advance(20 * SECOND)
+    assert spawning.explain(state, 20 * SECOND).text == "its source failed: in: no descriptors"  # also while asked
+    spawning.answered(SourceAnswered("t", state.asked, error="in: no descriptors"), 20 * SECOND)
+    assert answer(30, "a", error="a bad name") == [("warning", "its source failed in part: a bad name")]
+    assert list(state.known) == ["a"] and state.skipped["source failed"] == 3
+    assert answer(40, "a") == [("info", "its source answers well")]
+    assert answer(50, "a") == []
+    assert spawning.explain(state, 51 * SECOND).text == "its source showed nothing new"
 
 
 def test_in_flight_and_total_limits_hold_and_say_so() -> None:
