@@ -99,7 +99,7 @@ class Checking:
         elif tries:
             row = view_rows.final_row(tries[-1], wall_ns())
         else:
-            raise OperatorError(f"there is no job {number}", "what there is: laulima jobs, laulima history")
+            raise OperatorError(f"job {number}: {'; '.join(found.reasons)}", f"laulima explain {number}")
         facts = [*_of_spec(spec), *_of_job(job), *_of_tries(tries)]
         return self._view("job", str(number), found, facts, events, row, row.task)
 

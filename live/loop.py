@@ -186,6 +186,13 @@ class Turns:
             future.set_result(None)
         return future
 
+    def unwritten_end(self, job: int) -> AttemptEnded | None:
+        """The end of a job that is final, but not on the disk."""
+        for _, record in (*self._written, *self._records):
+            if type(record) is AttemptEnded and record.job == job and record.final:
+                return record
+        return None
+
     def close(self) -> None:
         """No more turns. The commit that is under way is waited for; what came after it is forgotten, as by a crash."""
         self.closed = True

@@ -8,12 +8,11 @@ line; rows are those of `model/views.py`.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from live.checking import Checking
 from live.clock import monotonic_ns, wall_ns
@@ -25,12 +24,12 @@ from live.last_hour import LastHour
 from live.loop import Turns
 from live.notifying import Tried
 from live.outputs import Outputs
-from live.outward import CONTROLLER, SCHEDULER, Outward
+from live.outward import SCHEDULER, Outward
+from live.questions import ByName, ByOutput, ByPiece, Questions
 from live.reloading import ByFile, BySettings, Reloading
 from live.selection import Selection, live_jobs, wants_final
 from live.spool import Stream, output_path
 from live.state_directory import StateDirectory
-from live.story import story_lines
 from live.submission import Submission, specification
 from model import view_rows
 from model.bounds import Count
@@ -45,27 +44,16 @@ from model.events import (
     Submit,
     TaskVerb,
 )
-from model.job import LOCAL, JobId, JobState
-from model.job_numbers import number_text
-from model.near_miss import nearest
+from model.job import JobId, JobState
 from model.orders import NOT_STARTED
 from model.planning import Plan
-from model.scheduled_job import AT_EXECUTOR, ScheduledJob
+from model.scheduled_job import ScheduledJob
 from model.view_rows import Machines
-from model.views import ChangeRow, ExplanationView, HistoryRow, JobRow, NoticeRow, PlanRow, Status
+from model.views import ChangeRow, HistoryRow, JobRow, NoticeRow, PlanRow, Status
 
-READ_SECONDS = 25.0
-"""How long a question to the history may take."""
-WRITTEN_SECONDS = 0.1
-"""How long a question to the history waits for what is being written at that moment."""
-JOB_WRITTEN_SECONDS = 10.0
-"""The same of a question about one job: that there is no such job must not be said of one that has just ended."""
 PIECE_NS = 5_000_000
 """How long the loop is held by one piece of a list of jobs; then the server has its turns."""
 FAILURES_SHOWN = 5
-JOB_NUMBER = re.compile("[0-9]{1,18}")
-"""A name that can only be a job's."""
-_STREAMS: dict[str, Stream] = {"stdout": "stdout", "stderr": "stderr"}
 
 
 class Nothing(Struct, frozen=True, forbid_unknown_fields=True):
@@ -108,30 +96,9 @@ class ByReason(Struct, frozen=True):
     reason: str = ""
 
 
-class ByName(Struct, frozen=True):
-    name: str
-    about: str | None = None
-
-
 class ByNotifier(Struct, frozen=True):
     notifier: str | None = None
     test: bool = False
-
-
-class ByOutput(Struct, frozen=True):
-    job: int
-    attempt: int | None = None
-    stream: str = "stdout"
-
-
-class ByPiece(Struct, frozen=True):
-    """Bytes of what one attempt wrote, from `offset` on; as many as one piece holds."""
-
-    job: int
-    attempt: int
-    host: str
-    stream: str = "stdout"
-    offset: Annotated[int, Meta(ge=0)] = 0
 
 
 class ByEnd(Struct, frozen=True):
@@ -161,7 +128,6 @@ class Requests:
         self._outward = outward
         self._machines = machines
         self._outputs = outputs
-        self._errands = errands
         self._turns = turns
         self._status = status
         self._test_notifiers = test_notifiers
@@ -169,15 +135,16 @@ class Requests:
         self._leave = leave
         self._reloading = reloading
         self._history = History(state.journal)
-        self._last_hour = LastHour(state.journal, self._past)
+        self._questions = Questions(machines, controller, self._history, errands, turns, outputs)
+        self._last_hour = LastHour(state.journal, self._questions.past)
         self._checking = Checking(
             machines,
             self._history,
             outward.notices,
             reloading,
-            explain=lambda about, name: self._do_explain(ByName(name, about or None)),
+            explain=lambda about, name: self._questions.explain(ByName(name, about or None)),
             status=status,
-            past=self._past,
+            past=self._questions.past,
         )
 
     def verbs(self) -> dict[str, Verb]:
@@ -189,13 +156,13 @@ class Requests:
             "hosts": typed(Nothing, self._do_hosts),
             "jobs": typed(ByJobsShown, self._do_jobs),
             "count_jobs": typed(ByJobs, self._do_count_jobs),
-            "explain": typed(ByName, self._do_explain),
+            "explain": typed(ByName, self._questions.explain),
             "check": typed(ByName, lambda given: self._checking.do(given.about, given.name)),
             "history": typed(HistoryQuestion, self._do_history),
             "plan": typed(ByTime, self._do_plan),
             "notices": typed(ByCount, self._do_notices),
-            "logs": typed(ByOutput, self._do_logs),
-            "output": typed(ByPiece, self._do_output),
+            "logs": typed(ByOutput, self._questions.logs),
+            "output": typed(ByPiece, self._questions.output),
             "kill": typed(ByJobs, lambda given: self._do_to_jobs(JobVerb.KILL, given)),
             "delete": typed(ByJobs, lambda given: self._do_to_jobs(JobVerb.DELETE, given)),
             "retry": typed(ByJobs, self._do_retry),
@@ -240,8 +207,8 @@ class Requests:
         jobs = live_jobs(self._machines().scheduler, chosen)
         rows = await self._job_rows(jobs[-1:] if chosen.last else jobs[: given.limit])
         if wants_final(chosen):
-            await self._written()
-            past: list[HistoryRow] = await self._past(lambda: chosen.final_rows(self._history, given.limit))
+            await self._questions.written()
+            past: list[HistoryRow] = await self._questions.past(lambda: chosen.final_rows(self._history, given.limit))
             there = {row.job for row in rows}
             now = wall_ns()
             rows.extend(view_rows.final_row(row, now) for row in past if row.job not in there)
@@ -269,108 +236,24 @@ class Requests:
         """How many jobs that are not final fit."""
         return {"jobs": len(live_jobs(self._machines().scheduler, given.selection))}
 
-    async def _do_explain(self, given: ByName) -> ExplanationView:
-        machines, name = self._machines(), given.name
-        if given.about in (None, "job") and (JOB_NUMBER.fullmatch(name) or name == "last"):
-            number = max(machines.scheduler.jobs, default=0) if name == "last" else int(name)
-            return await self._explain_job(machines, number)
-        found = await self._explain_task(machines, name) if given.about in (None, "task") else None
-        if found is None and given.about in (None, "host"):
-            found = view_rows.explain_host(machines, name) or await self._controller.explain_host(name)
-        if found is None:
-            known = [] if given.about == "host" else [*machines.scheduler.spawning.tasks]
-            if given.about != "task":
-                known += machines.controller.hosts
-            what = f"{given.about or 'job, task or host'} {name}{nearest(name, known)}"
-            raise OperatorError(f"there is no {what}", "what there is: laulima tasks, laulima hosts, laulima jobs")
-        return found
-
-    async def _explain_task(self, machines: Machines, name: str) -> ExplanationView | None:
-        """A controller in another process knows why the first of the task's jobs waits there."""
-        found = view_rows.explain_task(machines, name)
-        first = view_rows.first_elsewhere(machines, name)
-        if found is None or first is None:
-            return found
-        deeper = await self._controller.explain_attempt(first.id, first.attempt)
-        return found if deeper is None else _with_first(found, first, deeper)
-
-    async def _explain_job(self, machines: Machines, number: int) -> ExplanationView:
-        found = view_rows.explain_job(machines, number)
-        job = machines.scheduler.jobs.get(JobId(number))
-        if found is not None and job is not None and job.state in AT_EXECUTOR and job.executor == CONTROLLER:
-            deeper = await self._controller.explain_attempt(job.id, job.attempt)
-            found = found if deeper is None else _with_deeper(found, deeper)
-        if found is None:
-            await self._written(JOB_WRITTEN_SECONDS)
-        story = story_lines(await self._past(lambda: self._history.story(number)))
-        if found is None:
-            row: HistoryRow | None = await self._past(lambda: self._history.final(number))
-            if row is None:
-                raise OperatorError(f"there is no job {number}", "see laulima jobs, laulima history")
-            found = view_rows.explain_final(row, wall_ns())
-        return msgspec.structs.replace(found, story=story)
-
     async def _do_history(self, given: HistoryQuestion) -> list[HistoryRow]:
-        rows: list[HistoryRow] = await self._past(lambda: self._history.attempts(given))
+        rows: list[HistoryRow] = await self._questions.past(lambda: self._history.attempts(given))
         return rows
 
     async def _do_changes(self, given: ChangeQuestion) -> list[ChangeRow]:
-        await self._written()
-        rows: list[ChangeRow] = await self._past(lambda: self._history.changes(given))
+        await self._questions.written()
+        rows: list[ChangeRow] = await self._questions.past(lambda: self._history.changes(given))
         return rows
 
     async def _do_plan(self, given: ByTime) -> list[PlanRow]:
         machines = self._machines()
         plan = Plan(machines.scheduler.spawning, machines.now_ns)
-        rows: list[PlanRow] = await self._past(lambda: plan.run(given.for_ns))
+        rows: list[PlanRow] = await self._questions.past(lambda: plan.run(given.for_ns))
         return rows
 
     async def _do_notices(self, given: ByCount) -> list[NoticeRow]:
-        rows: list[NoticeRow] = await self._past(lambda: self._history.notices(given.limit))
+        rows: list[NoticeRow] = await self._questions.past(lambda: self._history.notices(given.limit))
         return rows
-
-    async def _written(self, limit: float = WRITTEN_SECONDS) -> None:
-        """Let the history have what ended before the question came: a job that is final is with the machines no more.
-        With a full disk, or commits without a pause, the answer is what is there."""
-        if not self._turns.stuck:
-            await asyncio.wait([self._turns.when_durable()], timeout=limit)
-
-    async def _past(self, question: Callable[[], Any]) -> Any:
-        return await self._errands.run(question, READ_SECONDS)
-
-    async def _do_logs(self, given: ByOutput) -> dict[str, Any]:
-        stream = _stream(given.stream)
-        job = self._machines().scheduler.jobs.get(JobId(given.job))
-        attempt, host = given.attempt, ""
-        running, waits = False, ""
-        if job is not None and (attempt is None or attempt == job.attempt):
-            attempt, host = job.attempt, job.host or (LOCAL if job.executor == LOCAL else "")
-            running = job.state in (JobState.RUNNING, JobState.CANCELLING)
-            waits = "" if running else view_rows.job_row(self._machines(), job).why or job.state.value
-        if not running:
-            if job is None:
-                await self._written(JOB_WRITTEN_SECONDS)
-            question = HistoryQuestion(job=given.job, limit=1000)
-            rows: list[HistoryRow] = await self._past(lambda: self._history.attempts(question))
-            wanted = [row for row in rows if given.attempt is None or row.attempt == given.attempt]
-            if not wanted and job is None:
-                if not rows:
-                    raise OperatorError(f"there is no job {given.job}", "what there is: laulima jobs, laulima history")
-                tries = f"its attempts: laulima history {given.job}"
-                raise OperatorError(f"job {given.job} has no attempt {given.attempt}", tries)
-            if wanted and not host:
-                attempt, host = wanted[-1].attempt, wanted[-1].host
-        path, size = None, 0
-        if host:
-            path, size = await self._outputs.size(host, given.job, attempt or 0, stream)
-        found = {"path": path, "bytes": size, "running": running, "host": host, "attempt": attempt or 0}
-        return {**found, "waits": waits}
-
-    async def _do_output(self, given: ByPiece) -> dict[str, Any]:
-        """For what stands on another machine; the rest is read where `logs` says that it is."""
-        stream = _stream(given.stream)
-        piece = await self._outputs.piece(given.host, given.job, given.attempt, stream, given.offset)
-        return {"data": piece.data, "total": piece.total}
 
     def _output_here(self, host: str, job: int, attempt: int, stream: Stream) -> str | None:
         """The file with what an attempt wrote, if it stands on this machine."""
@@ -430,7 +313,7 @@ class Requests:
             raise OperatorError(
                 f"job {busy[0]} is not final, and does not wait for a retry", f"laulima explain {busy[0]}"
             )
-        past: list[HistoryRow] = await self._past(lambda: selection.final_rows(self._history))
+        past: list[HistoryRow] = await self._questions.past(lambda: selection.final_rows(self._history))
         if selection.last:
             past = past[-1:] if not waiting else []
         if not waiting and not past:
@@ -440,7 +323,7 @@ class Requests:
         return _summed(await asyncio.gather(*orders))
 
     async def _again(self, number: int) -> asyncio.Future[Answer]:
-        spec = await self._past(lambda: self._history.spec(number))
+        spec = await self._questions.past(lambda: self._history.spec(number))
         if spec is None:
             raise OperatorError(f"what job {number} did is not known any more", "submit it anew")
         by = asked_by()
@@ -506,34 +389,10 @@ class Requests:
             key, report = await final
             return key[1], msgspec.structs.asdict(report)
         final.cancel()
-        row: HistoryRow | None = await self._past(lambda: self._history.final(job))
+        row: HistoryRow | None = await self._questions.past(lambda: self._history.final(job))
         if row is None:
             raise OperatorError(f"the end of job {job} is not recorded yet", "the disk may be full: laulima status")
         return row.attempt, msgspec.structs.asdict(row)
-
-
-def _with_deeper(found: ExplanationView, deeper: ExplanationView) -> ExplanationView:
-    """What the controller says goes first: it decides."""
-    untils = [until for until in (found.until_ns, deeper.until_ns) if until is not None]
-    return msgspec.structs.replace(
-        found,
-        reasons=tuple(dict.fromkeys((*deeper.reasons, *found.reasons))),
-        until_ns=min(untils) if untils else None,
-        changes=tuple(dict.fromkeys((*deeper.changes, *found.changes))),
-    )
-
-
-def _with_first(found: ExplanationView, first: ScheduledJob, deeper: ExplanationView) -> ExplanationView:
-    """Why the task makes no job goes first, then what the controller says of the first of its jobs."""
-    told = tuple(f"job {number_text(first.id)}, the first: {reason}" for reason in deeper.reasons)
-    return msgspec.structs.replace(_with_deeper(found, deeper), reasons=(*found.reasons[:1], *told, *found.reasons[1:]))
-
-
-def _stream(name: str) -> Stream:
-    stream = _STREAMS.get(name)
-    if stream is None:
-        raise OperatorError(f"there is no stream {name}", "a job has stdout and stderr")
-    return stream
 
 
 def _summed(answers: list[Answer]) -> dict[str, Any]:

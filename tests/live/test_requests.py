@@ -238,6 +238,26 @@ def test_a_job_whose_end_is_just_being_written_is_there(
         assert answer.result()
 
 
+def test_while_the_disk_stands_still_a_job_that_has_ended_is_told_of(server: RunningServer) -> None:
+    held = server.folder / "held"
+    soon = "from live import loop\nloop.STANDSTILL_SECONDS = 0.2\n"
+    client = server.start(server.configuration(), before=soon + SLOW_DISK.format(held=str(held)))
+    held.touch()
+    client.ask("submit", command=["echo", "done"], host="local", required=True)
+    until(lambda: client.ask("status")["alarms"], "the standstill is noticed")
+    found = client.ask("explain", name="1")
+    assert (found["about"], found["state"]) == ("job 1", "final")
+    assert found["reasons"] == ["ended on local: exit 0", "that is not on the disk yet: laulima status says why"]
+    told = client.ask("logs", job=1)
+    assert Path(told["path"]).read_text() == "done\n" and not told["running"]
+    assert "not on the disk yet" in client.answer("check", about="job", name="1")["error"]
+    assert "there is no job 2" in client.answer("explain", name="2")["error"]
+    assert "job 1 has no attempt 7" in client.answer("logs", job=1, attempt=7)["error"]
+    held.unlink()
+    until(lambda: client.ask("history"), "it is written")
+    assert client.ask("explain", name="1")["reasons"] == ["ended on local: exit 0"]
+
+
 def test_a_submitted_job_is_like_a_task_and_runs_where_it_is_told_to(server: RunningServer) -> None:
     retry = Retry(on=("exit 1",), times=1, backoff_ns=SECOND // 50)
     task = TaskDefinition("model", command=("false",), periods=QUICK, active=False, retry=retry, host=LOCALLY)
