@@ -32,7 +32,7 @@ from live.disk_room import DiskRoom
 from live.errands import Errands
 from live.hello import Hello, Side, own_hello
 from live.journal import Journal
-from live.life import Life, live_on, live_out, tell
+from live.life import PART_SECONDS, Life, live_on, live_out, tell
 from live.loop import Turns
 from live.outputs import Outputs
 from live.outward import CONTROLLER, Outward
@@ -215,13 +215,15 @@ class ControllerProgram:
             self._turns.note(CONTROLLER, PersonOrdered(self.life.by, verb.value, "controller"))
         self._turns.post(CONTROLLER, PartFromHosts(keep_ns))
         await asyncio.sleep(0)  # the turn that says it is the next thing that the loop does
+        words = SETTLE_SECONDS if self._room.text else PART_SECONDS
         try:
-            async with asyncio.timeout(LEAVE_SECONDS if kill else SETTLE_SECONDS):
+            async with asyncio.timeout(LEAVE_SECONDS if kill else words):
                 await self._turns.when_durable()
                 if kill:
                     await self._jobs_over()
         except TimeoutError:
-            tell("some jobs have not confirmed their end" if kill else "the disk is full: nothing more was recorded")
+            why = self._room.text or f"the disk has not taken its record within {words:g} s"
+            tell("some jobs have not confirmed their end" if kill else f"no parting lease was given: {why}")
         self._turns.closed = True
         troubles = await self._here.leave(kill)
         stays = [] if kill else self._here.left_behind()

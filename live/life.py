@@ -22,6 +22,9 @@ from live.loop import Turns
 from live.state_directory import Service, StateDirectory
 from live.systemd import Systemd
 
+PART_SECONDS = 15.0
+"""How long the record of the last words, and so these, may take on a disk that is slow: longer than it takes to know
+one that stands still (`loop.STANDSTILL_SECONDS`)."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 

@@ -38,7 +38,7 @@ from live.errands import Errands
 from live.hosts import leftover_hosts
 from live.idle import endless, is_idle
 from live.journal import Journal
-from live.life import Life, live_on, live_out, tell
+from live.life import PART_SECONDS, Life, live_on, live_out, tell
 from live.loop import Turns
 from live.notifying import Notifying
 from live.outputs import Outputs
@@ -72,7 +72,8 @@ IDLE_LOOK_SECONDS = 0.1
 LEAVE_SECONDS = 60.0
 """How long the ends of all jobs may take, beyond their grace, before a server that ends with `kill` uses force."""
 SETTLE_SECONDS = 2.0
-"""How long keepers with nothing to do get to leave, when others stay; and the last words their way."""
+"""How long keepers with nothing to do get to leave, when others stay; and the last words their way on a disk that is
+known to stand still."""
 TURN_TOLD_SECONDS = 0.5
 LEAVING = "the server ends"
 
@@ -322,13 +323,13 @@ class Server:
         verb = IntakeVerb.SHUTDOWN_KILL if kill else IntakeVerb.SHUTDOWN
         keep_ns = 0 if kill else self._configuration.keep_for_ns
         self._order_intake(verb, LEAVING, keep_ns, by=self.life.by)
+        words = SETTLE_SECONDS if self._room.text else PART_SECONDS
         try:
-            async with asyncio.timeout(LEAVE_SECONDS if kill else SETTLE_SECONDS):
+            async with asyncio.timeout(LEAVE_SECONDS if kill else words):
                 await self._effects.idle.wait()
         except TimeoutError:
-            self._tell(
-                "some jobs have not confirmed their end" if kill else "the disk is full: no parting lease was given"
-            )
+            why = self._room.text or f"the disk has not taken its record within {words:g} s"
+            self._tell("some jobs have not confirmed their end" if kill else f"no parting lease was given: {why}")
         self._turns.closed = True
         limit = LEAVE_SECONDS if kill else SETTLE_SECONDS
         if not kill and self._local.is_busy:
@@ -352,10 +353,7 @@ class Server:
         keepers = self._local.processes
         if not running and not agents and not keepers:
             return "nothing is left running"
-        hours = self._configuration.keep_for_ns / SECOND / 3600
-        lines = [
-            f"left running for at most {hours:g} h (shutdown.keep_for), for the next server on {self._state.path}:"
-        ]
+        lines = [f"left running {self._how_long()}, for the next server on {self._state.path}:"]
         lines += [f"  job {job.id} ({job.spec.task}) on {job.host}" for job in running]
         lines += [f"  {agent}" for agent in agents]
         if keepers:
@@ -364,6 +362,13 @@ class Server:
         text = "\n".join(lines)
         self._tell(text)
         return text
+
+    def _how_long(self) -> str:
+        if self._effects.idle.is_set():
+            return f"for at most {self._configuration.keep_for_ns / SECOND / 3600:g} h (shutdown.keep_for)"
+        times = (self._configuration.cluster.times, self._configuration.cluster.local_times)
+        minutes = min(each.lease_ns for each in times) / SECOND / 60
+        return f"without a parting lease, which the disk did not take: some of it for {minutes:.3g} min only"
 
     async def close(self) -> None:
         """Let go of everything, in any state of this server."""

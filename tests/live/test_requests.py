@@ -17,6 +17,7 @@ import msgspec
 import pytest
 
 from live.state_directory import connect
+from model.configuration import OnExit
 from model.job import SECOND, HostWish
 from model.task import Limits, Retry, TaskDefinition
 from model.views import ExplanationView, HistoryRow, HostRow, JobRow, PlanRow, Status, TaskRow
@@ -256,6 +257,39 @@ def test_while_the_disk_stands_still_a_job_that_has_ended_is_told_of(server: Run
     held.unlink()
     until(lambda: client.ask("history"), "it is written")
     assert client.ask("explain", name="1")["reasons"] == ["ended on local: exit 0"]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_what_stays_is_said_to_have_a_parting_lease_only_where_the_disk_took_it(
+    server: RunningServer, known: bool
+) -> None:
+    """Known: the disk stands still. Else it is slow, and is waited for."""
+    held = server.folder / "held"
+    times = f"live.loop.STANDSTILL_SECONDS = {0.2 if known else 60}; live.server.SETTLE_SECONDS = 0.0\n"
+    before = "import live.loop, live.server\n" + times + SLOW_DISK.format(held=str(held))
+    before = before.replace('"AttemptEnded"', '"IntakeChanged"')
+    configuration = server.configuration(on_exit=OnExit.KEEP)
+    client = server.start(configuration, before=before)
+    client.ask("submit", command=["sh", "-c", "read line < gate"], host="local", required=True)
+    until(lambda: [row["state"] for row in client.ask("jobs")] == ["running"], "it runs")
+    held.touch()
+    with ThreadPoolExecutor() as asking:
+        other = Client(server.state)
+        if known:
+            asking.submit(other.answer, "stop")
+            until(lambda: client.ask("status")["alarms"], "the standstill is noticed")
+        answer = asking.submit(client.ask, "shutdown")
+        looking = Client(server.state)
+        until(lambda: "shutting down" in looking.ask("status")["intake"], "it ends")
+        looking.close()
+        if not known:
+            held.unlink()
+        text = answer.result()["text"]
+        held.unlink(missing_ok=True)
+    other.close()
+    server.ended()
+    assert ("no parting lease was given" in server.said()) == known
+    assert ("without a parting lease" in text, "for at most 24 h" in text) == (known, not known)
 
 
 def test_a_submitted_job_is_like_a_task_and_runs_where_it_is_told_to(server: RunningServer) -> None:
