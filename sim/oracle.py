@@ -448,7 +448,7 @@ class Oracle:
         for message in messages:
             kind = type(message)
             if kind is Ended:
-                self._rooms.free(self._now, host, (message.job, message.attempt))  # type: ignore[union-attr]
+                self._rooms.said_over(self._now, host, (message.job, message.attempt))  # type: ignore[union-attr]
             elif kind is Inventory:
                 entries = message.entries  # type: ignore[union-attr]
                 listed = {(entry.job, entry.attempt) for entry in entries if entry.held is not Held.ENDED}
@@ -456,7 +456,9 @@ class Oracle:
 
     def _said_to_host(self, host: str, messages: tuple[Message, ...]) -> None:
         for message in messages:
-            if type(message) is Assign and self._given.get((message.job, message.attempt)) == host:
+            if type(message) is Acknowledge:
+                self._rooms.acknowledged(host, (message.job, message.attempt))
+            elif type(message) is Assign and self._given.get((message.job, message.attempt)) == host:
                 self._rooms.hand_again(self._now, host, (message.job, message.attempt), message.spec.slots)
 
     def _acknowledged(self, key: AttemptKey) -> None:

@@ -40,7 +40,7 @@ class _Host:
     """What the log tells of one host. `slots`: -1: nobody has said. `used`: of what was given and is not known to be
     over."""
 
-    __slots__ = ("again", "ahead", "aside", "closed", "faults", "held", "risen_ns", "slots", "used")
+    __slots__ = ("again", "ahead", "aside", "closed", "faults", "held", "over", "risen_ns", "slots", "used")
 
     def __init__(self, slots: int) -> None:
         self.slots = slots
@@ -50,6 +50,8 @@ class _Host:
         self.used = 0
         self.again: dict[AttemptKey, int] = {}
         """what it was handed once more, as it had not listed it: it may be over, and may take slots"""
+        self.over: dict[AttemptKey, None] = {}
+        """what it has said to be over while no record said that it was given, and what was not acknowledged yet"""
         self.closed = ""
         """the order of a person that keeps new work away"""
         self.aside = False
@@ -118,8 +120,10 @@ class Rooms:
             self._look(t, name, self._hosts[name])
 
     def controller_began(self) -> None:
-        """A new life of the controller: its queue is empty."""
+        """A new life of the controller: its queue is empty, and it is told all ends again."""
         self._waiting.clear()
+        for host in self._hosts.values():
+            host.over.clear()
 
     def finish(self, t: int) -> None:
         self.look_at_filled()
@@ -155,10 +159,11 @@ class Rooms:
         if host.closed:
             self._broken("orders", f"attempt {key} was given to {name}, which has the order {host.closed}")
         free = host.free
-        host.used += slots - host.held.get(key, 0)
-        host.held[key] = slots
-        if ahead:
-            host.ahead[key] = slots
+        if key not in host.over:  # else it was over before the disk took the record that it was given
+            host.used += slots - host.held.get(key, 0)
+            host.held[key] = slots
+            if ahead:
+                host.ahead[key] = slots
         self._filled[name] = None
         self._changed(t, name, host, free)
 
@@ -192,6 +197,19 @@ class Rooms:
         host.ahead.pop(key, None)
         host.again.pop(key, None)
         self._changed(t, name, host, free)
+
+    def said_over(self, t: int, name: str, key: AttemptKey) -> None:
+        """Its host has said that the attempt is over."""
+        host = self._host(name)
+        if key in host.held or key in host.again:
+            self.free(t, name, key)
+        else:
+            host.over[key] = None
+
+    def acknowledged(self, name: str, key: AttemptKey) -> None:
+        """The controller has told the host that it knows that end."""
+        if name in self._hosts:
+            self._hosts[name].over.pop(key, None)
 
     def hand_again(self, t: int, name: str, key: AttemptKey, slots: int) -> None:
         """The controller hands it to the host, which may have it already."""
