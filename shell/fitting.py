@@ -177,7 +177,7 @@ def _text(distribution: Distribution, write: object) -> str:
             return f"{{weibull: {{shape: {distribution.shape:.6f}, scale: {write(distribution.scale)}}}}}"
         case Choice():
             pairs = zip(distribution.values, distribution.weights, strict=True)
-            return f"{{choice: {{{', '.join(f'{write(value)}: {weight:g}' for value, weight in pairs)}}}}}"
+            return f"{{choice: {{{', '.join(f'{write(value)}: {weight:.15g}' for value, weight in pairs)}}}}}"
         case Quantiles():
             pairs = zip(distribution.values, distribution.shares, strict=True)
             return f"{{quantiles: {{{', '.join(f'{share:g}: {write(value)}' for value, share in pairs)}}}}}"
@@ -201,8 +201,8 @@ def fit_lines(fits: Sequence[TaskFit], style: Style) -> list[str]:
         if one.run is not None and one.run.name == "data" and one.run.candidates:
             best = one.run.candidates[0]
             lines.append(
-                f"{one.task}: no family fits (the best is {best.name}, KS distance {best.distance:.3f}): quantiles of"
-                " the data are taken"
+                f"{one.task}: no family fits (the best is {best.name}, KS distance {best.distance:.3f}): the data"
+                " themselves are taken, in some twenty parts"
             )
     return lines
 
@@ -220,7 +220,12 @@ _COLUMNS: tuple[Column[TaskFit], ...] = (
     Column("RUN TIME", lambda one, _: "-" if one.run is None else one.run.name),
     Column("p50, p95", lambda one, _: _run_text(one), right=True),
     Column("KS", lambda one, _: "-" if one.run is None or not one.run.candidates else f"{one.run.distance:.3f}", True),
-    Column("CHANCE", lambda one, _: "-" if one.run is None else f"{one.run.by_chance:.3f}", True, 5),
+    Column(
+        "CHANCE",
+        lambda one, _: "-" if one.run is None or not one.run.candidates else f"{one.run.by_chance:.3f}",
+        True,
+        5,
+    ),
     Column("EXITS", lambda one, _: ", ".join(f"{code} x {n}" for code, n in one.exits.items()) or "-"),
     Column("CRASHES", lambda one, _: ", ".join(f"signal {s} x {n}" for s, n in one.crashes.items()) or "-", weight=4),
 )

@@ -6,13 +6,17 @@ the likelihood says so directly, for lognormal by expectation and maximisation. 
 can say (`sim/distributions.py`). Called by `shell/fitting.py`.
 
 The Kolmogorov-Smirnov distance is the largest difference between the shares that the data and the distribution have
-below any value. At 1.36 / sqrt(n) or less chance alone explains it in 95 of 100 cases (a little more often, as the
-parameters come from the same data). Where nothing fits, the quantiles of the data are the distribution.
+below any value. Up to `CHANCE` / sqrt(n) chance alone explains it in 95 of 100 cases: as the parameters come from the
+same data that is less than the 1.36 of tables, by the family (Lilliefors 1967; Stephens 1974; Chandra, Singpurwalla,
+Stephens 1981). Where nothing fits, the data are the distribution: the means of some twenty parts of them, finer where
+the few long ones are, so that their mean stays.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from math import erfc, exp, inf, isfinite, log, pi, sqrt
 from statistics import NormalDist, fmean, pstdev
 
@@ -26,10 +30,13 @@ NEEDED = 8
 """With fewer values nothing is fitted; they are all that is known."""
 STEPS_MAX = 200
 QUANTILES = 20
-"""Values of a distribution that is made of the data."""
+"""Equal parts of the data that a distribution is made of."""
+TAIL_SHARES = (0.975, 0.99, 0.995)
+"""The last of them is cut here, too: the longest runs are few, and most of the time may lie in them."""
 KS_AT_ONCE = 0.1
 """A distance above this, and above what chance explains, is no fit: the data themselves are taken."""
-CHANCE = 1.36
+CHANCE = {"exponential": 1.094, "weibull": 0.874, "lognormal": 0.895}
+"""By family, for many values; for few ones it is a little less."""
 NARROW = 1e-3
 """A standard deviation of less than this share of the mean is no spread."""
 
@@ -56,7 +63,7 @@ class Fit(Struct, frozen=True):
     """of them: ended before their own end"""
     distance: float
     by_chance: float
-    """the distance that chance alone explains"""
+    """the distance that chance alone explains, of the best family; 0: none was fitted"""
     candidates: tuple[Candidate, ...] = ()
 
 
@@ -65,34 +72,50 @@ def fit(values: Sequence[int], censored: Sequence[int] = ()) -> Fit:
     measured = sorted(max(LEAST, value) for value in values)
     longer = sorted(max(LEAST, value) for value in censored)
     total = len(measured) + len(longer)
-    by_chance = CHANCE / sqrt(len(measured))
     mean = fmean(measured)
     if not longer and pstdev(measured) <= NARROW * mean:
-        return Fit(Constant(round(mean)), "constant", total, 0, 0.0, by_chance)
+        return Fit(Constant(round(mean)), "constant", total, 0, 0.0, 0.0)
     if len(measured) < NEEDED:
-        return Fit(_quantiles(measured), "data", total, len(longer), 0.0, by_chance)
+        return Fit(_quantiles(measured), "data", total, len(longer), 0.0, 0.0)
     found = sorted((each(measured, longer) for each in FAMILIES), key=lambda one: (one.aic, one.name))
     best = found[0]
+    by_chance = CHANCE[best.name] / sqrt(total)
     if not longer and best.distance > max(KS_AT_ONCE, by_chance):
-        return Fit(_quantiles(measured), "data", total, 0, 0.0, by_chance, tuple(found))
+        distance = _distance_of_parts(measured)
+        return Fit(_quantiles(measured), "data", total, 0, distance, by_chance, tuple(found))
     return Fit(best.distribution, best.name, total, len(longer), best.distance, by_chance, tuple(found))
 
 
 def quantiles(values: Sequence[int]) -> Distribution:
-    """The data as they are: a constant, or some of their quantiles, each as likely."""
+    """The data as they are: a constant, or the means of their parts."""
     ordered = sorted(values)
     return Constant(ordered[0]) if ordered[0] == ordered[-1] else _quantiles(ordered)
 
 
 def _quantiles(ordered: Sequence[int]) -> Distribution:
-    if len(ordered) <= QUANTILES:
-        chosen = list(ordered)
-    else:
-        chosen = [ordered[(2 * place + 1) * len(ordered) // (2 * QUANTILES)] for place in range(QUANTILES)]
+    """Of each part of the data its mean, as likely as it has values."""
     counted: dict[int, float] = {}
-    for value in chosen:
-        counted[value] = counted.get(value, 0.0) + 1.0
+    for first, last in _parts(len(ordered)):
+        value = round(fmean(ordered[first:last]))
+        counted[value] = counted.get(value, 0.0) + last - first
     return Choice(tuple(counted), tuple(counted.values()))
+
+
+def _parts(count: int) -> list[tuple[int, int]]:
+    """Where so many ordered values are cut; each alone where they are few."""
+    if count <= QUANTILES:
+        return [(at, at + 1) for at in range(count)]
+    shares = sorted((*(part / QUANTILES for part in range(QUANTILES + 1)), *TAIL_SHARES))
+    return list(pairwise(sorted({round(share * count) for share in shares})))
+
+
+def _distance_of_parts(ordered: Sequence[int]) -> float:
+    """Of the data to the means of their parts."""
+    most = 0
+    for first, last in _parts(len(ordered)):
+        mean = fmean(ordered[first:last])
+        most = max(most, bisect_left(ordered, mean) - first, last - bisect_right(ordered, mean))
+    return most / len(ordered)
 
 
 # the families
