@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -27,6 +28,21 @@ PIPE_CLOSED = 141
 
 class PipeClosedError(Exception):
     """The reader of our output went away. (Not an OSError: click would take it for its own business.)"""
+
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""What a write may meet: not a bug of ours, and a sentence says more than a traceback."""
+
+
+def _told(error: OSError) -> Exception:
+    """What the surroundings of a command did to it, as an error for people; else the error itself. (A write, and a
+    current folder that is gone, name no file.)"""
+    if error.filename is None and error.errno in NO_ROOM:
+        text = f"what was to be written could not be: {error.strerror}"
+        return LaulimaError(text, "look at the disk that it goes to: df .; what was ordered has happened all the same")
+    if error.filename is None and error.errno == errno.ENOENT:
+        return LaulimaError("the current folder is not there any more", "go to another one: cd")
+    return error
 
 
 def duration_ns(_: click.Context, __: click.Parameter, value: str | None) -> int | None:
@@ -83,6 +99,8 @@ def command(verb: Verb) -> click.Command:
             raise
         except BrokenPipeError as error:
             raise PipeClosedError from error
+        except OSError as error:
+            raise _told(error) from error
         except EOFError as error:  # click would take it for Ctrl-D, and say nothing
             raise RuntimeError("a file or a connection has ended too early") from error
         return code
@@ -171,6 +189,9 @@ def program() -> click.Group:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and give its exit code."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # it was closed; else the next file that is opened would take its place
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - to the end of the process
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -188,10 +209,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
     except PipeClosedError:
-        # The reader has what it wanted (`| head`). Nothing more can be written, not even at interpreter exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()  # the reader has what it wanted (`| head`)
         return PIPE_CLOSED
     return code if isinstance(code, int) else 0
+
+
+def _drop_output() -> None:
+    """Nothing more can be written, not even at interpreter exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _how_to_call(context: click.Context | None) -> str:
@@ -210,7 +235,10 @@ def _lowered(text: str) -> str:
 
 def report(error: LaulimaError) -> int:
     """Say what went wrong and the way out, on stderr; gives the exit code."""
-    sys.stdout.flush()
+    try:
+        sys.stdout.flush()
+    except OSError:  # that is the error to be told
+        _drop_output()
     prefix = "usage: " if isinstance(error, UsageError) else ""
     lines = [prefix + clean_lines(str(error))]
     if error.hint:

@@ -489,6 +489,32 @@ def test_until_is_the_next_time_that_the_clock_shows_so() -> None:
     assert until_time("12:00", noon) == 24 * 3600 * 10**9
 
 
+@pytest.mark.parametrize(
+    ("how", "code", "said"),
+    [
+        ("tasks >/dev/full", 1, "what was to be written could not be: No space left on device"),
+        ("tasks --json >/dev/full", 1, "what was to be written could not be: No space left on device"),
+        ("tasks >&-", 0, ""),
+        ("tasks >&- 2>&-", 0, ""),
+    ],
+)
+def test_where_the_answer_cannot_go_is_told_in_a_sentence(server: Stub, how: str, code: int, said: str) -> None:
+    server.answers["tasks"] = [task_row("one")]
+    done = subprocess.run(
+        ["sh", "-c", f"exec {sys.executable} -m shell.main {how}"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr.decode().split("\n")[0]) == (code, said)
+
+
+def test_a_folder_that_is_gone_is_told_in_a_sentence(laulima: Laulima, tmp_path: Path, state: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    os.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    ran = laulima("status")
+    assert (ran.code, ran.err.split("\n")[0]) == (1, "the current folder is not there any more")
+
+
 def test_a_reader_that_goes_away_ends_the_command_quietly(server: Stub) -> None:
     server.answers["tasks"] = [task_row(f"task{number}", why="x" * 60) for number in range(5000)]
     child = subprocess.Popen(
