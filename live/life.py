@@ -10,17 +10,21 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import stat
 import sys
 from collections.abc import Callable, Coroutine
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TextIO
 
+from live.clock import wall_ns
 from live.control import asked_by
 from live.display import clean_lines
 from live.journal import Journal
 from live.loop import Turns
 from live.state_directory import Service, StateDirectory
 from live.systemd import Systemd
+from model.job import SECOND
 
 PART_SECONDS = 15.0
 """How long the record of the last words, and so these, may take on a disk that is slow: longer than it takes to know
@@ -174,5 +178,16 @@ def live_on(
 
 
 def tell(text: str) -> None:
-    """Show lines to people."""
-    print(clean_lines(text), file=sys.stderr, flush=True)
+    """Show lines to people; in a file, which is read later, with the time."""
+    at = ""
+    if _is_file(sys.stderr):
+        at = f"{datetime.fromtimestamp(wall_ns() / SECOND).astimezone().isoformat(sep=' ', timespec='seconds')[:19]}  "
+    print(f"{at}{clean_lines(text)}", file=sys.stderr, flush=True)
+
+
+def _is_file(stream: TextIO) -> bool:
+    """Whether it goes to a file on a disk (and to no terminal, pipe or service manager)."""
+    try:
+        return stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
+    except (OSError, ValueError):
+        return False

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
+from live.complaints import set_aside
+from live.state_directory import owner_pid
 from model.errors import LaulimaError, NotReachableError, WaitedTooLongError
 from model.views import Status
 from shell.client import Client
@@ -82,6 +84,8 @@ def start_detached(session: Session, file: Path, state: Path, words: Sequence[st
     """Start a server in the background; return once it answers."""
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     log = state / "server.log"
+    if owner_pid(state) is None:
+        set_aside(log)
     start = log.stat().st_size if log.exists() else 0
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:

@@ -10,6 +10,7 @@ import asyncio
 import io
 import os
 import pty
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,6 +75,21 @@ def test_a_prompt_on_a_terminal_is_cleaned_and_a_file_gets_what_was_said(
         monkeypatch.setattr(sys, "stdout", file)
         prompt.show("out", NASTY)
     assert (tmp_path / "file").read_text(encoding="utf-8") == NASTY
+
+
+def test_what_a_server_says_into_a_file_has_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with (tmp_path / "server.log").open("w+", encoding="utf-8") as file:
+        monkeypatch.setattr(sys, "stderr", file)
+        tell("alarm: host node3: down\nand more")
+        file.seek(0)
+        said = file.read()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d  alarm: host node3: down\nand more\n", said)
+    reading, writing = os.pipe()
+    with open(reading, encoding="utf-8") as read, open(writing, "w", encoding="utf-8") as write:
+        monkeypatch.setattr(sys, "stderr", write)
+        tell("alarm: host node3: down")
+        write.close()
+        assert read.read() == "alarm: host node3: down\n"
 
 
 def test_what_scripts_show_on_the_servers_terminal_is_cleaned(
