@@ -24,11 +24,14 @@ import fcntl
 import os
 import socket
 import stat
+import time
 from collections.abc import Iterator, Mapping
 from enum import Enum
 from pathlib import Path
 
+from live.clock import monotonic_ns
 from model.errors import LaulimaError, NotReachableError, OperatorError
+from model.job import SECOND
 
 NAME = ".laulima"
 CONTROLLER_NAME = ".laulima-controller"
@@ -37,6 +40,10 @@ SCHEDULERS_NAME = "schedulers.sock"
 VARIABLE = "LAULIMA_STATE"
 SOCKET_PATH_MAX = 100
 """Bytes of a unix socket's path (the kernel takes 107); a longer one is reached through /proc/self/fd."""
+
+LOOK_NS = 2 * SECOND
+"""How long a server that starts waits for those who only ask whether there is one."""
+LOOK_AGAIN_SECONDS = 0.005
 
 
 class StateDirectoryError(LaulimaError):
@@ -179,12 +186,14 @@ class StateDirectory:
 
     def _take_lock(self) -> int:
         lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            pid = _read_pid(lock)
-            os.close(lock)
-            raise AlreadyRunningError(self.path, pid) from None
+        until = monotonic_ns() + LOOK_NS
+        while not _try_lock(lock, fcntl.LOCK_EX):
+            if not _try_lock(lock, fcntl.LOCK_SH) or monotonic_ns() > until:
+                pid = _read_pid(lock)
+                os.close(lock)
+                raise AlreadyRunningError(self.path, pid)
+            fcntl.flock(lock, fcntl.LOCK_UN)
+            time.sleep(LOOK_AGAIN_SECONDS)  # no server has it: somebody asks whether one has (`owner_pid`)
         os.ftruncate(lock, 0)
         os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
         return lock
@@ -197,6 +206,14 @@ class StateDirectory:
             self._lock = None
 
 
+def _try_lock(lock: int, how: int) -> bool:
+    try:
+        fcntl.flock(lock, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 def owner_pid(state: Path) -> int | None:
     """The pid of the server that owns `state` now; None: no server does."""
     try:
@@ -204,11 +221,7 @@ def owner_pid(state: Path) -> int | None:
     except FileNotFoundError:
         return None
     try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return _read_pid(lock)
-        return None
+        return None if _try_lock(lock, fcntl.LOCK_SH) else _read_pid(lock)
     finally:
         os.close(lock)
 

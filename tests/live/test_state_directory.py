@@ -5,6 +5,8 @@ Method: real folders, locks and sockets in temporary folders; the other owner is
 
 from __future__ import annotations
 
+import fcntl
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -70,6 +72,18 @@ def test_a_second_server_is_refused_with_the_pid_of_the_first(tmp_path: Path) ->
         first.communicate()
     StateDirectory(state).close()
     assert owner_pid(state) is None
+
+
+def test_who_only_asks_whether_a_server_runs_keeps_none_from_starting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = tmp_path / NAME
+    StateDirectory(state).close()
+    (state / "lock").write_text("4711\n")  # of one that was killed
+    asking = os.open(state / "lock", os.O_RDONLY)
+    fcntl.flock(asking, fcntl.LOCK_SH)
+    monkeypatch.setattr("time.sleep", lambda _: os.close(asking))
+    StateDirectory(state).close()
 
 
 def test_the_directory_is_made_for_its_owner_only_and_refused_when_others_may_write(tmp_path: Path) -> None:
