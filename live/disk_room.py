@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from live.journal import Journal, JournalWaitsError
+from live.journal import Journal, JournalBrokenError, JournalWaitsError
 from live.loop import Turns
 from model.effects import Notice
 
@@ -33,6 +33,7 @@ class DiskRoom:
     ) -> None:
         """`stop` and `resume`: what it means beyond the journal; `stop` is told the state, in some words."""
         self.text = ""
+        self._trouble = ""
         self._loop = loop
         self._journal = journal
         self._turns = turns
@@ -52,9 +53,22 @@ class DiskRoom:
     def _look(self) -> None:
         if self._turns.closed:
             return
-        if self._turns.stuck or not self._journal.keep_reserve():
+        if self._turns.stuck or not self._has_room():
             self._loop.call_later(ROOM_LOOK_SECONDS, self._look)
             return
         self.text = ""
         self._say(Notice("info", "", "the disk takes records again: what it had stopped goes on"))
         self._resume()
+
+    def _has_room(self) -> bool:
+        """Whether the reserve could be set aside. What else is wrong with that is told once, and tried again: whether
+        the journal is broken is for its commits to say."""
+        try:
+            room = self._journal.keep_reserve()
+        except JournalBrokenError as error:
+            if self._trouble != str(error):
+                self._trouble = str(error)
+                self._say(Notice("warning", "", f"no room is set aside: {error}; {error.hint}"))
+            return False
+        self._trouble = ""
+        return room
