@@ -7,6 +7,7 @@ Its last lines are shown when the agent does not start, so each is a sentence. `
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -52,8 +53,7 @@ class Complaints:
 
     def _write(self, sentence: str) -> None:
         at = datetime.fromtimestamp(wall_ns() / SECOND, UTC).isoformat(timespec="milliseconds")
-        self._file.write(f"{at} {_on_one_line(sentence)}\n")
-        self._file.flush()
+        put(self._file, f"{at} {_on_one_line(sentence)}\n")
 
 
 class Seldom:
@@ -74,6 +74,22 @@ class Seldom:
         self._quiet_until_ns = now + INTERVAL_NS
         self._untold = 0
         self._complain(sentence + more)
+
+
+def put(file: TextIO, text: str) -> None:
+    """Write this to a log, or as much of it as goes there. Where that is full, the rest is lost: nobody is left to be
+    told of it, and what a log says is never worth the life of who writes it.
+
+    Past the buffer of `file`, which keeps what it could not write, and raises again for it when the process ends."""
+    try:
+        descriptor = file.fileno()
+    except (OSError, ValueError):  # none of the system's
+        file.write(text)
+        return
+    data = memoryview(text.encode(file.encoding or "utf-8", "backslashreplace"))
+    with contextlib.suppress(OSError):
+        while data:
+            data = data[os.write(descriptor, data) :]
 
 
 def _on_one_line(sentence: str) -> str:

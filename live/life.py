@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol, TextIO
 
 from live.clock import wall_ns
+from live.complaints import put
 from live.control import asked_by
 from live.display import clean_lines
 from live.journal import Journal
@@ -182,7 +183,7 @@ def tell(text: str) -> None:
     at = ""
     if _is_file(sys.stderr):
         at = f"{datetime.fromtimestamp(wall_ns() / SECOND).astimezone().isoformat(sep=' ', timespec='seconds')[:19]}  "
-    print(f"{at}{clean_lines(text)}", file=sys.stderr, flush=True)
+    put(sys.stderr, f"{at}{clean_lines(text)}\n")
 
 
 def _is_file(stream: TextIO) -> bool:

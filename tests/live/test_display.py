@@ -92,6 +92,23 @@ def test_what_a_server_says_into_a_file_has_the_time(tmp_path: Path, monkeypatch
         assert read.read() == "alarm: host node3: down\n"
 
 
+def test_a_log_that_is_full_ends_nobody_and_takes_the_next_line_when_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "log"
+    with open("/dev/full", "w", encoding="utf-8") as full, log.open("w", encoding="utf-8") as good:
+        descriptor = os.dup(full.fileno())
+        with open(descriptor, "w", encoding="utf-8") as file:
+            monkeypatch.setattr(sys, "stderr", file)
+            complaints = Complaints(file)
+            tell("lost")
+            complaints.say("lost")
+            os.dup2(good.fileno(), descriptor)
+            tell("there")
+            complaints.say("and here")
+    assert [line.split("  ")[-1].split("Z ")[-1][-8:] for line in log.read_text().splitlines()] == ["there", "and here"]
+
+
 def test_what_scripts_show_on_the_servers_terminal_is_cleaned(
     terminal: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -74,6 +74,15 @@ def test_a_pipeline_runs_to_its_end_and_leaves_nothing_but_its_history(server: R
     assert not (server.state / "control.sock").exists()
 
 
+def test_a_server_whose_log_is_full_goes_on(server: RunningServer) -> None:
+    """On the disk of the journal it is full when that is."""
+    full = "import os\nos.dup2(os.open('/dev/full', os.O_WRONLY), 2)\n"
+    configuration = server.configuration(noting("one", 3), cluster=cluster("node1"))
+    server.begin(configuration, until_idle=True, before=full)
+    assert server.ended() == 0
+    assert [row.outcome for row in server.history()] == ["EXITED"] * 3
+
+
 def test_a_second_server_on_the_same_state_is_refused_with_the_pid_of_the_first(server: RunningServer) -> None:
     client = server.start(server.configuration())
     first = server.process
