@@ -17,6 +17,7 @@ from live.agent_life import Life, begin_life
 from live.clock import boottime_ns
 from live.keepers import Keepers
 from live.looks import Looks
+from live.scratch_room import ScratchRoom
 from live.spool import AGENT_SPOOL, Spool, SpoolBusyError
 from live.sweep import owner_of
 from model.agent import Agent, AgentEvent
@@ -55,10 +56,11 @@ class AgentHost:
         notice: Callable[[Notice], None],
         queue_max: int = 100_000,
         gives_back: bool = False,
+        looks_at_disk: bool = False,
     ) -> None:
         """`directory`: where relative paths of jobs start. `post(event)` brings an event to the machine, in a later
         turn (it may come before the machine is made). `notice` shows a sentence to people. `queue_max`,
-        `gives_back`: see `Agent`."""
+        `gives_back`: see `Agent`. `looks_at_disk`: whether it gets no work while the spool's disk is full."""
         self._name = name
         self._slots = slots
         self._path = spool
@@ -69,6 +71,7 @@ class AgentHost:
         self._queue_max = queue_max
         self._gives_back = gives_back
         self._looks = Looks(loop, directory, post)
+        self._room = ScratchRoom(loop, spool, post, self._dirty) if looks_at_disk else None
         self._spool: Spool | None = None
         self._keepers: Keepers | None = None
         self._orders: Orders | None = None
@@ -104,7 +107,12 @@ class AgentHost:
             self._queue_max,
         )
         self.agent = Agent(*self.made, gives_back=self._gives_back)
+        if self._room is not None:
+            self._room.begin()
         return self.agent
+
+    def _dirty(self) -> str:
+        return "" if self.agent is None else self.agent.dirty
 
     def _keeper_said(self, keeper: int, message: KeeperMessage) -> None:
         self._post(KeeperSaid(keeper, message))
@@ -161,6 +169,8 @@ class AgentHost:
     async def close(self) -> None:
         """Let go of everything; keepers and jobs stay as they are."""
         self._looks.close()
+        if self._room is not None:
+            self._room.close()
         if self._keepers is not None:
             await self._keepers.close()
             self._keepers = self._orders = None

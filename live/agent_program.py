@@ -119,6 +119,7 @@ def agent_household(
         post=post,
         notice=notice,
         gives_back=True,
+        looks_at_disk=True,
     )
 
 

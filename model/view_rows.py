@@ -17,6 +17,7 @@ from model.channel import LinkState
 from model.controller import Controller
 from model.controller_job import ControllerJob
 from model.explain import Explanation, Reason
+from model.host import HostState
 from model.job import LOCAL, JobId, JobSpec, JobState
 from model.job_numbers import EMBEDDED
 from model.resources import Stock
@@ -355,7 +356,13 @@ def controller_status(
 
 
 def _host_alarms(hosts: Iterable[HostRow]) -> list[str]:
-    return [host_text(row.name, row.state, row.why) for row in hosts if row.state in _BAD_HOSTS]
+    found: list[str] = []
+    for row in hosts:
+        if row.state in _BAD_HOSTS:
+            found.append(host_text(row.name, row.state, row.why))
+        elif row.broken and row.state != HostState.CONNECTING.value:
+            found.append(host_text(row.name, "broken", row.broken))
+    return found
 
 
 _BAD_HOSTS = frozenset(state.value for state in HOST_KINDS)
