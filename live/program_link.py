@@ -24,6 +24,7 @@ import live
 from live.accepting import peer_process, peer_user
 from live.complaints import set_aside
 from live.listener import socket_address
+from live.scratch_room import FULL_BYTES, free_bytes
 from model.errors import NotReachableError
 
 READY: Final = b"ready\n"
@@ -55,6 +56,8 @@ class ProgramLink:
         self._folder = folder.absolute()
         self._socket_name = socket_name
         self._log = self._folder / log_name
+        self._log_bytes = 0
+        """what others had written to it before the last start"""
         self._turn_to_start = turn_to_start or asyncio.Semaphore(1)
         self._watched: dict[int, int] = {}
         self._gone = asyncio.Event()
@@ -201,6 +204,7 @@ class ProgramLink:
         environment = {name: os.environ[name] for name in self._variables() if name in os.environ}
         environment["PYTHONPATH"] = str(Path(live.__file__).parents[1])
         set_aside(self._log)
+        self._log_bytes = self._log.stat().st_size if self._log.exists() else 0
         log = str(self._log)
         # A subprocess.Popen would complain when the server leaves before its child; this child is meant to stay.
         return os.posix_spawn(
@@ -235,12 +239,14 @@ class ProgramLink:
         return os.read(told, len(READY))
 
     def _last_words(self) -> str:
-        """The end of its log, as the rest of a sentence."""
+        """The end of what it has written to its log, as the rest of a sentence."""
         try:
             with open(self._log, "rb") as log:
-                log.seek(max(0, os.fstat(log.fileno()).st_size - LOG_TAIL_BYTES))
+                log.seek(max(self._log_bytes, os.fstat(log.fileno()).st_size - LOG_TAIL_BYTES))
                 lines = log.read().decode(errors="backslashreplace").split("\n")
+            words = [line.strip() for line in lines if line.strip()][-REASON_LINES:]
+            if not words and free_bytes(self._folder) < FULL_BYTES:
+                words = [f"the disk of {self._folder} is full"]
         except OSError:
             return ""
-        words = [line.strip() for line in lines if line.strip()][-REASON_LINES:]
         return ": " + " / ".join(words) if words else ""

@@ -14,6 +14,7 @@ import pytest
 
 from live.link import Link
 from live.link_process import times_from_text, times_text
+from live.program_link import ProgramLink
 from model.channel import ChannelTimes
 from model.errors import NotReachableError
 from model.messages import Batch, Ping, Pong
@@ -203,6 +204,40 @@ def test_one_host_that_hangs_does_not_keep_another_from_connecting() -> None:
         await superior.links.close()
 
     run(scenario())
+
+
+class Failing(ProgramLink):
+    """Runs a program that there is not."""
+
+    def _words(self) -> list[str]:
+        return ["no_such_module"]
+
+
+def why_not(folder: Path) -> str:
+    """Why the program in this folder did not start."""
+
+    async def whole() -> str:
+        link = Failing(asyncio.get_running_loop(), "the agent", folder, socket_name="socket", log_name="agent.log")
+        with pytest.raises(NotReachableError) as told:
+            await link.dial()
+        return str(told.value)
+
+    return asyncio.run(whole())
+
+
+def test_a_program_that_does_not_start_has_its_own_last_words_and_not_those_of_another(tmp_path: Path) -> None:
+    (tmp_path / "agent.log").write_text("an old story\n")
+    said = why_not(tmp_path)
+    assert "No module named no_such_module" in said
+    assert "an old story" not in said
+
+
+def test_a_program_that_can_say_nothing_on_a_full_disk_has_that_said_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "agent.log").symlink_to("/dev/null")
+    monkeypatch.setattr("live.program_link.free_bytes", lambda _: 0)
+    assert why_not(tmp_path) == f"the agent did not start: the disk of {tmp_path} is full"
 
 
 def test_times_survive_the_command_line() -> None:
