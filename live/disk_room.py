@@ -46,7 +46,7 @@ class DiskRoom:
         if self.text:
             return
         self.text = f"intake stopped (disk): {error}"
-        self._say(Notice("alarm", "", f"{self.text}; {error.hint}"))
+        self._say(Notice("alarm", "", f"{self.text}; {error.hint}; it goes on by itself then"))
         self._stop(error.state)
         self._loop.call_later(ROOM_LOOK_SECONDS, self._look)
 

@@ -529,7 +529,7 @@ def _explain(error: sqlite3.Error, path: Path) -> JournalError:
     """The error of SQLite in our words, by whose fault it is."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code == sqlite3.SQLITE_FULL:
-        return JournalFullError(f"the disk of {path} is full", "make room; the server goes on by itself")
+        return JournalFullError(f"the disk of {path} is full", "make room")
     if code == sqlite3.SQLITE_BUSY:
         return JournalError(f"{path} is locked by another program", "end the program that writes to it")
     return JournalBrokenError(

@@ -384,7 +384,7 @@ class Turns:
             return
         seconds = f"{STANDSTILL_SECONDS:g}"
         text = f"the disk of {self._journal.path} has not finished a sync for {seconds} s"
-        self._stand_still(JournalHangsError(text, "look at the disk; the server goes on by itself"))
+        self._stand_still(JournalHangsError(text, "look at the disk"))
 
     def _stand_still(self, error: JournalWaitsError) -> None:
         self.stuck = True

@@ -62,6 +62,8 @@ def hold(
 ) -> int:
     if for_ns is not None and until is not None:
         raise UsageError("--for and --until say the same thing in two ways: give one")
+    if for_ns == 0:
+        raise UsageError("a hold for no time at all holds nothing", "a longer one: --for 2h; for good: without --for")
     if until is not None:
         for_ns = until_time(until, time.time())
     arguments: dict[str, Any] = {**task_or_jobs(words, "hold"), "reason": reason, "for_ns": for_ns}

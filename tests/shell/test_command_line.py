@@ -211,9 +211,10 @@ def test_a_wait_that_ends_too_early_is_exit_code_4(server: Stub, laulima: Laulim
 @pytest.mark.parametrize(
     "words",
     ["kill", "kill warp", "kill task=", "kill taks=warp", "kill 9-5", "stauts", "status --frobnicate", "hold",
-     "hold warp --for 5", "hold warp --for 2h --until 18:00", "hold warp --until tomorrow", "host fry node1",
-     "delete 5 --task warp", "explain one two", "submit", "submit --required -- true", "submit --env X -- true",
-     "logs warp", "logs 7 --stderr --both", "history color=red", "history warp", "hosts color=red", "tasks state=",
+     "hold warp --for 5", "hold warp --for 0s", "hold warp --for 2h --until 18:00", "hold warp --until tomorrow",
+     "host fry node1", "delete 5 --task warp", "explain one two", "submit", "submit --required -- true",
+     "submit --env X -- true", "logs warp", "logs 7 --stderr --both", "history color=red", "history warp",
+     "hosts color=red", "tasks state=",
      "check one two", "set a", "history --changes warp", "run p.yaml --control"],
 )  # fmt: skip
 def test_a_command_line_that_makes_no_sense_is_exit_code_2_and_asks_nothing(
