@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from model.alarm_kinds import host_troubles
 from model.configuration import ClusterDefinition, Configuration, HostDefinition, OnExit
 from model.events import HostVerb, OrderHost
 from model.host import HostState
@@ -96,15 +97,30 @@ def test_hosts_come_grow_and_go_while_their_jobs_run() -> None:
     world.run(5)
     assert world.controller.hosts["node1"].slots == 3
     assert len(world.hosts["node1"].processes) == 3
-    assert world.controller.hosts["node2"].state is HostState.DRAINING
+    assert world.controller.hosts["node2"].state is HostState.OFF
     assert world.controller.hosts["node3"].state is HostState.UP
     reload(world, new, old)
     world.run(1)
     assert world.controller.hosts["node2"].state is HostState.UP, "it is back in the file"
-    assert world.controller.hosts["node3"].state is HostState.DRAINING
+    assert world.controller.hosts["node3"].state is HostState.OFF
     world.run(60)
     assert set(world.outcomes()) == {"EXITED"}
     assert len(world.hosts["node1"].processes) <= 1
+
+
+def test_a_host_that_is_gone_ends_what_it_has_and_one_that_is_down_is_nobodys_trouble_any_more() -> None:
+    definition = task("a", "run", "20", "0", every=100, host=HostWish("node2", required=True))
+    old = configured(definition, hosts={"node1": 1, "node2": 1, "node3": 1})
+    world = world_of(old)
+    world.cut("node3")
+    assert host_troubles(world.controller.hosts.values())[0], "it is down"
+    reload(world, old, configured(definition, hosts={"node1": 1}))
+    node2, node3 = world.controller.hosts["node2"], world.controller.hosts["node3"]
+    assert (node2.state, node3.state) == (HostState.DRAINING, HostState.OFF)
+    assert host_troubles(world.controller.hosts.values()) == ([], [])
+    world.run(30)
+    assert world.outcomes() == ["EXITED"]
+    assert (node2.state, node2.reason) == (HostState.OFF, "not in the configuration any more")
 
 
 def test_nothing_of_a_reload_is_kept_for_later_lives_which_read_the_file() -> None:
