@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from msgspec import Struct
 
-from model.errors import OperatorError
+from model.errors import NotReachableError, OperatorError
 from shell.client import Client
 from shell.commands.choosing import jobs_meant
 from shell.selections import UsageError
@@ -139,28 +139,29 @@ def logs(
         begun = {id(output): output.shown for output in outputs}
         show = _Shower(session, outputs, raw=raw)
         show.all()
-        if follow:
-            _follow(session, client, outputs, len(streams), show)
+        followed = not follow or _follow(session, client, outputs, len(streams), show)
         show.end()
     for output in outputs:
         if output.shown == begun[id(output)] and not (both and output.stream == "stderr"):
             verb = "has written" if output.goes_on else "wrote"
             session.note(f"job {output.job} {verb} nothing to {output.stream}")
-    return 0
+    return 0 if followed else NotReachableError.exit_code
 
 
-def _follow(session: Session, client: Client, outputs: Sequence[Output], streams: int, show: _Shower) -> None:
-    """Show what comes until all jobs have ended. `streams`: how many outputs of each job follow one another."""
+def _follow(session: Session, client: Client, outputs: Sequence[Output], streams: int, show: _Shower) -> bool:
+    """Show what comes until all jobs have ended; whether they have. `streams`: how many outputs of each job follow one
+    another."""
     while any(output.goes_on for output in outputs):
         for output in outputs[::streams]:
             output.tell_waiting()
         if client.wait_closed(FOLLOW_S):
             session.note("the server has ended; the job may go on")
-            return
+            return False
         for output in outputs:
             if output.goes_on:
                 output.look()
         show.all()
+    return True
 
 
 class _Shower:

@@ -425,6 +425,21 @@ def test_logs_follow_a_job_until_it_ends(server: Stub, laulima: Laulima, tmp_pat
     assert len(server.requests) == 3
 
 
+def test_logs_that_follow_a_job_which_outlives_its_server_do_not_end_well(
+    server: Stub, laulima: Laulima, tmp_path: Path
+) -> None:
+    (tmp_path / "out").write_bytes(b"one\n")
+
+    def then_leave(_: dict[str, Any]) -> dict[str, Any]:
+        server.connections[0].shutdown(0)  # the stub reads no more and closes after its answer
+        return {"path": str(tmp_path / "out"), "bytes": 4, "running": True}
+
+    server.answers["logs"] = then_leave
+    ran = laulima("logs", "7", "-f")
+    assert (ran.code, ran.out) == (3, "one\n")
+    assert "the server has ended; the job may go on" in ran.err
+
+
 def test_logs_of_the_last_job_are_those_of_the_highest_number(server: Stub, laulima: Laulima) -> None:
     server.answers |= {"jobs": [job_row(7)], "history": [history_row(9)], "logs": {"path": None}}
     ran = laulima("logs", "last", "--stderr")
