@@ -33,7 +33,9 @@ class _Power(Struct):
 class HostTime:
     """All hosts of the controller. Nothing is counted before the window is open."""
 
-    def __init__(self) -> None:
+    def __init__(self, warm_up_ns: int = 0) -> None:
+        """`warm_up_ns`: what becomes known, or is over, before is not counted."""
+        self._warm_up_ns = warm_up_ns
         self.nominal = 0
         """slots x ns"""
         self.up = 0
@@ -73,6 +75,7 @@ class HostTime:
         host = self._hosts.get(name)
         if host is None:
             host = self._hosts[name] = _Power(0, since=max(now, self._begin or 0))
+            self._hosts_off += not self._states.has_power(name)
         self._slots += slots - host.slots
         if self._states.has_power(name):
             self._slots_up += slots - host.slots
@@ -134,12 +137,12 @@ class HostTime:
         if not again:
             self._unseen[name] = now
         elif self._unseen.pop(name, None) is not None:
-            self.undetected += 1
+            self.undetected += now >= self._warm_up_ns
 
     def known_away(self, name: str, now: int) -> None:
         """The controller says that a host is down or silent."""
         since = self._unseen.pop(name, None)
-        if since is not None:
+        if since is not None and now >= self._warm_up_ns:
             self.detections.append(now - since)
 
     def pending_is(self, pending: int, now: int) -> None:
@@ -147,7 +150,8 @@ class HostTime:
         left = []
         for ended, most in self.recovering:
             if pending <= most:
-                self.recoveries.append(now - ended)
+                if now >= self._warm_up_ns:
+                    self.recoveries.append(now - ended)
             else:
                 left.append((ended, most))
         self.recovering = left

@@ -40,6 +40,8 @@ class Observed(Struct, gc=False):
     task: str
     item: str | None
     slots: int
+    asks: int
+    """slots of the controller's hosts; 0: it is for the scheduler's own computer"""
     timeout_ns: int
     submitted: int
     due: int
@@ -94,9 +96,9 @@ class _Task:
     running: int = 0
     undecided: int = 0
     asked: int = 0
-    """slots x ns of jobs that ended by themselves"""
+    """slots x ns of the controller's hosts, of jobs that ended by themselves"""
     unknown_slots: int = 0
-    """slots of jobs of which it is not known how long they would have run"""
+    """such slots of jobs of which it is not known how long they would have run"""
     known_ns: int = 0
     known: int = 0
     """runs that ended by themselves, and their times together"""
@@ -132,7 +134,7 @@ class Measuring:
         """(slot-time, task) of processes that have ended, and whose end the scheduler does not know yet"""
         self._judged: dict[AttemptKey, str] = {}
         """attempts that ended for the scheduler while their process ran on"""
-        self._hosts = HostTime()
+        self._hosts = HostTime(warm_up_ns)
         self._answers = answers
         self._grounds: Counter[str] = Counter()
         self._attempts = 0
@@ -204,12 +206,12 @@ class Measuring:
 
     def _alarm_changed(self, line: Committed) -> None:
         record: AlarmChanged = line.record  # type: ignore[assignment]
-        if not record.over:
+        if not record.over and line.t >= self._warm_up_ns:
             self._alarms += 1
             self._deadlines_missed += record.kind in _LATE
 
-    def _alarm_told(self, _: Committed) -> None:
-        self._notifications += 1
+    def _alarm_told(self, line: Committed) -> None:
+        self._notifications += line.t >= self._warm_up_ns
 
     def _assigned(self, line: Committed) -> None:
         job = self._jobs.get(line.record.job)  # type: ignore[union-attr]
@@ -235,7 +237,8 @@ class Measuring:
         due = NONE
         if record.due_ns:  # (of an item the record has the time of the next look at its source)
             due = record.due_ns - BOOTED_BEFORE if spec.item is None else now
-        job = Observed(record.job, spec.task, spec.item, spec.slots, spec.timeout_ns, now, due, waits_since=now)
+        asks = 0 if spec.host.name == LOCAL else spec.slots
+        job = Observed(record.job, spec.task, spec.item, spec.slots, asks, spec.timeout_ns, now, due, waits_since=now)
         self._jobs[record.job] = job
         task = self._tasks.get(spec.task)
         if task is None:
@@ -255,8 +258,10 @@ class Measuring:
         if passed > 0:
             self._pending_area += self._pending * passed
             self._pending_at = now
+            if self._pending > self._pending_max:  # when the window opened
+                self._pending_max = self._pending
         self._pending = pending = self._pending + by
-        if pending > self._pending_max:
+        if passed >= 0 and pending > self._pending_max:
             self._pending_max = pending
         if self._hosts.recovering:
             self._hosts.pending_is(pending, now)
@@ -264,7 +269,7 @@ class Measuring:
     def _waits_no_more(self, job: Observed, now: int) -> None:
         job.waits = False
         age = now - job.waits_since
-        if age > self._oldest:
+        if age > self._oldest and now >= self._warm_up_ns:
             self._oldest = age
         self._change_pending(-1, now)
 
@@ -300,7 +305,7 @@ class Measuring:
             job.alive -= 1
         judged = self._judged.pop(key, None) if self._judged else None
         known = judged is not None or job is None
-        self._orphans += known
+        self._orphans += known and line.t >= self._warm_up_ns
         if host == LOCAL:
             return
         used = self._used(start, line.t, slots)
@@ -329,10 +334,11 @@ class Measuring:
             return
         now = line.t
         key, report = (record.job, record.attempt), record.report
-        self._attempts += 1
         job.attempts += 1
-        if report.outcome not in BY_ITSELF:
-            self._grounds[report.outcome.name] += 1
+        if now >= self._warm_up_ns:
+            self._attempts += 1
+            if report.outcome not in BY_ITSELF:
+                self._grounds[report.outcome.name] += 1
         judged = judge_attempt(record)
         if key in self._running:
             self._judged[key] = judged
@@ -362,7 +368,7 @@ class Measuring:
             if job.item is None:
                 task.lateness.append(job.submitted - job.due)
         if job.started == NONE:
-            task.unknown_slots += job.slots
+            task.unknown_slots += job.asks
             return
         task.waits.append(job.started - job.submitted)
         if NONE < job.submitted <= job.assigned <= job.given <= job.started:
@@ -370,17 +376,18 @@ class Measuring:
             task.queueing.append(job.given - job.assigned)
             task.dispatch.append(job.started - job.given)
         if job.ended == NONE:
-            task.unknown_slots += job.slots
+            task.unknown_slots += job.asks
             return
         run, response = job.ended - job.run_began, job.ended - job.submitted
         task.runs.append(run)
         task.responses.append(response)
         if report.outcome in BY_ITSELF:
-            task.asked += run * job.slots
-            task.known_ns += run
-            task.known += 1
+            if job.asks:
+                task.asked += run * job.asks
+                task.known_ns += run
+                task.known += 1
         else:
-            task.unknown_slots += job.slots
+            task.unknown_slots += job.asks
 
     # the end
 
@@ -400,7 +407,7 @@ class Measuring:
         for job in self._jobs.values():
             task = self._tasks[job.task]
             task.open += 1
-            task.unknown_slots += job.slots
+            task.unknown_slots += job.asks
             if job.waits:
                 self._oldest = max(self._oldest, line.t - job.waits_since)
             if self._writer is not None:

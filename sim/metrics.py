@@ -2,7 +2,8 @@
 
 Times of a job: submit s (its record is durable), first start b and end e of its process on a host, handled h (its end
 is recorded). Its run is that of its last attempt, r. p: its slots. A job counts where it ended within the window, which
-begins at the first submit, or after the warm-up, and ends with the simulation. Times are ns; None: undefined, because
+begins at the first submit, or after the warm-up, and ends with the simulation. What happens is counted within it, too;
+of the whole run are the makespan and `duplicates`, which no run should have. Times are ns; None: undefined, because
 no job tells it. Shares are 0..1 and may be above where attempts overlapped on a host.
 """
 
@@ -93,8 +94,8 @@ class TaskMetrics(Struct, frozen=True):
     """max(1, (e - s) / max(r, tau))"""
     slot_time: SlotTime
     asked: int | None
-    """slots x ns that the submitted jobs ask for: their runs, and where one has not ended by itself the mean run of
-    its task"""
+    """slots x ns that the submitted jobs ask the controller's hosts for: their runs, and where one has not ended by
+    itself the mean run of its task"""
     missed: dict[str, int] = {}
     """due times of the whole run at which it was not asked for a job, by reason (`sim/missed_polls.py`)"""
 
