@@ -6,16 +6,22 @@ belong here.
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import active_children, get_context
+from itertools import islice
+from multiprocessing import active_children, get_context, parent_process
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from signal import SIG_IGN, SIGINT, SIGTERM, signal
+from threading import Thread
 from typing import Any, TypeVar
 
 from model.errors import ConfigurationError, LaulimaError
@@ -23,6 +29,9 @@ from shell.wording import duration
 
 CHUNK = 10
 """Worlds that a worker process takes at once."""
+AHEAD = 32
+"""So many times that are asked of each process beforehand: a million worlds are not put into a queue before the first
+is run, and while one takes long the other processes have something to do."""
 TELL_S = 15.0
 """Where no bar can be drawn, progress is told so often at most."""
 
@@ -53,19 +62,29 @@ def each(
         # Processes of their own from the first instruction on: a fork would copy locks that other threads hold.
         others = active_children()
         workers = ProcessPoolExecutor(jobs, get_context("spawn"), _begin, (ready,))
-        answers = workers.map(run, listed, chunksize=chunk)
-        processes = [process for process in active_children() if process not in others]
+        parts = (listed[at : at + chunk] for at in range(0, len(listed), chunk))
+        processes: list[BaseProcess] = []
         try:
-            for answer in answers:
-                step()
-                yield answer
+            asked = deque(workers.submit(_run_all, run, part) for part in islice(parts, AHEAD * jobs))
+            processes += [process for process in active_children() if process not in others]
+            while asked:
+                for answer in asked.popleft().result():
+                    step()
+                    yield answer
+                asked.extend(workers.submit(_run_all, run, part) for part in islice(parts, 1))
         except BrokenProcessPool as error:
             workers.shutdown()
             raise _ended_from_outside([process.exitcode for process in processes]) from error
         finally:
-            for process in processes:
-                process.terminate()
+            for process in active_children():
+                if process not in others:
+                    process.terminate()
             workers.shutdown(cancel_futures=True)
+
+
+def _run_all(run: Callable[[Thing], Answer], part: Sequence[Thing]) -> list[Answer]:
+    """In a worker process."""
+    return [run(thing) for thing in part]
 
 
 def _ended_from_outside(exit_codes: Sequence[int | None]) -> LaulimaError:
@@ -76,10 +95,20 @@ def _ended_from_outside(exit_codes: Sequence[int | None]) -> LaulimaError:
 
 
 def _begin(ready: Callable[[], object] | None) -> None:
-    """In a new process. Ctrl-C goes to the one that waits for the answers, and it ends the others."""
+    """In a new process. Ctrl-C goes to the one that waits for the answers, and it ends the others; when it is gone
+    itself, nobody else would."""
     signal(SIGINT, SIG_IGN)
+    parent = parent_process()
+    assert parent is not None
+    Thread(target=_end_after, args=(parent.sentinel,), daemon=True).start()
     if ready is not None:
         ready()
+
+
+def _end_after(sentinel: int) -> None:
+    """A process waits for others that share its queue: it would not see that nobody gives it anything any more."""
+    wait([sentinel])
+    os._exit(1)
 
 
 @contextmanager
