@@ -7,26 +7,30 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from msgspec.structs import replace
 
 from model.configuration import Configuration
 from model.errors import LaulimaError
-from shell.expectations import expected_line
+from shell.expectations import expected_line, figure_text
 from shell.file_errors import unwritable
 from shell.prepared import Prepared, scripted
 from shell.wording import count
 from shell.worlds import WrittenWorld, write_world
 from sim.expectations import Judged, judge_expectations
+from sim.figures import Unit, find
 from sim.missed_polls import with_missed
-from sim.scenario import Scenario
+from sim.scenario import Comparison, Expectation, Scenario, Wanted
 from sim.shared_measuring import measuring_of
 from sim.shrinking import shrink_while
 from sim.simulation import simulate
 
 RUNS_MAX = 200
 """Worlds that are tried: a rehearsal takes longer than a world of the swarm."""
+UNDEFINED_TOO = ", undefined"
+"""Behind an expectation that is missed because no job tells the figure."""
 
 
 def shrink_to(path: Path, prepared: Prepared) -> None:
@@ -42,7 +46,7 @@ def shrink_to(path: Path, prepared: Prepared) -> None:
         raise LaulimaError(f"seed {scenario.seed} does not fail", "a world that fails: --seeds 1-1000 --until expect")
     wanted = failure[0]
     kept = _only(scenario, wanted)
-    small, world, runs = shrink_while(configuration, kept, lambda *pair: wanted in failures(*pair), RUNS_MAX)
+    small, world, runs = shrink_while(configuration, kept, _alike(configuration, kept, wanted), RUNS_MAX)
     about = f"seed {scenario.seed} of {Path(configuration.path).name}: {wanted}"
     try:
         write_world(WrittenWorld(about, wanted, small, world), path)
@@ -78,14 +82,49 @@ def failures(configuration: Configuration, scenario: Scenario) -> list[str]:
 def _missed(judged: Judged) -> str:
     """A figure that is undefined fails in another way than one that is too large: a world without jobs is no answer."""
     text = expected_line(judged).expected
-    return text if judged.found is not None else f"{text}, undefined"
+    return text if judged.found is not None else f"{text}{UNDEFINED_TOO}"
 
 
 def _only(scenario: Scenario, wanted: str) -> Scenario:
     """With this expectation alone: others may fail or not on the way."""
-    expect = tuple(one for one in scenario.expect if str(one) == wanted)
+    missed = wanted.removesuffix(UNDEFINED_TOO)
+    expect = tuple(
+        one
+        for one in scenario.expect
+        if f"{one.task}: {one.outcome} {one.comparison.value} {figure_text(one.count, Unit.COUNT)}" == missed
+    )
     figures = tuple(
         one for one in scenario.wanted
-        if wanted.startswith(f"{one.figure} {one.comparison.value} ")
+        if f"{one.figure} {one.comparison.value} {figure_text(one.limit, find(one.figure).unit)}" == missed
     )  # fmt: skip
     return replace(scenario, expect=expect, wanted=figures)
+
+
+def _alike(configuration: Configuration, scenario: Scenario, wanted: str) -> Callable[[Configuration, Scenario], bool]:
+    """Whether a smaller world fails as this one does, which has one expectation at most.
+
+    What has to be reached is missed wherever less happens: so it must still be reached there without faults, or if it
+    is not even here, nothing that runs is taken away.
+    """
+    expected: tuple[Expectation | Wanted, ...] = (*scenario.expect, *scenario.wanted)
+    if not any(_is_to_be_reached(one) for one in expected):
+        return lambda *pair: wanted in failures(*pair)
+    if wanted not in failures(configuration, _without_faults(scenario)):
+        return lambda small, world: (
+            wanted in failures(small, world) and not failures(small, _without_faults(world))
+        )  # fmt: skip
+    return lambda small, world: (
+        (small, world.for_ns, world.schedulers) == (configuration, scenario.for_ns, scenario.schedulers)
+        and wanted in failures(small, world)
+    )
+
+
+def _is_to_be_reached(one: Expectation | Wanted) -> bool:
+    limit = one.count if isinstance(one, Expectation) else one.limit
+    return one.comparison in (Comparison.MORE, Comparison.AT_LEAST) or (
+        one.comparison is Comparison.EQUAL and limit > 0
+    )  # fmt: skip
+
+
+def _without_faults(scenario: Scenario) -> Scenario:
+    return replace(scenario, faults=(), plans=(), orders=())
