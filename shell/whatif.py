@@ -2,8 +2,8 @@
 
 Three columns: what really happened, the unchanged replay, the changed one. The second says how far the third may be
 trusted: both are simulated from the same times and run times, and what had to be drawn is drawn alike. Worlds are
-simulated for some seeds; a difference is marked where all of them agree that it is one (95 %). Called by
-`shell/commands/past.py`.
+simulated for some seeds; a difference stands where they say that it is one, at 95 % for all figures together, else it
+may be luck. Called by `shell/commands/past.py`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from shell.config.scenario import LoadedScenario, with_faults, with_prefab
 from shell.past_jobs import Retold, Way, configuration_of, reshaped, scenario_of, submissions_of
 from shell.tables import Column, Style, table
 from shell.wording import count, duration, measured, thousands
-from sim.confidence import mean_interval
+from sim.confidence import LEVEL, beyond_noise
 from sim.job_log import AS_IT_IS, LEAD_NS
 from sim.reshaping import Reshape
 from sim.retelling import JobLife, LifeReader, Sums, sums
@@ -163,11 +163,10 @@ def compare(
     tasks = sorted({life.task for lives in (real, *pairs[0]) for life in lives.values()})
     sizes = {task: sum(life.task == task for life in pairs[0][0].values()) for task in tasks}
     shown = sorted(tasks, key=lambda task: (-sizes[task], task))[:TASKS_SHOWN]
-    lines: list[Line] = []
-    for task in (ALL, *(sorted(shown) if len(tasks) > 1 else ())):
-        then = _of(real, task) if real else None
-        both = [(_of(one, task), _of(other, task)) for one, other in pairs]
-        lines += [_line(task, figure, kind, then, both) for figure, kind in FIGURES]
+    by_chance = _is_by_chance(made, changed, len(pairs), varies=any(pair != pairs[0] for pair in pairs))
+    lines = figure_lines(
+        real, pairs, (ALL, *(sorted(shown) if len(tasks) > 1 else ())), by_chance=by_chance or bool(reshape)
+    )
     answer = WhatIf(
         begin_at=made.begin_at,
         span_ns=made.span_ns,
@@ -177,7 +176,7 @@ def compare(
         drawn=made.drawn,
         outages=len(made.faults),
         ways={task: way.value for task, way in made.ways.items()},
-        lines=tuple(lines),
+        lines=lines,
         calibration=_calibrate(real, pairs[0][0]) if real else None,
         warnings=(*warnings, *_warnings(made, baseline.configuration)),
     )
@@ -188,17 +187,41 @@ def _of(lives: dict[str, JobLife], task: str) -> Sums:
     return sums(life for life in lives.values() if task in (ALL, life.task))
 
 
-def _line(task: str, figure: str, kind: str, then: Sums | None, both: list[tuple[Sums, Sums]]) -> Line:
+def _is_by_chance(made: Retold, changed: Side, seeds: int, *, varies: bool) -> bool:
+    """Whether another seed may give something else. Several that give the same say no; one says nothing itself."""
+    if seeds >= SAME_SEEDS:
+        return varies
+    return bool(made.drawn or changed.plans or Way.POLLED in made.ways.values())
+
+
+def figure_lines(
+    real: dict[str, JobLife],
+    pairs: Sequence[tuple[dict[str, JobLife], dict[str, JobLife]]],
+    tasks: Sequence[str],
+    *,
+    by_chance: bool,
+) -> tuple[Line, ...]:
+    """Every figure of these tasks. `pairs`: both configurations, for each seed; `by_chance`: others may give others."""
+    rows = []
+    for task in tasks:
+        then = _of(real, task) if real else None
+        both = [(_of(one, task), _of(other, task)) for one, other in pairs]
+        rows += [(task, figure, kind, then, _known(both, figure)) for figure, kind in FIGURES]
+    differing = sum(any(one != other for one, other in known) for *_, known in rows)
+    level = 1.0 - (1.0 - LEVEL) / max(1, differing)
+    lines = []
+    for task, figure, kind, then, known in rows:
+        differences = [other - one for one, other in known]
+        differs = beyond_noise(differences, level, whole=kind == NUMBER) if by_chance else any(differences)
+        really = None if then is None else getattr(then, figure)
+        means = _mean([one for one, _ in known]), _mean([other for _, other in known])
+        lines.append(Line(task, figure, kind, really, *means, differs))
+    return tuple(lines)
+
+
+def _known(both: Sequence[tuple[Sums, Sums]], figure: str) -> list[tuple[float, float]]:
     pairs = [(getattr(one, figure), getattr(other, figure)) for one, other in both]
-    known = [(float(one), float(other)) for one, other in pairs if one is not None and other is not None]
-    differences = [other - one for one, other in known]
-    if len(set(differences)) > 1:
-        interval = mean_interval(differences)
-        differs = interval is not None and interval.excludes_zero
-    else:  # nothing was drawn, or nothing depends on it
-        differs = any(differences)
-    really = None if then is None else getattr(then, figure)
-    return Line(task, figure, kind, really, _mean([one for one, _ in known]), _mean([o for _, o in known]), differs)
+    return [(float(one), float(other)) for one, other in pairs if one is not None and other is not None]
 
 
 def _mean(values: list[float]) -> float | None:

@@ -15,6 +15,8 @@ LEVEL = 0.95
 """How often an interval holds what it is for."""
 Z = 1.959963984540054
 """The normal distribution's quantile for `LEVEL`, both sides."""
+GRAIN = sqrt(1 / 12)
+"""Standard deviation of what rounding to whole numbers takes away (Sheppard)."""
 _STEPS = 200
 _TINY = 1e-300
 
@@ -24,11 +26,6 @@ class Interval(Struct, frozen=True):
 
     low: float
     high: float
-
-    @property
-    def excludes_zero(self) -> bool:
-        """Whether all of it is on one side of 0."""
-        return self.low > 0.0 or self.high < 0.0
 
 
 class Summary(Struct, frozen=True):
@@ -79,6 +76,16 @@ def mean_interval(values: Sequence[float], level: float = LEVEL) -> Interval | N
     return Interval(mean - half, mean + half)
 
 
+def beyond_noise(differences: Sequence[float], level: float = LEVEL, *, whole: bool = False) -> bool:
+    """Whether the mean of these differences is not 0 by luck alone. `whole`: of whole numbers; that two of them are
+    alike does not say that all are, so they vary by their grain at least."""
+    if len(differences) < 2:
+        return False
+    spread = max(deviation(differences), GRAIN if whole else 0.0)
+    half = t_quantile((1.0 + level) / 2.0, len(differences) - 1) * spread / sqrt(len(differences))
+    return abs(mean_of(differences)) > half
+
+
 def median_interval(values: Sequence[float]) -> Interval | None:
     """For the median of all runs, whatever their distribution; None: too few runs (below 6)."""
     if len(values) < 6:
@@ -89,16 +96,19 @@ def median_interval(values: Sequence[float]) -> Interval | None:
 
 
 def share_interval(hits: int, count: int) -> Interval:
-    """For a probability that was met `hits` times in `count` runs."""
+    """For a probability that was met `hits` times in `count` runs. Never or always: exact, to one side (about 3 / count
+    from there), for Wilson's interval would be too narrow there."""
     if not count:
         return Interval(0.0, 1.0)
     share, square = hits / count, Z * Z
     middle = share + square / (2 * count)
     half = Z * sqrt(share * (1 - share) / count + square / (4 * count * count))
     whole = 1 + square / count
-    low = 0.0 if not hits else (middle - half) / whole
-    high = 1.0 if hits == count else (middle + half) / whole
-    return Interval(low, high)
+    if not hits:
+        return Interval(0.0, 1.0 - (1.0 - LEVEL) ** (1.0 / count))
+    if hits == count:
+        return Interval((1.0 - LEVEL) ** (1.0 / count), 1.0)
+    return Interval((middle - half) / whole, (middle + half) / whole)
 
 
 def t_quantile(probability: float, freedom: int) -> float:

@@ -13,9 +13,9 @@ from msgspec.structs import replace
 
 from model.configuration import Configuration
 from model.errors import LaulimaError
-from sim.confidence import LEVEL, Interval, Summary, deviation, mean_interval, mean_of, summary
+from sim.confidence import LEVEL, Interval, Summary, beyond_noise, deviation, mean_interval, mean_of, summary
 from sim.expectations import Judged, judge_expectations
-from sim.figures import Better, find, value
+from sim.figures import Better, Unit, find, value
 from sim.metrics import Metrics
 from sim.missed_polls import with_missed
 from sim.scenario import Scenario
@@ -194,11 +194,10 @@ def _compare(name: str, values: list[tuple[float, float]], level: float) -> Comp
         return Comparison(name, 0, None, None, None, None, "", None)
     differences = [one - other for one, other in values]
     mean = mean_of(differences)
-    sure = mean_interval(differences, level)
-    verdict = "same"
+    figure, verdict = find(name), "same"
     if any(differences):
-        larger = sure is not None and sure.excludes_zero
-        verdict = _verdict(find(name).better, mean) if larger else ""
+        larger = beyond_noise(differences, level, whole=figure.unit is Unit.COUNT)
+        verdict = _verdict(figure.better, mean) if larger else ""
     return Comparison(
         name,
         len(values),

@@ -11,6 +11,7 @@ import json
 import shutil
 import time
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -22,8 +23,9 @@ from live.recovery import recover
 from model.job import SECOND
 from shell.config.scenario import load_rehearsal
 from shell.main import main
-from shell.whatif import NUMBER, TIME, Line, row_of
+from shell.whatif import ALL, NUMBER, TIME, Line, figure_lines, row_of
 from sim.distributions import Lognormal
+from sim.retelling import JobLife
 from tests.shell.past_nights import make_night
 
 
@@ -175,3 +177,32 @@ def test_a_difference_is_worded_as_a_measured_value() -> None:
     assert difference(1200 * SECOND, 1236 * SECOND) == "+36 s (+3.0 %)"
     assert difference(100.4, 100.0) == "same"  # simulated time is whole nanoseconds
     assert difference(100.4, 100.0, NUMBER) == "-0.4 (-0.4 %)"
+
+
+def lives(chance: Random) -> dict[str, JobLife]:
+    """What becomes of forty jobs of four tasks: by chance alone."""
+    return {
+        f"{task}/{number}": JobLife(
+            task,
+            0,
+            0,
+            round(chance.expovariate(1e-9)),
+            round(chance.expovariate(1e-10)),
+            "",
+            good=chance.random() < 0.8,
+        )
+        for task in ("warp", "sort", "clean", "keep")
+        for number in range(10)
+    }
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 5])
+def test_equal_configurations_do_not_differ_in_any_of_their_many_figures(seeds: int) -> None:
+    chance, wrong = Random(11), 0
+    for _ in range(60):
+        pairs = [(lives(chance), lives(chance)) for _ in range(seeds)]
+        lines = figure_lines({}, pairs, (ALL, "warp", "sort", "clean", "keep"), by_chance=True)
+        wrong += any(line.differs for line in lines)
+    assert wrong <= 6  # 5 % of 60 is 3; without regard to their number it would be 20 to 60
+    surely = figure_lines({}, [(lives(chance), lives(chance))], (ALL,), by_chance=False)
+    assert all(line.differs == (line.baseline != line.changed) for line in surely)

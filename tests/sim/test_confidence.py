@@ -10,7 +10,7 @@ from random import Random
 
 import pytest
 
-from sim.confidence import Interval, mean_interval, median_interval, share_interval, summary, t_quantile
+from sim.confidence import beyond_noise, mean_interval, median_interval, share_interval, summary, t_quantile
 
 
 @pytest.mark.parametrize(
@@ -55,13 +55,23 @@ def test_ninety_five_of_a_hundred_intervals_hold_the_truth() -> None:
 def test_the_share_of_failing_worlds() -> None:
     none = share_interval(0, 1000)
     assert none.low == 0.0
-    assert none.high == pytest.approx(0.0038, abs=5e-5)
+    assert none.high == pytest.approx(3 / 1000, rel=0.01)  # the rule of three
     some = share_interval(12, 1000)
     assert (some.low, some.high) == pytest.approx((0.00687, 0.02088), abs=5e-5)
     assert share_interval(5, 5).high == 1.0
 
 
-def test_noise_is_what_zero_is_within() -> None:
-    assert Interval(0.1, 0.2).excludes_zero
-    assert Interval(-2.0, -1.0).excludes_zero
-    assert not Interval(-1.0, 1.0).excludes_zero
+@pytest.mark.parametrize("count", [1, 2, 4, 20])
+def test_what_never_failed_fails_no_more_often_than_is_said(count: int) -> None:
+    """If it failed as often as the end of the interval says, it would not have been seen in 5 of 100 cases."""
+    assert (1.0 - share_interval(0, count).high) ** count == pytest.approx(0.05)
+    assert share_interval(count, count).low == pytest.approx(1.0 - share_interval(0, count).high)
+
+
+def test_two_whole_numbers_that_are_alike_decide_nothing() -> None:
+    assert beyond_noise([1.0, 1.0])
+    assert not beyond_noise([1.0, 1.0], whole=True)
+    assert beyond_noise([1.0] * 5, whole=True)
+    assert beyond_noise([-91.0] * 4, 0.99, whole=True)
+    assert not beyond_noise([5.0])
+    assert not beyond_noise([0.0, 0.0])
