@@ -29,6 +29,8 @@ CONTROLLER = "controller"
 SCHEDULER = "scheduler"
 RESTART_NS = 1_000_000_000
 """How long a restart takes when the fault does not say."""
+NO_PROCESS = -1
+"""A limit of processes under which nothing can be started."""
 SERVICE_NS = 100_000_000
 """How long an overloaded server takes for each batch when the fault does not say."""
 
@@ -127,6 +129,10 @@ class Faults:
         }
         self._agents_away: dict[str, int] = {}
         self._hangs: dict[Fault, list[Hang]] = {}
+        self._process_limits: dict[str, list[int]] = {}
+        """by host, its own first: 0: none"""
+        self._chances: dict[tuple[Kind, str, str], list[float]] = {}
+        """of the faults that are at a link: the kind, and its two ends"""
 
     def plan(self, scenario: Scenario) -> None:
         """Put every fault into the calendar; of each plan its next one, so that their number does not matter. Raises
@@ -162,7 +168,7 @@ class Faults:
         if fault.kind is Kind.FLAPPING:
             until = fault.at_ns + fault.for_ns if fault.for_ns else self._place.calendar.until_ns
             starts = range(fault.at_ns, until, 2 * fault.every_ns)
-            return [(start, fault.every_ns, Kind.DOWN) for start in starts]
+            return [(start, min(fault.every_ns, until - start), Kind.DOWN) for start in starts]
         for_ns = fault.for_ns
         if fault.kind in (Kind.RESTARTED, Kind.REBOOT, Kind.AGENT_RESTART) and not for_ns:
             for_ns = RESTART_NS
@@ -285,13 +291,22 @@ class Faults:
         if fault.nodes[0] in self._place.servers:
             self._serve(fault.nodes[0], fault.delay_ns or SERVICE_NS)
         else:
-            self._system(fault).processes_max = fault.limit or -1
+            limits = self._process_limits.setdefault(fault.nodes[0], [self._system(fault).processes_max])
+            limits.append(fault.limit or NO_PROCESS)
+            self._limit_processes(fault, limits)
 
     def _unload(self, fault: Fault) -> None:
         if fault.nodes[0] in self._place.servers:
             self._serve(fault.nodes[0], -(fault.delay_ns or SERVICE_NS))
         else:
-            self._system(fault).processes_max = 0
+            limits = self._process_limits[fault.nodes[0]]
+            limits.remove(fault.limit or NO_PROCESS)
+            self._limit_processes(fault, limits)
+
+    def _limit_processes(self, fault: Fault, limits: list[int]) -> None:
+        """What the host allows itself and what faults leave it: the strictest of them."""
+        strict = [limit for limit in limits if limit]
+        self._system(fault).processes_max = NO_PROCESS if NO_PROCESS in strict else min(strict, default=0)
 
     def _serve(self, name: str, more_ns: int) -> None:
         """Every batch takes so much more (or less) time of the process in which this machine lives."""
@@ -425,13 +440,18 @@ class Faults:
     def _set_weather(self, fault: Fault, sign: int) -> None:
         link = self._link(fault)
         self._place.network.unvouch(link)
+        chances = self._chances.setdefault((fault.kind, link.superior.name, link.subordinate.name), [])
+        if sign > 0:
+            chances.append(fault.chance)
+        else:
+            chances.remove(fault.chance)
         for direction in (link.down, link.up):
             if fault.kind is Kind.LOSSY:
                 direction.lossy += sign
-                direction.loss = fault.chance if direction.lossy else direction.usual_loss
+                direction.loss = max(chances, default=direction.usual_loss)
             elif fault.kind is Kind.DOUBLED:
                 direction.doubled += sign
-                direction.doubling = fault.chance if direction.doubled else direction.usual_doubling
+                direction.doubling = max(chances, default=direction.usual_doubling)
                 direction.echo_ns += sign * fault.delay_ns
             else:
                 direction.spread_ns += sign * (fault.delay_ns or RESTART_NS)

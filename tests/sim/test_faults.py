@@ -289,3 +289,45 @@ def test_a_step_of_the_wall_clock_changes_no_timeout() -> None:
 def test_a_fault_at_nothing_is_refused(kind: Kind, nodes: tuple[str, ...]) -> None:
     with pytest.raises(ConfigurationError, match="there is no"):
         World(Configuration("", "/"), Scenario(faults=(Fault(kind, nodes),)), EventLog())
+
+
+def test_flapping_ends_with_its_fault() -> None:
+    """The last time down would be over 5 s later."""
+    run = Run(Fault(Kind.FLAPPING, ("node1",), 5 * SECOND, 25 * SECOND, every_ns=10 * SECOND))
+    faults = [(line.t // SECOND, line.on) for line in run.lines if isinstance(line, FaultChanged)]
+    assert faults == [(5, True), (15, False), (25, True), (30, False)]
+
+
+def test_a_host_that_was_overloaded_has_its_own_limit_again() -> None:
+    limits: list[int] = []
+
+    def look(world: World) -> None:
+        system = world.systems["node1"]
+        system.processes_max = 3
+        for at_s in (4, 15, 25, 35, 45):
+            world.calendar.call_after(at_s * SECOND, FAULT, lambda: limits.append(system.processes_max))
+
+    Run(
+        Fault(Kind.OVERLOADED, ("node1",), 10 * SECOND, 30 * SECOND, limit=2),
+        Fault(Kind.OVERLOADED, ("node1",), 20 * SECOND, 10 * SECOND),
+        prepare=look,
+    )
+    assert limits == [3, 2, -1, 2, 3]
+
+
+@pytest.mark.parametrize(("kind", "now"), [(Kind.LOSSY, "loss"), (Kind.DOUBLED, "doubling")])
+def test_of_bad_weathers_at_one_link_the_worst_counts_until_it_is_over(kind: Kind, now: str) -> None:
+    chances: list[float] = []
+
+    def look(world: World) -> None:
+        link = world.network.links["controller", "node1"]
+        for at_s in (15, 25, 35, 45):
+            world.calendar.call_after(at_s * SECOND, FAULT, lambda: chances.append(getattr(link.up, now)))
+
+    ends = ("controller", "node1")
+    Run(
+        Fault(kind, ends, 10 * SECOND, 30 * SECOND, chance=0.3),
+        Fault(kind, ends, 20 * SECOND, 10 * SECOND, chance=0.1),
+        prepare=look,
+    )
+    assert chances == [0.3, 0.3, 0.3, 0.0]
