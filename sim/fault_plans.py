@@ -15,7 +15,7 @@ from itertools import accumulate, count, islice, pairwise
 
 from msgspec.structs import replace
 
-from sim.distributions import Constant, Distribution
+from sim.distributions import Choice, Constant, Distribution
 from sim.keyed import Draws
 from sim.scenario import Counted, Fault, FaultPlan, NodeOutages, Plan, Scenario, TracePlan, Unit
 
@@ -160,11 +160,17 @@ def _struck(plan: FaultPlan, unit: Unit, draws: Draws, number: int) -> tuple[tup
 @lru_cache(maxsize=64)
 def _cells(distribution: Distribution) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """(chance, sum of `chance x value` up to there) at places that lie closer and closer towards chance 1: where the
-    long ones are, which are few and make up most of the time."""
+    long ones are, which are few and make up most of the time. A value that is one of some has a cell of its own."""
     edges = [0.0]
-    for half in range(HALVINGS):
-        low, width = 1.0 - 2.0**-half, 2.0 ** -(half + 1)
-        edges += [low + width * cell / CELLS for cell in range(1, CELLS + 1)]
+    if isinstance(distribution, Choice):
+        edges += [
+            sum(distribution.weights[:at]) / sum(distribution.weights) for at in range(1, len(distribution.weights))
+        ]
+        edges.append(1.0)
+    else:
+        for half in range(HALVINGS):
+            low, width = 1.0 - 2.0**-half, 2.0 ** -(half + 1)
+            edges += [low + width * cell / CELLS for cell in range(1, CELLS + 1)]
     weights = [(high - low) * distribution.sample((low + high) / 2) for low, high in pairwise(edges)]
     return tuple(edges), tuple(accumulate(weights, initial=0.0))
 

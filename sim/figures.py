@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from enum import Enum
+from math import fsum
 
 from msgspec import Struct
 
@@ -232,7 +233,10 @@ def _hosts_figure(name: str) -> Figure | None:
     least = int(match[1])
 
     def of(metrics: Metrics) -> float | None:
-        return sum(share for hosts, share in metrics.hosts_up.items() if hosts >= least) if metrics.hosts_up else None
+        if not metrics.hosts_up:
+            return None
+        fewer = [share for hosts, share in metrics.hosts_up.items() if hosts < least]
+        return 1.0 - fsum(fewer) if len(fewer) < len(metrics.hosts_up) else 0.0  # 1 is 1: shares have been rounded
 
     return Figure(Unit.SHARE, Better.HIGHER, of)
 

@@ -33,6 +33,7 @@ from shell.wording import nearest
 from shell.worlds import is_world, read_world
 from sim.distributions import Distribution
 from sim.scenario import (
+    Arrivals,
     Expectation,
     Fault,
     FaultPlan,
@@ -318,6 +319,7 @@ class _Maker:
             after=_as_distribution(section.after),
             never_visible=section.never_visible,
             items=_items(items),
+            arrivals=Arrivals(()) if items == () else None,  # a list without a name: none ever comes
         )
 
     def _exits(self, path: KeyPath, value: dict[str, str] | str) -> tuple[tuple[int, float], ...]:

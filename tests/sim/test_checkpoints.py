@@ -287,7 +287,7 @@ def test_cycles_identities_and_kinds_of_containers_come_back(tmp_path: Path) -> 
     node, other = Node("one"), Node("two")
     node.next, other.next = other, node
     shared = [1, 2]
-    observed = Observed(JobId(1), "t", None, 1, 0, 5, 6)
+    observed = Observed(JobId(1), "t", None, 1, 1, 0, 5, 6)
     node.more = {
         "shared": shared, "again": shared, "by": {JobId(3): other}, "deque": deque([other], 3), "set": {3, 4},
         "counter": Counter(a=2), "default": defaultdict(list, x=[1]), "call": other.more.get, "reason": Reason.HELD,

@@ -139,6 +139,7 @@ def test_an_exponential_prefab_has_the_mean_times_that_it_is_given() -> None:
         (Lognormal(HOUR, 1.43), exp(1.43**2 / 2)),
         (Weibull(0.48, 10 * HOUR), 10 * gamma(1 + 1 / 0.48)),
         (Choice((HOUR, 10 * HOUR), (0.75, 0.25)), 3.25),
+        (Choice((1000 * HOUR, HOUR), (0.001, 0.999)), 1.999),
         (Quantiles((0.0, 0.5, 1.0), (HOUR, HOUR, 10 * HOUR)), 0.5 + 0.5 * 9 / log(10)),
     ],
 )

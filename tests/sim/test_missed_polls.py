@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import UTC
 
 import pytest
+from msgspec.structs import replace
 
 from model.configuration import ClusterDefinition, Configuration, HostDefinition
 from model.job import SECOND
@@ -103,3 +104,11 @@ def test_the_share_of_time_with_so_many_hosts_up() -> None:
     assert shares == pytest.approx([1.0, 1.0, 0.75, 0.5, 0.0])
     assert metrics.all_up == pytest.approx(0.5)
     assert find("at_least_3_up").better.value == "higher"
+
+
+def test_always_is_all_of_the_time_however_it_is_cut() -> None:
+    """1/6 + 4/6 + 1/6 is a little less than 1."""
+    metrics = replace(measure(each_minute("a")), hosts_up={4: 1 / 6, 3: 4 / 6, 2: 1 / 6})
+    assert sum(metrics.hosts_up.values()) != 1.0
+    assert value(metrics, "at_least_2_up") == value(metrics, "at_least_0_up") == 1.0
+    assert value(metrics, "at_least_5_up") == 0.0

@@ -20,6 +20,8 @@ from shell.config.scenario_faults import Known, parse_fault
 from shell.config.scenario_values import durations, parse_moment
 from sim.distributions import Choice, Constant, Exponential, Lognormal, Quantiles, Uniform, Weibull
 from sim.scenario import Comparison, Expectation, Fault, Kind
+from sim.simulation import simulate
+from sim.tally import TaskTally
 
 PIPELINE = """\
 cluster:
@@ -217,3 +219,8 @@ def test_no_text_makes_the_fault_reader_fall(text: str) -> None:
         parse_fault(text, START, Known(()))
     except (ValueError, ConfigurationError):
         return
+
+
+def test_of_a_source_without_a_name_nothing_comes(folder: Path) -> None:
+    loaded = load(folder, "for: 1h\ntasks: {copy: {items: []}}\n")
+    assert simulate(loaded.configuration, loaded.scenario).tally.tasks.get("copy", TaskTally()).made == 0
