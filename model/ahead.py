@@ -5,7 +5,7 @@ long as the way up and down takes; and each end goes up, and each start comes do
 host gets the next ones ahead. Three rules keep this from doing harm: only a job that is next in its queue goes ahead,
 so nobody is passed (`placing.py`); how many, follows from how long the last ones took from the gift to the end, so what
 is ahead is some `WAIT_NS` of work; and what a host cannot start soon it gives back, for another attempt (`agent.py`),
-which never goes ahead. Owned by `placing.py`; no clock here.
+which never goes ahead. In strict order nothing does, for hosts do not keep it. Owned by `placing.py`; no clock here.
 """
 
 from __future__ import annotations

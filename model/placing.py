@@ -454,15 +454,15 @@ class Placing:
                 self._release(passed, now)  # it cannot go there before one of its superior ends
 
     def _match_strictly(self, now: int) -> None:
-        """In each superior's line nobody passes the first one; when that cannot go, another superior's may."""
+        """In each superior's line nobody passes the first one; when that cannot go, another superior's may.
+
+        Nothing goes ahead: at its host a narrower one may find room first, and what is given back is passed meanwhile.
+        """
         if self._kept:
             self._match_kept(now)
         while (found := self._next_strictly()) is not None:
             job, host = found
             self._give(job, host, now)
-        while self.shapes.ahead.most > 0 and (found := self._next_ahead()) is not None:
-            job, host = found
-            self._give(job, host, now, _AHEAD)
 
     def _next_strictly(self) -> tuple[ControllerJob, Host] | None:
         shapes = self.shapes
@@ -475,24 +475,6 @@ class Placing:
                 return job, self._hosts[wish]
             if job.anywhere and shapes.able(job.shape):
                 return job, self._hosts[shapes.choose(job.shape)]
-        return None
-
-    def _next_ahead(self) -> tuple[ControllerJob, Host] | None:
-        """Only whoever is next of all goes ahead; one whose host takes nothing, or that has one kept, keeps nobody
-        back."""
-        for line in self.any_queue.lines():
-            job = None if line.superior.is_full else line.first(anything)
-            if job is None or job.kept:
-                continue
-            wish = job.spec.host.name
-            if job.anywhere:
-                name = self.shapes.ahead.freest()
-            elif wish is not None and self.shapes.ahead.free(wish) > 0:
-                name = wish
-            else:
-                continue
-            host = self._hosts[name]
-            return (job, host) if self._may_go_ahead(job, host) else None
         return None
 
     def _release(self, job: ControllerJob, now: int) -> None:

@@ -209,6 +209,14 @@ def test_while_another_task_is_next_nothing_goes_ahead() -> None:
     assert [job for job, _ in world.hosts["node1"].ran][SURER:] == jobs
 
 
+def test_in_strict_order_nothing_goes_ahead() -> None:
+    world = learnt(("node1", 2), order=Order.STRICT)
+    submit(world, *[spec()] * 60)
+    world.run(5)
+    assert world.outcomes() == ["EXITED"] * (60 + SURER)
+    assert not any(isinstance(record, AttemptGiven) and record.ahead for record in world.records)
+
+
 def test_a_large_job_is_not_passed_by_jobs_that_go_ahead() -> None:
     world = learnt(("node1", 4))
     submit(world, *[spec()] * 30)
@@ -230,7 +238,8 @@ def test_superiors_get_their_shares(order: Order) -> None:
     given = world.given()
     world.run(0.3)
     counts = Counter(world.given()[len(given) :])
-    assert any(isinstance(record, AttemptGiven) and record.ahead for record in world.records)
+    went_ahead = any(isinstance(record, AttemptGiven) and record.ahead for record in world.records)
+    assert went_ahead == (order is Order.FILL)
     assert abs(counts["a"] / counts["b"] - 3) < 0.3, counts
 
 
@@ -241,7 +250,7 @@ def test_while_another_superior_is_next_nothing_goes_ahead(order: Order) -> None
         world.submit("a", 0.01)
         world.run(0.1)
     world.submit("a", 0.01, count=2)
-    assert in_excess(world) == 1
+    assert in_excess(world) == (order is Order.FILL)
     world.run(0.1)
     world.submit("a", 0.01)
     world.submit("b", 5)

@@ -280,6 +280,19 @@ def test_strict_is_first_come_first_served_to_the_nanosecond(tmp_path: Path, see
     assert max(waits.values()) > 100 * SECOND
 
 
+@pytest.mark.parametrize(("slots", "seed"), [(4, 0), (4, 1), (16, 0), (16, 1)])
+def test_so_it_is_where_many_jobs_take_no_time(tmp_path: Path, slots: int, seed: int) -> None:
+    """They are brief, and in another order some would go ahead: there narrow ones found room before wide ones, and what
+    was given back was passed."""
+    draw, submit, lines = random.Random(seed), 0, []
+    for number in range(1, 401):
+        submit += draw.choice([0, 0, 1, 5, 30, draw.randint(0, 100)])
+        run = draw.choice([0, 1, 10, draw.randint(0, 400)])
+        lines.append(line(number, submit, run, draw.randint(1, slots // draw.choice((1, 2, 4)))))
+    found = survey(write_log(tmp_path / "a.swf", *lines, processors=slots))
+    assert replay(found)[2] == first_come_first_served(found, slots)
+
+
 def test_fill_lets_a_later_job_pass_and_strict_does_not(tmp_path: Path) -> None:
     path = write_log(tmp_path / "a.swf", line(1, 0, 100, 3), line(2, 1, 10, 4), line(3, 2, 10, 1))
     assert replay(survey(path), Order.STRICT)[2] == {"1": 0, "2": 99 * SECOND, "3": 108 * SECOND}
