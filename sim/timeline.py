@@ -17,7 +17,7 @@ from msgspec import Struct
 from model.events import HostVerb
 from model.job import LOCAL, AttemptKey, JobId
 from model.records import SET_ASIDE, WELL, AttemptEnded, AttemptGiven, HostChanged
-from sim.faults import SCHEDULER
+from sim.faults import MOMENTS, SCHEDULER
 from sim.host_states import AWAY, HostStates
 from sim.log import Committed, FaultChanged, Finished, Header, ProcessEnded, ProcessStarted, Sized
 from sim.measuring import judge_attempt
@@ -30,6 +30,7 @@ _PERSON = (HostVerb.DRAIN.value, HostVerb.OFF.value)
 _CLOSED = (*_PERSON, SET_ASIDE)
 _OVER = {**dict.fromkeys(_PERSON, _PERSON), HostVerb.ON.value: _CLOSED, SET_ASIDE: (SET_ASIDE,), WELL: (SET_ASIDE,)}
 """Which spans of `Timeline.closed` end with what is recorded of a host."""
+_OVER_AT_ONCE = frozenset(kind.value for kind in MOMENTS)
 NONE = -1
 
 
@@ -147,8 +148,11 @@ class Timeline:
         change = self._states.fault(line)
         if line.on:
             span = FaultSpan(line.kind, line.nodes, line.t)
-            self._open_faults.setdefault(key, []).append(span)
             self.faults.append(span)
+            if line.kind in _OVER_AT_ONCE:
+                span.end = line.t
+            else:
+                self._open_faults.setdefault(key, []).append(span)
             if change.host and line.kind in AWAY:
                 self.down.setdefault(change.host, []).append(span)
         else:

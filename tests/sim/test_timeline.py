@@ -269,3 +269,9 @@ def test_a_drained_host_is_closed_until_it_is_on_again() -> None:
         "node1": [("drain", 10 * MINUTE, 20 * MINUTE), ("off", 20 * MINUTE, 30 * MINUTE)],
         "node2": [("drain", 40 * MINUTE, HOUR)],
     }
+
+
+def test_a_fault_of_a_moment_does_not_last_to_the_end() -> None:
+    faults = (Fault(Kind.WALL_STEP, (), MINUTE, delay_ns=HOUR), Fault(Kind.BROKEN, ("controller", "node1"), 2 * MINUTE))
+    timeline, _ = watch((task("a", every=MINUTE),), world(HOUR, *faults, a=SECOND))
+    assert [(span.start, span.end) for span in timeline.faults] == [(MINUTE, MINUTE), (2 * MINUTE, 2 * MINUTE)]
