@@ -103,7 +103,7 @@ def users_again(times: Sequence[int], users: Sequence[str], seed: int) -> list[A
     if not by_user:
         return []
     first = min(times)
-    weeks = max(1, (max(times) - first + WEEK_NS - 1) // WEEK_NS)
+    weeks = (max(times) - first) // WEEK_NS + 1
     draws = Draws(seed, "resample users")
     names = sorted(by_user)
     copies: dict[str, int] = {}

@@ -70,6 +70,10 @@ def small_log(folder: Path) -> Path:
     return path
 
 
+def test_a_job_just_a_week_after_the_first_stays_there() -> None:
+    assert [one.at_ns for one in users_again([0, WEEK_NS], ["only", "only"], 1)] == [0, WEEK_NS]
+
+
 @pytest.mark.parametrize(("shake", "resample"), [("10%", None), (None, "days"), (None, "users"), ("20%", "users")])
 def test_a_reshaped_log_is_submitted_in_order_under_names_of_its_own(
     tmp_path: Path, shake: str | None, resample: str | None
