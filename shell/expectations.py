@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from shell.durations import parse_duration
 from shell.tables import Column, Style, table
-from shell.wording import clean, count, cut, measured, nearest, thousands
+from shell.wording import clean, count, cut, measured, nearest, number_text, thousands
 from sim.expectations import Judged
 from sim.figures import HOSTS, SCHEDULERS, TASKS, Unit, UnknownFigureError, find, split
 from sim.scenario import Comparison, Wanted
@@ -90,11 +90,11 @@ def figure_text(value: float | None, unit: Unit, undefined: str = "-") -> str:
         case Unit.SHARE:
             return f"{100 * value:.4g} %"
         case Unit.COUNT:
-            return thousands(int(value)) if value == int(value) else f"{value:.4g}"
+            return thousands(int(value)) if value == int(value) else number_text(value)
         case Unit.RATE:
-            return f"{value * 3600:.4g}/h"
+            return f"{number_text(value * 3600)}/h"
         case Unit.NUMBER:
-            return f"{value:.4g}"
+            return number_text(value)
 
 
 def expected_line(judged: Judged) -> ExpectedLine:

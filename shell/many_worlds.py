@@ -27,7 +27,7 @@ from shell.prepared import Asked, Output, Prepared, prepare, scripted
 from shell.report.drawing import require_matplotlib
 from shell.simulate import NOTHING, Measured, rehearse
 from shell.tables import Column, Style, table
-from shell.wording import count, duration, thousands
+from shell.wording import count, duration, number_text, thousands
 from shell.world_runs import Arm, Runs
 from sim.checkpoints import code_digest, inputs_digest
 from sim.confidence import Interval, share_interval
@@ -387,7 +387,7 @@ def _comparison(answer: ManyWorlds, style: Style) -> list[str]:
 def _cell(figure: str, value: float | None) -> str:
     unit = find(figure).unit
     if unit is Unit.COUNT and value is not None and value != int(value):
-        return f"{value:.4g}"
+        return number_text(value)
     return figure_text(value, unit)
 
 

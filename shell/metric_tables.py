@@ -7,7 +7,7 @@ from msgspec import Struct
 from shell.durations import format_duration
 from shell.expectations import figure_text
 from shell.tables import Column, Style, table
-from shell.wording import duration, thousands
+from shell.wording import duration, number_text, thousands
 from sim.figures import Unit
 from sim.metrics import Metrics, Spread, TaskMetrics
 from sim.steadiness import FIRST_JOBS, unsteady
@@ -123,8 +123,8 @@ def after_last_text(metrics: Metrics) -> str:
 def beginning_texts(metrics: Metrics, timeline: Timeline) -> list[str]:
     """Which averages the beginning changes, with empty hosts, and what to do; nothing where a warm-up was cut off."""
     return [
-        f"the beginning counts: {line.figure} {line.whole:.4g} on average, {line.after:.4g} after the first "
-        f"{FIRST_JOBS:.0%} of the jobs: --warm-up {format_duration(line.cut_ns)}".replace("%", " %")
+        f"the beginning counts: {line.figure} {number_text(line.whole)} on average, {number_text(line.after)} after "
+        f"the first {FIRST_JOBS:.0%} of the jobs: --warm-up {format_duration(line.cut_ns)}".replace("%", " %")
         for line in (() if metrics.warm_up else unsteady(timeline))
     ]
 
@@ -154,7 +154,7 @@ def _time(value: float | None) -> str:
 
 
 def _number(value: float | None) -> str:
-    return UNDEFINED if value is None else f"{value:.4g}"
+    return UNDEFINED if value is None else number_text(value)
 
 
 def _share(value: float | None) -> str:

@@ -31,7 +31,7 @@ from shell.prepared import Asked, Output, Prepared, prepare, scripting_of
 from shell.replay import Replay, WorkloadLine, workload_line, workload_text
 from shell.report.drawing import require_matplotlib
 from shell.tables import Column, Style, table
-from shell.wording import count, duration, sparkline, thousands
+from shell.wording import count, duration, number_text, sparkline, thousands
 from sim.checkpoints import Checkpoints
 from sim.expectations import judge_expectations
 from sim.figures import DONE
@@ -476,6 +476,10 @@ def _time(value: int | None) -> str:
     return "-" if value is None else duration(value)
 
 
+def _per_hour(value: float | None) -> str:
+    return "-" if value is None else number_text(value)
+
+
 def _wait(value: float | None) -> str:
     return _time(None if value is None else round(value))
 
@@ -517,7 +521,7 @@ _SCHEDULER_COLUMNS: tuple[Column[SchedulerLine], ...] = (
     Column("JOBS", lambda line, _: thousands(line.jobs), right=True),
     Column("OPEN", lambda line, _: thousands(line.open), right=True, weight=7),
     Column("FAILED", lambda line, _: thousands(line.failed), right=True),
-    Column("AN HOUR", lambda line, _: "-" if line.per_hour is None else f"{line.per_hour:.4g}", right=True, weight=4),
+    Column("AN HOUR", lambda line, _: _per_hour(line.per_hour), right=True, weight=4),
     Column("WAIT p50", lambda line, _: _wait(line.wait_p50_ns), right=True, weight=5),
     Column("p95", lambda line, _: _wait(line.wait_p95_ns), right=True, weight=6),
     Column("DUE", lambda line, _: _share(line.share_due), right=True),

@@ -32,7 +32,7 @@ from shell.report.drawing import require_matplotlib
 from shell.simulate import NOTHING
 from shell.sweep_arms import ArmOf, Varied, arms_of, parse_sweep, possible
 from shell.tables import Column, Style, table
-from shell.wording import count, duration
+from shell.wording import count, duration, number_text
 from sim.figures import Unit, find, split
 from sim.many import Comparison, Drawn, compare, names_of
 from sim.sweeps import KNEE, KNEE_FIGURE, LEAST_WAIT_NS, Band, band, knee
@@ -210,7 +210,7 @@ def cell(figure: str, value: float | None) -> str:
     """A figure's value; the median of counts may lie between two of them."""
     unit = find(figure).unit
     if unit is Unit.COUNT and value is not None and value != int(value):
-        return f"{value:.4g}"
+        return number_text(value)
     return figure_text(value, unit)
 
 

@@ -150,6 +150,11 @@ def thousands(number: int) -> str:
     return f"{number:,}".replace(",", " ") if abs(number) >= 10_000 else str(number)
 
 
+def number_text(value: float) -> str:
+    """Four digits of a number that need not be whole; all before the point of a large one, and no powers of ten."""
+    return thousands(round(value)) if abs(value) >= 9999.5 else f"{value:.4g}"
+
+
 def size(count_of_bytes: int) -> str:
     """`512 B`, `4.1 kB`, `41 MB` (powers of 1000)."""
     number = float(count_of_bytes)

@@ -127,3 +127,5 @@ def test_figures_are_worded_in_one_unit() -> None:
     assert figure_text(None, Unit.TIME) == "-"
     assert [figure_text(ns, Unit.TIME) for ns in (0, 0.6, 34, 1e3)] == ["0 ms", "0 ms", "34 ns", "0.001 ms"]
     assert figure_text(1 / 90, Unit.RATE) == "40/h"
+    assert figure_text(50 / 9, Unit.RATE) == "20 000/h"
+    assert [figure_text(value, Unit.NUMBER) for value in (5.25649, 9999.4, 12345.6)] == ["5.256", "9999", "12 346"]
