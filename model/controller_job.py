@@ -8,6 +8,7 @@ from model.ahead import Pace
 from model.host import Host
 from model.job import THREADS_WORD, AttemptKey, JobSpec, Report
 from model.messages import Entry, Held
+from model.quick_struct import quick_to_set
 from model.resources import environment
 from model.shapes import UNSHAPED, Shape
 from model.states import State, check_move, quick
@@ -38,6 +39,7 @@ CONTROLLER_MOVES: dict[ControllerJobState, frozenset[ControllerJobState]] = {
 """An attempt is forgotten from ENDED, by its superior's acknowledgement."""
 
 
+@quick_to_set
 class ControllerJob(Struct, eq=False, gc=False):
     """One attempt. `queued`, `shape`, `superior` and `key` are what `matching.py` reads. (A struct, not tracked by the
     garbage collector: a million may wait, and nothing that it holds refers to it.)"""

@@ -30,6 +30,7 @@ from model.messages import (
     Started,
     Up,
 )
+from model.quick_struct import quick_to_set
 from model.states import quick
 from model.timers import NEVER_NS
 
@@ -40,6 +41,7 @@ PING_STEPS = 10
 each alone would be a turn of its owner, and a hundred idle hosts cost twice as much."""
 
 
+@quick_to_set
 class Given(Struct, eq=False, gc=False):
     """What a superior believes about one attempt that it gave down. (A struct, not tracked by the garbage collector:
     the scheduler has one for each job that waits.)"""

@@ -7,6 +7,7 @@ from msgspec import structs
 from model.explain import Explanation, Reason
 from model.job import Outcome, Report
 from model.messages import Entry, Held
+from model.quick_struct import quick_to_set
 from model.states import State, quick
 from model.subordinate import HeldAttempt
 
@@ -41,6 +42,7 @@ PROCESS_STATES = frozenset({_S.STARTING, _S.RUNNING, _S.STOPPING})
 WAITING_STATES = frozenset({_S.BLOCKED_BEFORE, _S.QUEUED, _S.STAGED})
 
 
+@quick_to_set
 class HostedAttempt(HeldAttempt, eq=False, gc=False):
     """One attempt on a host with keepers. (Nothing that it refers to refers to it.)"""
 

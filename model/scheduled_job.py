@@ -12,6 +12,7 @@ from model.job import JobId, JobSpec, JobState, Report
 from model.kept_specs import Kept, common_of, spec_of
 from model.lines import Line
 from model.messages import CancelReason
+from model.quick_struct import quick_to_set
 from model.task_state import TaskState
 
 AT_EXECUTOR = frozenset({JobState.ASSIGNED, JobState.PENDING, JobState.RUNNING, JobState.CANCELLING})
@@ -40,6 +41,7 @@ NOTHING_SPECIAL = Special()
 """Of most jobs: they share it."""
 
 
+@quick_to_set
 class ScheduledJob(Struct, eq=False, gc=False):
     """One job that is not final. (A struct, not tracked by the garbage collector: a million may wait, and nothing that
     it holds refers to it.)"""
