@@ -47,6 +47,7 @@ from model.messages import (
     CancelReason,
     Ended,
     Heard,
+    Held,
     Inquire,
     Notices,
     Parting,
@@ -445,7 +446,7 @@ class Controller:
         """A host that was given up is back with the attempt: its end was told and stands, but until the host has ended
         it, or is given up again, it takes what it took before and is not forgotten. Whether it has gone now."""
         given, acknowledged = host.link.given.get(job.key), self._alive.get(job.key)
-        if acknowledged is None and not ended and given is not None and not given.ended:
+        if acknowledged is None and not ended and given is not None and given.held is not Held.ENDED:
             self._alive[job.key] = False
             job.spec, job.pace = given.spec, Pace.LONG
             self.placing.take(job, host, now)

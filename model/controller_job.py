@@ -88,7 +88,7 @@ class ControllerJob(Struct, eq=False, gc=False):
         if self.state is _S.ENDED:
             return Entry(number, attempt, Held.ENDED, self.spec, host, self.report)
         given = None if self.host is None else self.host.link.given.get(self.key)
-        running = given is not None and given.running
+        running = given is not None and given.held is Held.RUNNING
         return Entry(number, attempt, Held.RUNNING if running else Held.WAITING, self.spec, host)
 
     def move(self, state: ControllerJobState, now: int) -> None:

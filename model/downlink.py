@@ -6,6 +6,8 @@ in `channel.py`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from msgspec import Struct
 
 from model.channel import ChannelTimes, End, LinkState, ProtocolError
@@ -23,6 +25,7 @@ from model.messages import (
     Held,
     Inquire,
     Inventory,
+    Message,
     Notices,
     Parting,
     Ping,
@@ -35,6 +38,9 @@ from model.states import quick
 from model.timers import NEVER_NS
 
 _L = quick(LinkState)
+_H = quick(Held)
+_SAYS: dict[type, Held] = {Accepted: _H.WAITING, Started: _H.RUNNING, Ended: _H.ENDED}
+"""Where the subordinate has an attempt, by what it says of it."""
 
 PING_STEPS = 10
 """Pings are due at multiples of a tenth of their period, so that those of many hosts, and the answers, come together:
@@ -51,10 +57,11 @@ class Given(Struct, eq=False, gc=False):
     sent_ns: int
     sent_to: int
     """the life of the subordinate to which it was given"""
-    confirmed: bool = False
-    running: bool = False
-    ended: bool = False
-    """its end was heard: it may wait for its acknowledgement, but never runs again"""
+    awaited: bool = False
+    """given and not answered, or cancelled and not ended: said again every `resend_ns`"""
+    held: Held | None = None
+    """where the subordinate has it, as far as was heard; None: it has not answered. One that has ended may wait for its
+    acknowledgement, but never runs again."""
     cancel: CancelReason | None = None
     doubtful: bool = False
     """our own superior may know of its end already: see `restore`"""
@@ -70,6 +77,7 @@ class Downlink(End):
     """
 
     __slots__ = (
+        "_awaited",
         "_inquire_at",
         "_inquiry",
         "_judge_after",
@@ -86,7 +94,6 @@ class Downlink(End):
         "slots",
         "state",
         "times",
-        "unconfirmed",
         "vouched",
         "wanted_slots",
     )
@@ -97,8 +104,8 @@ class Downlink(End):
         self.times = times
         self.state = _L.CLOSED
         self.given: dict[AttemptKey, Given] = {}
-        self.unconfirmed: dict[AttemptKey, Given] = {}
-        """given and not answered, or cancelled and not ended: said again every `resend_ns`"""
+        self._awaited = 0
+        """how many of them are `awaited`. (A table of those would be one more in which each job comes and goes.)"""
         self.slots = 0
         self.gives_back = False
         """whether the subordinate gives back what it cannot start soon; see `Inventory`"""
@@ -129,11 +136,9 @@ class Downlink(End):
 
     def forsake(self, why: str) -> list[Up]:
         """The subordinate is another one from now on: what the former one holds is lost, and its lives do not count."""
-        lost: list[Up] = [self._lost(key, why) for key, given in list(self.given.items()) if not given.ended]
-        for ended in lost:  # nothing of it is to be said to the new one
-            self._note_end((ended.job, ended.attempt))  # type: ignore[union-attr]
-        self.given.clear()
-        self.unconfirmed.clear()
+        lost: list[Up] = [self._lost(key, why) for key, given in self.given.items() if given.held is not _H.ENDED]
+        self.given.clear()  # nothing of it is to be said to the new one
+        self._awaited = 0
         self.peer_epoch = self.heard_sequence = 0
         return lost
 
@@ -187,18 +192,16 @@ class Downlink(End):
         So one that never began may have ended and be recorded as such above, and then have been forgotten both here and
         below, where such an end is in no file: it is not handed down again, but given back for another attempt.
         """
-        given = Given(spec, 0, 0, sent_to)
-        given.confirmed = True
-        given.running = running
+        given = self.given[key] = Given(spec, 0, 0, sent_to)
+        given.held = _H.RUNNING if running else _H.WAITING
         given.doubtful = doubtful
-        self.given[key] = given
 
     def assign(self, key: AttemptKey, spec: JobSpec, waited_ns: int, now: int) -> None:
         """Hand an attempt down. Only while `ready`."""
         if self.state is not _L.OPEN:
             raise ValueError(f"{self.name} is {self.state.value}: nothing can be assigned")
-        given = Given(spec, waited_ns, now, self.peer_epoch)
-        self.given[key] = self.unconfirmed[key] = given
+        self.given[key] = Given(spec, waited_ns, now, self.peer_epoch, True)
+        self._awaited += 1
         self.outbox.append(Assign(key[0], key[1], spec, waited_ns))
         if self._resend_at == NEVER_NS:
             self._resend_at = now + self.times.resend_ns
@@ -208,7 +211,7 @@ class Downlink(End):
         given = self.given[key]
         given.cancel = why
         given.sent_ns = now
-        self.unconfirmed[key] = given
+        self._await(given)
         if self.state is _L.OPEN or self.state is _L.SILENT:
             self.outbox.append(Cancel(key[0], key[1], why))
             if self._resend_at == NEVER_NS:
@@ -221,15 +224,16 @@ class Downlink(End):
 
     def disown(self, key: AttemptKey) -> None:
         """What the subordinate claims of this attempt does not count any more."""
-        self.given.pop(key, None)
-        self.unconfirmed.pop(key, None)
+        given = self.given.pop(key, None)
+        if given is not None and given.awaited:
+            self._answered(given)
         self.refuse(key, CancelReason.ORPHAN)
 
     def acknowledge(self, key: AttemptKey) -> None:
         """Its end is recorded where it must be: both ends may forget it."""
-        self.given.pop(key, None)
-        if key in self.unconfirmed:
-            self._answered(key)
+        given = self.given.pop(key, None)
+        if given is not None and given.awaited:
+            self._answered(given)
         if self.state is _L.OPEN or self.state is _L.SILENT:
             self.outbox.append(Acknowledge(key[0], key[1]))
 
@@ -263,57 +267,55 @@ class Downlink(End):
         if self.state is _L.OPEN and self.peer_epoch != earlier_life:
             self.state = _L.INQUIRING
             self._inquire(now)
+        return self._take(batch.messages, now)
+
+    def _take(self, messages: Iterable[Message], now: int) -> list[Up]:
+        """Note what the subordinate says; what of it the owner must handle."""
+        given_of = self.given.get
         fresh: list[Up] = []
-        for message in batch.messages:
-            kind = type(message)
-            if kind is Ended:
-                self._note_end((message.job, message.attempt))  # type: ignore[union-attr]
-                fresh.append(message)  # type: ignore[arg-type]
-            elif kind is Started or kind is Accepted:
-                word: Started | Accepted = message  # type: ignore[assignment]
-                if self._confirm((word.job, word.attempt), kind is Started, word.why):
-                    fresh.append(message)  # type: ignore[arg-type]
-            elif kind is Pong:
-                self._heard_pong(message.number, now)  # type: ignore[union-attr]
-                fresh.append(message)  # type: ignore[arg-type]
-            elif kind is Notices:
-                fresh.append(message)  # type: ignore[arg-type]
-            elif kind is Inventory:
-                fresh.extend(self._reconcile(message, now))  # type: ignore[arg-type]
-            else:
-                raise ProtocolError(f"{self.name} sent {kind.__name__}, which only a superior may say")
+        for message in messages:
+            held = _SAYS.get(type(message))
+            if held is None:
+                fresh += self._take_other(message, now)
+                continue
+            word: Accepted | Started | Ended = message  # type: ignore[assignment]
+            given = given_of((word.job, word.attempt))
+            if given is not None:
+                if held is not _H.ENDED:
+                    before, why = given.held, word.why  # type: ignore[union-attr]
+                    said_before = before is held and given.why == why
+                    if said_before or before is _H.ENDED or (before is _H.RUNNING and held is _H.WAITING):
+                        continue
+                    given.why = why
+                given.held = held
+                if given.awaited and (given.cancel is None or held is _H.ENDED):
+                    self._answered(given)
+            fresh.append(word)
         return fresh
 
-    def _note_end(self, key: AttemptKey) -> None:
-        if key in self.unconfirmed:
-            self._answered(key)
-        given = self.given.get(key)
-        if given is not None:
-            given.confirmed = given.ended = True
+    def _take_other(self, message: Message, now: int) -> list[Up]:
+        """What is said of no single attempt."""
+        kind = type(message)
+        if kind is Inventory:
+            return self._reconcile(message, now)  # type: ignore[arg-type]
+        if kind is Pong:
+            self._heard_pong(message.number, now)  # type: ignore[union-attr]
+        elif kind is not Notices:
+            raise ProtocolError(f"{self.name} sent {kind.__name__}, which only a superior may say")
+        return [message]  # type: ignore[list-item]
 
-    def _confirm(self, key: AttemptKey, running: bool, why: str) -> bool:
-        """Note that the subordinate has the attempt, and where; whether this is news."""
-        given = self.given.get(key)
-        if given is None:
-            return True
-        if given.running and not running:
-            return False
-        if given.confirmed and given.running == running and given.why == why:
-            return False
-        given.why = why
-        given.confirmed = True
-        given.running = running
-        if given.cancel is None and key in self.unconfirmed:
-            self._answered(key)
-        return True
+    def _await(self, given: Given) -> None:
+        """What was said of this is said again until it is answered."""
+        if not given.awaited:
+            given.awaited = True
+            self._awaited += 1
 
-    def _answered(self, key: AttemptKey) -> None:
+    def _answered(self, given: Given) -> None:
         """This need not be said again. When nothing need be, no time for it is left: else each job of a host that has
         few would make its link wake up once more for nothing."""
-        unconfirmed = self.unconfirmed
-        del unconfirmed[key]
-        if not unconfirmed:
-            unconfirmed.clear()  # a dictionary that is emptied entry by entry stays as large as it was
+        given.awaited = False
+        self._awaited -= 1
+        if not self._awaited:
             self._resend_at = NEVER_NS
 
     def _heard_pong(self, number: int, now: int) -> None:
@@ -340,58 +342,56 @@ class Downlink(End):
         self._heard_pong(inventory.number, now)
         self._ping_at = self._next_ping(now)
         self._ping(now)
-        found: list[Up] = []
-        listed: set[AttemptKey] = set()
-        for entry in inventory.entries:
-            key = (entry.job, entry.attempt)
-            listed.add(key)
-            found.extend(self._found(key, entry))
-        for key, given in list(self.given.items()):
-            if key in listed or given.ended:
+        listed = {(entry.job, entry.attempt): self._word_of(entry) for entry in inventory.entries}
+        found = self._take(listed.values(), now)
+        for key, given in self.given.items():
+            if key in listed or given.held is _H.ENDED:
                 continue
-            if given.running or given.sent_to < inventory.remembers:
+            if given.held is _H.RUNNING or given.sent_to < inventory.remembers:
                 found.append(self._lost(key, "its host came back without it"))
             elif given.cancel is None and given.doubtful:
                 found.append(self._given_back(key))
             elif given.cancel is None:
                 given.sent_ns, given.sent_to = now, self.peer_epoch
-                given.confirmed = False
-                self.unconfirmed[key] = given
+                given.held = None
+                self._await(given)
                 self.outbox.append(Assign(key[0], key[1], given.spec, given.waited_ns))
         for key, given in self.given.items():
-            if given.cancel is not None and not given.ended:
+            if given.cancel is not None and given.held is not _H.ENDED:
                 given.sent_ns = now
-                self.unconfirmed[key] = given
+                self._await(given)
                 self.outbox.append(Cancel(key[0], key[1], given.cancel))
-        if self.unconfirmed:
+        if self._awaited:
             self._resend_at = now + self.times.resend_ns
         return found
 
-    def _found(self, key: AttemptKey, entry: Entry) -> list[Up]:
+    def _word_of(self, entry: Entry) -> Accepted | Started | Ended:
+        """What the subordinate would say of this attempt if it were not in an inventory."""
+        key = (entry.job, entry.attempt)
         if entry.held is Held.ENDED:
             if entry.report is None:
                 raise ProtocolError(f"{self.name} holds the end of attempt {key} and does not say how it ended")
-            self._note_end(key)
-            return [Ended(entry.job, entry.attempt, entry.report)]
-        running = entry.held is Held.RUNNING
-        if key not in self.given:
+            return Ended(entry.job, entry.attempt, entry.report)
+        given = self.given.get(key)
+        if given is None:
             self.given[key] = Given(entry.spec, 0, 0, self.peer_epoch)
-        is_news = self._confirm(key, running, entry.why)
-        if not is_news and self.given[key].cancel is not CancelReason.ORPHAN:
-            return []  # of one that was given up it is news each time that it is there
-        if running:
-            return [Started(entry.job, entry.attempt, entry.host, why=entry.why)]
-        return [Accepted(entry.job, entry.attempt, entry.why)]
+        elif given.cancel is CancelReason.ORPHAN and given.held is not _H.ENDED:
+            given.held = None  # of one that was given up it is news each time that it is there
+        if entry.held is Held.RUNNING:
+            return Started(entry.job, entry.attempt, entry.host, why=entry.why)
+        return Accepted(entry.job, entry.attempt, entry.why)
 
     def _lost(self, key: AttemptKey, why: str) -> Ended:
-        self.unconfirmed.pop(key, None)
-        self.given[key].cancel = CancelReason.ORPHAN  # never to be handed down again, nor to live if it still does
+        given = self.given[key]
+        if given.awaited:
+            self._answered(given)
+        given.cancel = CancelReason.ORPHAN  # never to be handed down again, nor to live if it still does
         report = Report(Outcome.LOST, reason=why, host=self.name, started=True)
         return Ended(key[0], key[1], report)
 
     def _given_back(self, key: AttemptKey) -> Ended:
         """It never began there, and nobody here knows whether it was to."""
-        self._note_end(key)
+        self.given[key].held = _H.ENDED
         reason = "neither its host nor the controller know it after their restarts"
         return Ended(key[0], key[1], Report(Outcome.OVERLOADED, reason=reason, host=self.name, again=True))
 
@@ -497,18 +497,21 @@ class Downlink(End):
 
     def _resend(self, now: int) -> None:
         self._resend_at = NEVER_NS
-        if not self.unconfirmed or self.state is not _L.OPEN:
+        if not self._awaited or self.state is not _L.OPEN:
             return
         resend_ns = self.times.resend_ns
-        for key, given in self.unconfirmed.items():
-            if now - given.sent_ns < resend_ns:
+        oldest = now
+        for key, given in self.given.items():
+            if not given.awaited:
                 continue
-            given.sent_ns = now
-            if given.cancel is not None:
-                self.outbox.append(Cancel(key[0], key[1], given.cancel))
-            else:
-                self.outbox.append(Assign(key[0], key[1], given.spec, given.waited_ns))
-        oldest = min(given.sent_ns for given in self.unconfirmed.values())
+            if now - given.sent_ns >= resend_ns:
+                given.sent_ns = now
+                if given.cancel is not None:
+                    self.outbox.append(Cancel(key[0], key[1], given.cancel))
+                else:
+                    self.outbox.append(Assign(key[0], key[1], given.spec, given.waited_ns))
+            elif given.sent_ns < oldest:
+                oldest = given.sent_ns
         self._resend_at = oldest + resend_ns
 
     def seal(self) -> Batch:

@@ -20,6 +20,7 @@ from model.explain import Explanation, Reason
 from model.host import HostState
 from model.job import LOCAL, JobId, JobSpec, JobState
 from model.job_numbers import EMBEDDED
+from model.messages import Held
 from model.resources import Stock
 from model.scheduled_job import ScheduledJob
 from model.scheduler import Scheduler
@@ -113,7 +114,7 @@ def _as_told(scheduler: Scheduler, job: ScheduledJob) -> Explanation | None:
     given = scheduler.executors[job.executor].link.given.get((job.id, job.attempt))
     if given is None or not given.why:
         return None
-    if given.running:
+    if given.held is Held.RUNNING:
         return Explanation(Reason.RUNS, f"running ({job.host}: {given.why})", job.since_ns)
     return Explanation(Reason.NO_SLOT, given.why, job.since_ns)
 

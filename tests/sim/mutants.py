@@ -256,11 +256,10 @@ def a_cancel_forgets_what_was_not_confirmed(patch: Patch) -> None:
     cancel = Downlink.cancel
 
     def mutant(self: Downlink, key: Any, why: Any, now: int) -> None:
-        if self.given[key].confirmed:
+        if self.given[key].held is not None:
             cancel(self, key, why, now)
-        else:
-            del self.given[key]
-            self.unconfirmed.pop(key, None)
+        elif self.given.pop(key).awaited:
+            self._awaited -= 1
 
     patch.setattr(Downlink, "cancel", mutant)
 
