@@ -45,19 +45,19 @@ class Pace(Enum):
 class BriefTasks:
     """Which tasks of which superiors have jobs that are brief, as far as their last ends tell."""
 
-    __slots__ = ("_ends",)
+    __slots__ = ("ends",)
 
     def __init__(self) -> None:
-        self._ends: dict[tuple[int, str], int] = {}
+        self.ends: dict[tuple[int, str], int] = {}
         """brief runs in a row, about"""
 
     def has(self, superior: int, task: str) -> bool:
         """Whether the next job is thought brief."""
-        return bool(self._ends) and self._ends.get((superior, task), 0) >= SURE
+        return self.ends.get((superior, task), 0) >= SURE
 
     def ran(self, superior: int, task: str, ran_for_ns: int) -> None:
         """A run is over."""
-        ends = self._ends
+        ends = self.ends
         if ran_for_ns > BRIEF_NS:
             if ends:
                 ends.pop((superior, task), None)
@@ -72,14 +72,14 @@ class BriefTasks:
 
     def runs(self, superior: int, task: str) -> None:
         """A job has not ended for so long that its host says that it runs."""
-        if not self._ends:
+        if not self.ends:
             return
         key = (superior, task)
-        count = self._ends.get(key, 0) - DOUBT
+        count = self.ends.get(key, 0) - DOUBT
         if count > 0:
-            self._ends[key] = count
+            self.ends[key] = count
         else:
-            self._ends.pop(key, None)
+            self.ends.pop(key, None)
 
 
 class Lead:

@@ -58,7 +58,7 @@ class Asides:
         if not self._policy.failures:
             return
         health = host.health
-        probed = health.probe == key
+        probed = health.why != "" and health.probe == key
         if probed:
             health.try_with(None)
         well = verdict(report)

@@ -148,7 +148,7 @@ class Assigning:
         line = job.line
         assert line is not None
         executor = line.executor
-        if (job.id, job.attempt) in executor.link.given:
+        if job.attempt and (job.id, job.attempt) in executor.link.given:
             executor.barred[job.id] = None
         elif executor.link.state is not _OPEN or self._scheduler.orders.assigning_stopped:
             self._join(job, line, now)

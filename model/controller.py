@@ -296,7 +296,7 @@ class Controller:
         job = self.jobs.get(key)
         if job is None or job.state is not _S.ENDED:
             return
-        if key in self._alive:
+        if self._alive and key in self._alive:
             self._alive[key] = True
             return
         self._forget(job)
@@ -371,7 +371,7 @@ class Controller:
         spec = job.spec if job.spec.needs is None else with_share(job)
         if THREADS_WORD in spec.command:
             spec = for_host(spec, host)
-        self.effects.append(Commit(AttemptGiven(*key, host.name, link.peer_epoch, spec, pace is _AHEAD)))
+        self.effects.append(Commit(AttemptGiven(key[0], key[1], host.name, link.peer_epoch, spec, pace is _AHEAD)))
         link.assign(key, spec, waited_ns, now)
         self.table.talking[host.name] = host
 

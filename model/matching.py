@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 DEAD_KEPT = 128
 """Entries of jobs that left a queue by another way stay in it until they surface, or until there are so many."""
+EMPTY_KEPT = 16
+"""So many different numbers of free slots that no host has now are not forgotten: with the next job one has it."""
 HOLES_KEPT = 64
 """Places of hosts that have left an index: whoever goes through it passes over them, until there are more than that and
 than twice the hosts."""
@@ -170,6 +172,15 @@ class WaitingJobs:
                     return job
         return None
 
+    def alike(self) -> tuple[Superior, Shape, Waiting] | None:
+        """Whose jobs wait here, what they need, and the jobs, if they are all of one superior and one shape."""
+        if len(self._lines) == 1:
+            (line,) = self._lines.values()
+            if len(line.waiting) == 1:
+                ((shape, waiting),) = line.waiting.items()
+                return line.superior, shape, waiting
+        return None
+
     def next(self, able: Callable[[Shape], bool]) -> ControllerJob | None:
         """The same, jobs aside for which a host is kept."""
         for line in self.lines():
@@ -236,7 +247,7 @@ class FreeHosts:
         self.most = 0
         """the largest number of free slots on one host"""
         self._buckets: dict[int, dict[str, None]] = {}
-        """by free slots; an empty one is thrown out when it is come across"""
+        """by free slots; an empty one is thrown out when it is come across, if there are more than a few"""
         self._counts: list[int] = []
         """of the buckets, in order"""
         self._free: dict[str, int] = {}
@@ -274,10 +285,14 @@ class FreeHosts:
 
     def _look(self) -> None:
         """Find the largest number of free slots, where no host has as many as before."""
-        counts = self._counts
-        while counts and not self._buckets[counts[-1]]:
-            del self._buckets[counts.pop()]
-        self.most = counts[-1] if counts else 0
+        counts, buckets = self._counts, self._buckets
+        while len(counts) > EMPTY_KEPT and not buckets[counts[-1]]:
+            del buckets[counts.pop()]
+        for count in reversed(counts):
+            if buckets[count]:
+                self.most = count
+                return
+        self.most = 0
 
     def freest(self) -> str:
         """A host with `most` free slots: of those the one that has been so for longest. Only if there is one."""

@@ -256,7 +256,10 @@ class Placing:
         host.free -= job.slots
         if job.pace is _LONG:
             host.lead.long += job.slots
-        job.superior.count_in_flight(1)
+        superior = job.superior
+        superior.in_flight += 1
+        if superior.terms.in_flight_max:
+            superior.see_if_full()
         needs = job.spec.needs
         if needs is not None and needs.resources:
             own, shared = self.shapes.split(needs.resources)
@@ -287,7 +290,9 @@ class Placing:
         superior = job.superior
         if superior.is_full:
             self.look_again(superior)
-        superior.count_in_flight(-1)
+        superior.in_flight -= 1
+        if superior.terms.in_flight_max:
+            superior.see_if_full()
         needs = job.spec.needs
         if needs is not None and needs.resources:
             own, shared = self.shapes.split(needs.resources)
@@ -370,6 +375,7 @@ class Placing:
         for name in changed:
             if name in self.queues:
                 self._match_host(name, self.queues[name], now)
+        self._give_alike(now)
         while shapes.free.most > 0:  # nobody has to look for a job where there is no room for any
             job = self.any_queue.first(shapes.able)
             if job is None:
@@ -384,8 +390,23 @@ class Placing:
             while shapes.ahead.most > 0 and self._give_ahead(shapes.ahead.freest(), now):
                 pass
 
+    def _give_alike(self, now: int) -> None:
+        """The usual case: all that wait are of one superior and need as many slots, so nobody looks at others."""
+        alike, free = self.any_queue.alike(), self.shapes.free
+        if alike is None or not alike[1].plain:
+            return
+        superior, shape, waiting = alike
+        slots = shape.slots or 1
+        while free.most >= slots and not superior.is_full:
+            job = waiting.first()
+            if job is None or job.spec.host.name is not None:
+                return
+            self._give(job, self._hosts[self.shapes.choose(shape)], now)
+
     def _pace(self, job: ControllerJob) -> Pace:
         """What is thought of a job that gets slots of its own."""
+        if not self.brief.ends:
+            return _LONG
         spec = job.spec
         return _BRIEF if spec.block is None and self.brief.has(job.superior.number, spec.task) else _LONG
 

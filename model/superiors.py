@@ -81,16 +81,15 @@ class Superior:
         """Who goes first: the smaller one."""
         return self.service, self.number
 
-    def count_in_flight(self, more: int) -> None:
-        """So many more of its attempts take slots of hosts."""
-        self.in_flight += more
+    def see_if_full(self) -> None:
+        """To be called when `in_flight` has changed, if its terms have a limit to it."""
         most = self.terms.in_flight_max
         self.is_full = most > 0 and self.in_flight >= most
 
     def agree(self, terms: Terms) -> None:
         """From now on it is here on these terms."""
         self.terms = terms
-        self.count_in_flight(0)
+        self.see_if_full()
 
     # the two numbers of a job
 

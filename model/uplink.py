@@ -153,12 +153,13 @@ class Uplink(End):
     def accepted(self, key: AttemptKey, why: str = "") -> None:
         """The attempt is here and waits."""
         if self.open:
-            self.outbox.append(Accepted(key[0] ^ self._base, key[1], why))  # type: ignore[arg-type]  # as above
+            job = key[0] ^ self._base if self._base else key[0]  # else a new object for the same number
+            self.outbox.append(Accepted(job, key[1], why))  # type: ignore[arg-type]  # as above
 
     def started(self, key: AttemptKey, host: str, started_at: int, why: str = "") -> None:
         """The attempt runs."""
         if self.open:
-            job = key[0] ^ self._base
+            job = key[0] ^ self._base if self._base else key[0]
             self.outbox.append(Started(job, key[1], host, started_at, why))  # type: ignore[arg-type]  # as above
 
     def ended(self, key: AttemptKey, report: Report, now: int) -> None:
