@@ -229,10 +229,9 @@ class Assigning:
                 continue
             room = self._most_out(line) - line.waiting
             while line.standing:
-                number = line.first(self.is_here)
-                if room <= 0 and number > line.farthest:
+                number = line.take_first(self.is_here, room > 0)
+                if number is None:
                     break
-                line.drop_first()
                 job = self._jobs[number]
                 self.leave(job)
                 given.append(job)

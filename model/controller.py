@@ -326,7 +326,7 @@ class Controller:
         if job.state is not _S.CANCELLING:
             job.move(_S.CANCELLING, now)
             self.placing.runs(job, job.host, now)
-            self._overtime.cancel(job, self._overtime_limit(job))
+            self._overtime.cancel(job, job.spec.timeout_ns)
         if job.key in job.host.link.given:
             job.host.link.cancel(job.key, why, now)
             self.table.talking[job.host.name] = job.host
@@ -476,8 +476,8 @@ class Controller:
             self.placing.brief.runs(superior.number, spec.task)
             self.placing.runs(job, host, now)
             if spec.timeout_ns:
-                limit_ns = self._overtime_limit(job)
-                self._overtime.set(job, limit_ns, now + limit_ns)
+                due_ns = now + spec.timeout_ns + spec.grace_ns + self.cluster.overtime_ns
+                self._overtime.set(job, spec.timeout_ns, due_ns)
             superior.started(job.key, host.name, message.started_at, message.why)
         elif job.state is _S.RUNNING and message.why and superior.number != EMBEDDED:
             superior.started(job.key, host.name, message.started_at, message.why)
@@ -487,7 +487,7 @@ class Controller:
         if report.host and report.host != host.name:
             report = structs.replace(report, host=host.name)  # the name of a folder, too: no host speaks for another
         if job.state is _S.RUNNING and job.spec.timeout_ns:
-            self._overtime.cancel(job, self._overtime_limit(job))
+            self._overtime.cancel(job, job.spec.timeout_ns)
         if report.again and not (report.given_back and job.pace is _AHEAD):
             self.table.press(host, now)
         elif report.started:
@@ -501,13 +501,10 @@ class Controller:
         self.placing.give_back(job, host)
         self._end_with(job, report, now)
 
-    def _overtime_limit(self, job: ControllerJob) -> int:
-        return job.spec.timeout_ns + job.spec.grace_ns + self.cluster.overtime_ns
-
     def _overtime_ends(self, job: ControllerJob) -> int | None:
         if job.state is not _S.RUNNING:
             return None
-        return job.since_ns + self._overtime_limit(job)
+        return job.since_ns + job.spec.timeout_ns + job.spec.grace_ns + self.cluster.overtime_ns
 
     def _overrun(self, job: ControllerJob, now: int) -> None:
         """Its host should have ended it long ago: ask for its end."""

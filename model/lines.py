@@ -92,22 +92,19 @@ class Line:
             heapify(self._again)
         self._limit = 2 * (len(self._fresh) + len(self._again)) + DEAD_KEPT
 
-    def first(self, is_here: Callable[[JobId], bool]) -> JobId:
-        """The smallest number, left in place. Only while somebody stands here."""
+    def take_first(self, is_here: Callable[[JobId], bool], beyond: bool) -> JobId | None:
+        """The smallest number, which does not stand here any more. None: it stays, for it is larger than all that were
+        given out, and it is not to go `beyond`. Only while somebody stands here."""
         fresh, again = self._fresh, self._again
         while fresh and not is_here(fresh[0]):
             fresh.popleft()
         while again and not is_here(again[0]):
             heappop(again)
-        return fresh[0] if not again or (fresh and fresh[0] <= again[0]) else again[0]
-
-    def drop_first(self) -> None:
-        """What `first` gave just now does not stand here any more."""
-        fresh, again = self._fresh, self._again
-        if not again or (fresh and fresh[0] <= again[0]):
-            fresh.popleft()
-        else:
-            heappop(again)
+        is_fresh = not again or (fresh and fresh[0] <= again[0])
+        number = fresh[0] if is_fresh else again[0]
+        if not beyond and number > self.farthest:
+            return None
+        return fresh.popleft() if is_fresh else heappop(again)
 
     def numbers(self, is_here: Callable[[JobId], bool]) -> Iterator[JobId]:
         """All that stand here, in no order; one that has left and come again perhaps twice."""

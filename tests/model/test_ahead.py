@@ -464,7 +464,7 @@ def test_what_is_known_of_tasks_is_bounded_and_forgotten_by_a_long_run() -> None
     assert not brief.has(0, "a")
     for number in range(TASKS_MAX + 5):
         brief.ran(0, str(number), 0)
-    assert len(brief._ends) <= TASKS_MAX
+    assert len(brief.ends) <= TASKS_MAX
 
 
 def test_jobs_that_are_told_to_be_running_are_soon_brief_no_more() -> None:
@@ -514,7 +514,7 @@ class Alone:
         self.controller.receive(LinkUp("node1"), SECOND)
         self.say("node1", 1, Inventory((), 1, 1, 2, gives_back=True))
         self.controller.receive(Vouched("node1", True), SECOND)
-        self.controller.placing.brief._ends[0, "brief"] = SURER
+        self.controller.placing.brief.ends[0, "brief"] = SURER
         words = tuple(Assign(JobId(number + 1), attempt, spec()) for number in range(pending))
         self.say(SUPERIOR, 2, *words)
 
