@@ -151,6 +151,14 @@ def declared_job(task: TaskDefinition, job: int, item: str | None, variables: Ma
     )
 
 
+def same_for_all(task: TaskDefinition) -> JobSpec | None:
+    """What all jobs of a task are but for their items, where nothing in its words is to be replaced; else None."""
+    block = task.block or Block()
+    values = (value for _, value in task.environment)
+    words = (*task.command, *task.arguments, *values, *block.before, *block.after, task.stdout or "", task.stderr or "")
+    return None if any("$" in word for word in words) else declared_job(task, 0, None, {})
+
+
 def _expand_all(words: tuple[str, ...], values: dict[str, str]) -> tuple[str, ...]:
     """Each word; where nothing is to be replaced all jobs share the task's own tuple."""
     for word in words:

@@ -276,16 +276,21 @@ class Scheduler:
         """Make a job and record it; it is not assigned yet."""
         number = JobId(self.next_job)
         self.next_job += 1
+        if task is None or task.alike is None or self.cluster.directory:
+            spec = self._fit(spec)  # else that was done with the task's definition
+        line = self.assigning.line_of(spec)
+        job = self.jobs[number] = ScheduledJob(number, spec, now, now, now, plain, line=line, task=task)
+        self.effects.append(Commit(JobAccepted(number, spec, due_ns, parent, plain)))
+        return job
+
+    def _fit(self, spec: JobSpec) -> JobSpec:
+        """As it is taken."""
         if spec != self._last[0]:
             taken = within_bounds(spec)
             if self.cluster.directory and spec.host.name != LOCAL:
                 taken = in_directory(taken, self.cluster.directory)
             self._last = spec, taken
-        spec = self._last[1]
-        line = self.assigning.line_of(spec)
-        job = self.jobs[number] = ScheduledJob(number, spec, now, now, now, plain, line=line, task=task)
-        self.effects.append(Commit(JobAccepted(number, spec, due_ns, parent, plain)))
-        return job
+        return self._last[1]
 
     def executor_of(self, job: ScheduledJob) -> Executor:
         """Who gets this job."""

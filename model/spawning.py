@@ -79,7 +79,7 @@ class Spawning:
             if task.definition.periods.exec_ns != definition.periods.exec_ns:
                 task.due_ns = now + definition.periods.exec_ns
             relink = task.definition.source != definition.source
-            task.definition, task.behaviour, task.deleted = definition, behaviour, False
+            task.define(definition, behaviour)
             if relink:
                 self._link_sources()
         self._unblock(task, now)
@@ -416,7 +416,7 @@ class Spawning:
     def _prepare(self, task: TaskState, item: str | None, due_ns: int, now: int) -> bool:
         """Ask the behaviour for a job; whether another one may be asked for at once."""
         job = self._next_job()
-        answer = task.behaviour.prepare(task.definition, job, item)
+        answer = task.prepare(job, item)
         if isinstance(answer, Later):
             self._number += 1
             task.asked, task.preparing, task.preparing_due_ns = self._number, item or "", due_ns

@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterator
 
-from model.behaviour import DECLARED, Behaviour
+from msgspec import structs
+
+from model.behaviour import DECLARED, Behaviour, Later, Skip, same_for_all
 from model.effects import Notice
 from model.events import SourceAnswered
 from model.explain import Reason
+from model.job import JobSpec, within_bounds
 from model.task import DoneSource, TaskDefinition
 
 
@@ -19,6 +22,7 @@ class TaskState:
     """`due_ns` is the next point of the grid at which the task is asked; the grid starts when the task does."""
 
     __slots__ = (
+        "alike",
         "asked",
         "behaviour",
         "blocked",
@@ -52,8 +56,7 @@ class TaskState:
     )
 
     def __init__(self, definition: TaskDefinition, behaviour: Behaviour, now: int) -> None:
-        self.definition = definition
-        self.behaviour = behaviour
+        self.define(definition, behaviour)
         self.due_ns = now
         self.since_ns = now
         self.in_flight = 0
@@ -90,13 +93,27 @@ class TaskState:
         self.held = ""
         self.held_until_ns: int | None = None
         self.faulted = ""
-        self.deleted = False
         self.blocked: tuple[Reason, str] | None = None
         """why nothing was spawned when it was due, or items wait"""
         self.blocked_since_ns = now
         self.blocked_due_ns = now
         """the first due time that passed while blocked"""
         self.blocked_until_ns: int | None = None
+
+    def define(self, definition: TaskDefinition, behaviour: Behaviour) -> None:
+        """From now on it is this."""
+        self.definition = definition
+        self.behaviour = behaviour
+        self.deleted = False
+        alike = same_for_all(definition) if behaviour is DECLARED else None
+        self.alike = None if alike is None else within_bounds(alike)
+        """what all its jobs are but for their items; None: each is another one"""
+
+    def prepare(self, job: int, item: str | None) -> JobSpec | Skip | Later:
+        """Ask its behaviour for a job. Where all are alike it need not be asked for each: 3 % of a simulated job."""
+        if self.alike is None:
+            return self.behaviour.prepare(self.definition, job, item)
+        return self.alike if item is None else structs.replace(self.alike, item=item)
 
     def foreseen(self) -> TaskState:
         """A copy to look ahead with: as if its jobs had ended, nobody were asked and no item were there."""
