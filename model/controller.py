@@ -71,7 +71,7 @@ HELD_MAX = 100_000
 """Attempts of which one host may claim that it holds them."""
 
 _S = quick(ControllerJobState)
-_EXITED, _OFF, _AHEAD = Outcome.EXITED, HostOrder.OFF, Pace.AHEAD
+_EXITED, _OFF, _AHEAD, _LONG = Outcome.EXITED, HostOrder.OFF, Pace.AHEAD, Pace.LONG
 
 
 class Controller:
@@ -265,10 +265,6 @@ class Controller:
         superior.held += 1
         return job
 
-    def _forget(self, job: ControllerJob) -> None:
-        del self.jobs[job.key]
-        job.superior.held -= 1
-
     def _give_way(self, job: ControllerJob, now: int) -> None:
         """A host claimed this attempt before it was given to anybody: only the scheduler's word makes an attempt."""
         host = job.host
@@ -280,17 +276,18 @@ class Controller:
         host.link.disown(job.key)
         self.table.talking[host.name] = host
         job.superior.take_back(job.key)
-        self._forget(job)
+        del self.jobs[job.key]
+        job.superior.held -= 1
 
     def _say_again(self, job: ControllerJob, now: int) -> None:
         if job.state is _S.ENDED:
             assert job.report is not None
-            job.superior.ended(job.key, job.report, now)
+            job.superior.uplink.ended(job.key, job.report, now)
         elif job.state is _S.RUNNING:
             assert job.host is not None
-            job.superior.started(job.key, job.host.name, 0)
+            job.superior.uplink.started(job.key, job.host.name, 0)
         else:
-            job.superior.accepted(job.key)
+            job.superior.uplink.accepted(job.key)
 
     def _acknowledge(self, key: AttemptKey, now: int) -> None:
         job = self.jobs.get(key)
@@ -299,7 +296,8 @@ class Controller:
         if self._alive and key in self._alive:
             self._alive[key] = True
             return
-        self._forget(job)
+        del self.jobs[job.key]
+        job.superior.held -= 1
         host = job.host
         if host is not None:
             self.effects.append(Commit(AttemptReturned(key[0], key[1])))
@@ -313,7 +311,7 @@ class Controller:
         key = superior.key_of(message.job, message.attempt)
         job = self.jobs.get(key)
         if job is None:
-            superior.deny(key, now)
+            superior.uplink.deny(key, now)
         elif job.state is _S.ENDED:
             self._say_again(job, now)
         elif job.state is _S.QUEUED:
@@ -354,7 +352,7 @@ class Controller:
             self.placing.unqueue(job, now)
         job.move(_S.ENDED, now)
         job.report = report
-        job.superior.ended(job.key, report, now)
+        job.superior.uplink.ended(job.key, report, now)
 
     def give(self, job: ControllerJob, host: Host, pace: Pace, now: int) -> None:
         """Hand an attempt to a host that has the slots for it, or may get it ahead."""
@@ -382,7 +380,7 @@ class Controller:
     def accepted(self, job: ControllerJob) -> None:
         """Tell its superior that the attempt waits here."""
         job.accepted = True
-        job.superior.accepted(job.key)
+        job.superior.uplink.accepted(job.key)
 
     # what hosts say
 
@@ -466,21 +464,23 @@ class Controller:
             if not job.accepted:
                 self.accepted(job)
         if message.why and job.superior.number != EMBEDDED:  # a scheduler in this process can ask why
-            job.superior.accepted(job.key, message.why)
+            job.superior.uplink.accepted(job.key, message.why)
 
     def _started_at(self, host: Host, job: ControllerJob, message: Started, now: int) -> None:
         superior = job.superior
         if job.state is _S.GIVEN or job.state is _S.AT_HOST:
             job.move(_S.RUNNING, now)
             spec = job.spec
-            self.placing.brief.runs(superior.number, spec.task)
-            self.placing.runs(job, host, now)
+            if self.placing.brief.ends:
+                self.placing.brief.runs(superior.number, spec.task)
+            if job.pace is not _LONG:
+                self.placing.runs(job, host, now)
             if spec.timeout_ns:
                 due_ns = now + spec.timeout_ns + spec.grace_ns + self.cluster.overtime_ns
                 self._overtime.set(job, spec.timeout_ns, due_ns)
-            superior.started(job.key, host.name, message.started_at, message.why)
+            superior.uplink.started(job.key, host.name, message.started_at, message.why)
         elif job.state is _S.RUNNING and message.why and superior.number != EMBEDDED:
-            superior.started(job.key, host.name, message.started_at, message.why)
+            superior.uplink.started(job.key, host.name, message.started_at, message.why)
 
     def _ended_at(self, host: Host, job: ControllerJob, report: Report, now: int) -> None:
         """An attempt has ended at the host, to which its slots are given back, and which is to be offered work then."""

@@ -289,8 +289,11 @@ class Downlink(End):
                     given.why = why
                 given.held = held
                 if given.awaited and (given.cancel is None or held is _H.ENDED):
-                    self._answered(given)
+                    given.awaited = False
+                    self._awaited -= 1
             fresh.append(word)
+        if not self._awaited:
+            self._resend_at = NEVER_NS
         return fresh
 
     def _take_other(self, message: Message, now: int) -> list[Up]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Protocol
 
-from model.ahead import BriefTasks, Pace
+from model.ahead import BRIEF_NS, BriefTasks, Pace
 from model.configuration import ClusterDefinition, Order
 from model.controller_job import ControllerJob, ControllerJobState
 from model.host import Host, HostState
@@ -314,7 +314,8 @@ class Placing:
         if not report.started:
             return
         lead.failing = report.outcome is not Outcome.EXITED or report.exit_code != 0
-        self.brief.ran(job.superior.number, job.spec.task, report.ran_for_ns)
+        if self.brief.ends or report.ran_for_ns <= BRIEF_NS:
+            self.brief.ran(job.superior.number, job.spec.task, report.ran_for_ns)
         if job.pace is _AHEAD:
             lead.ended(job.since_ns, host.slots, now)
 
@@ -391,22 +392,21 @@ class Placing:
                 pass
 
     def _give_alike(self, now: int) -> None:
-        """The usual case: all that wait are of one superior and need as many slots, so nobody looks at others."""
+        """The usual case: all that wait are of one superior and need as many slots, so nobody can be passed."""
         alike, free = self.any_queue.alike(), self.shapes.free
-        if alike is None or not alike[1].plain:
+        if alike is None or not alike[1].plain or self.queues or self._kept:
             return
         superior, shape, waiting = alike
         slots = shape.slots or 1
         while free.most >= slots and not superior.is_full:
-            job = waiting.first()
-            if job is None or job.spec.host.name is not None:
+            if (job := waiting.first()) is None:
                 return
-            self._give(job, self._hosts[self.shapes.choose(shape)], now)
+            pace = self._pace(job) if self.brief.ends else _LONG
+            self._owner.give(job, self._hosts[self.shapes.choose(shape)], pace, now)
+            self.sharing.charge(superior, job.slots)
 
     def _pace(self, job: ControllerJob) -> Pace:
         """What is thought of a job that gets slots of its own."""
-        if not self.brief.ends:
-            return _LONG
         spec = job.spec
         return _BRIEF if spec.block is None and self.brief.has(job.superior.number, spec.task) else _LONG
 

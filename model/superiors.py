@@ -47,8 +47,8 @@ def is_superior(peer: str) -> bool:
 class Superior:
     """One of them."""
 
-    __slots__ = ("_base", "accepted", "behind", "deny", "ended", "held", "identity", "in_flight", "is_full", "name",
-                 "number", "peer", "queued", "service", "started", "telling", "terms", "uplink")  # fmt: skip
+    __slots__ = ("_base", "behind", "held", "identity", "in_flight", "is_full", "name", "number", "peer", "queued",
+                 "service", "telling", "terms", "uplink")  # fmt: skip
 
     def __init__(self, number: int, name: str, terms: Terms, epoch: int, times: ChannelTimes) -> None:
         self.number = number
@@ -58,10 +58,7 @@ class Superior:
         """which journal it writes; empty: not known"""
         self.terms = terms
         self._base = number << JOBS_BITS
-        self.uplink = uplink = Uplink(epoch, times, self._base)
-        self.accepted, self.started = uplink.accepted, uplink.started
-        self.ended, self.deny = uplink.ended, uplink.deny
-        """what it is told of its attempts; a call of two functions each, three times a job, would cost 0.5 % of it"""
+        self.uplink = Uplink(epoch, times, self._base)
         self.held = 0
         """its attempts here"""
         self.queued = 0

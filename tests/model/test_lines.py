@@ -431,13 +431,16 @@ def test_a_line_is_as_a_sorted_list(steps: list[tuple[bool, int]]) -> None:
         elif not comes:
             here.pop(job, None)
         if here:
-            assert line.first(here.__contains__) == min(here)
+            line.farthest = JobId(min(here) - 1)
+            assert line.take_first(here.__contains__, beyond=False) is None
             assert set(line.numbers(here.__contains__)) == set(here)
+        if here and number % 5 == 0:
+            line.farthest = min(here)
+            assert line.take_first(here.__contains__, beyond=False) == min(here)
+            del here[min(here)]
     while here:
-        job = line.first(here.__contains__)
-        line.drop_first()
-        assert job == min(here)
-        del here[job]
+        assert line.take_first(here.__contains__, beyond=True) == min(here)
+        del here[min(here)]
 
 
 # whatever happens
