@@ -62,7 +62,7 @@ from model.reloading import GONE
 from model.restored import RestoredController
 from model.states import quick
 from model.superiors import Superior, Superiors, is_superior, peer_of
-from model.timers import NEVER_NS, Deadlines
+from model.timers import NEVER_NS, Timers
 
 ControllerEvent = (
     Delivered | LinkUp | LinkDown | Vouched | WallClock | OrderHost | PartFromHosts | SetTerms | ForgetSuperior
@@ -90,7 +90,8 @@ class Controller:
         self.superiors = Superiors(epoch, cluster.times, cluster.pending_max, self.effects)
         self.placing = Placing(self, cluster, self.hosts)
         self.table = HostTable(cluster, epoch, self.effects, self.hosts, self.placing)
-        self._overtime: Deadlines[ControllerJob] = Deadlines(self._overtime_ends)
+        self._overtime: Timers[str] = Timers()
+        """`Host.overrun_ns` of the hosts: one for each attempt would come and go with it, and hardly one is ever due"""
         self._handlers: dict[type, Callable[[Any, int], None]] = {
             Delivered: self._delivered,
             LinkUp: self._link_up,
@@ -132,8 +133,9 @@ class Controller:
             self._take_reports(host, host.link.advance(now), now)
             self.table.sync(host, now)
         self.table.advance(now)
-        for job in self._overtime.take(now):
-            self._overrun(job, now)
+        for name in self._overtime.take(now):
+            if name in self.hosts:
+                self._end_overruns(self.hosts[name], now)
         self.placing.advance(now)
         self.placing.match(now)
 
@@ -324,7 +326,6 @@ class Controller:
         if job.state is not _S.CANCELLING:
             job.move(_S.CANCELLING, now)
             self.placing.runs(job, job.host, now)
-            self._overtime.cancel(job, job.spec.timeout_ns)
         if job.key in job.host.link.given:
             job.host.link.cancel(job.key, why, now)
             self.table.talking[job.host.name] = job.host
@@ -376,11 +377,6 @@ class Controller:
     def why(self, job: ControllerJob, now: int) -> str:
         """Why a queued attempt waits, in one clause."""
         return explain_attempt(self, job, now).text
-
-    def accepted(self, job: ControllerJob) -> None:
-        """Tell its superior that the attempt waits here."""
-        job.accepted = True
-        job.superior.uplink.accepted(job.key)
 
     # what hosts say
 
@@ -462,7 +458,8 @@ class Controller:
         if job.state is _S.GIVEN:
             job.move(_S.AT_HOST, now)
             if not job.accepted:
-                self.accepted(job)
+                job.accepted = True
+                job.superior.uplink.accepted(job.key)
         if message.why and job.superior.number != EMBEDDED:  # a scheduler in this process can ask why
             job.superior.uplink.accepted(job.key, message.why)
 
@@ -477,7 +474,9 @@ class Controller:
                 self.placing.runs(job, host, now)
             if spec.timeout_ns:
                 due_ns = now + spec.timeout_ns + spec.grace_ns + self.cluster.overtime_ns
-                self._overtime.set(job, spec.timeout_ns, due_ns)
+                if due_ns < host.overrun_ns:
+                    host.overrun_ns = due_ns
+                    self._overtime.set(host.name, due_ns)
             superior.uplink.started(job.key, host.name, message.started_at, message.why)
         elif job.state is _S.RUNNING and message.why and superior.number != EMBEDDED:
             superior.uplink.started(job.key, host.name, message.started_at, message.why)
@@ -486,8 +485,6 @@ class Controller:
         """An attempt has ended at the host, to which its slots are given back, and which is to be offered work then."""
         if report.host and report.host != host.name:
             report = structs.replace(report, host=host.name)  # the name of a folder, too: no host speaks for another
-        if job.state is _S.RUNNING and job.spec.timeout_ns:
-            self._overtime.cancel(job, job.spec.timeout_ns)
         if report.again and not (report.given_back and job.pace is _AHEAD):
             self.table.press(host, now)
         elif report.started:
@@ -501,15 +498,20 @@ class Controller:
         self.placing.give_back(job, host)
         self._end_with(job, report, now)
 
-    def _overtime_ends(self, job: ControllerJob) -> int | None:
-        if job.state is not _S.RUNNING:
-            return None
-        return job.since_ns + job.spec.timeout_ns + job.spec.grace_ns + self.cluster.overtime_ns
-
-    def _overrun(self, job: ControllerJob, now: int) -> None:
-        """Its host should have ended it long ago: ask for its end."""
-        if job.state is _S.RUNNING:
-            self._cancel_at_host(job, CancelReason.TIMED_OUT, now)
+    def _end_overruns(self, host: Host, now: int) -> None:
+        """Ask for the ends of attempts that their host should have ended long ago."""
+        following_ns = NEVER_NS
+        for key in host.link.given:
+            job = self.jobs.get(key)
+            if job is not None and job.host is host and job.state is _S.RUNNING and job.spec.timeout_ns:
+                due_ns = job.since_ns + job.spec.timeout_ns + job.spec.grace_ns + self.cluster.overtime_ns
+                if due_ns <= now:
+                    self._cancel_at_host(job, CancelReason.TIMED_OUT, now)
+                elif due_ns < following_ns:
+                    following_ns = due_ns
+        host.overrun_ns = following_ns
+        if following_ns != NEVER_NS:
+            self._overtime.set(host.name, following_ns)
 
     # after a restart
 

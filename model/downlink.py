@@ -57,8 +57,8 @@ class Given(Struct, eq=False, gc=False):
     sent_ns: int
     sent_to: int
     """the life of the subordinate to which it was given"""
-    awaited: bool = False
-    """given and not answered, or cancelled and not ended: said again every `resend_ns`"""
+    awaited: int = 0
+    """not 0: given and not answered, or cancelled and not ended; said again every `resend_ns`, by these numbers"""
     held: Held | None = None
     """where the subordinate has it, as far as was heard; None: it has not answered. One that has ended may wait for its
     acknowledgement, but never runs again."""
@@ -78,6 +78,7 @@ class Downlink(End):
 
     __slots__ = (
         "_awaited",
+        "_awaited_last",
         "_inquire_at",
         "_inquiry",
         "_judge_after",
@@ -105,7 +106,9 @@ class Downlink(End):
         self.state = _L.CLOSED
         self.given: dict[AttemptKey, Given] = {}
         self._awaited = 0
-        """how many of them are `awaited`. (A table of those would be one more in which each job comes and goes.)"""
+        """how many of them are awaited. (A table of those would be one more in which each job comes and goes.)"""
+        self._awaited_last = 0
+        """the last `Given.awaited`"""
         self.slots = 0
         self.gives_back = False
         """whether the subordinate gives back what it cannot start soon; see `Inventory`"""
@@ -200,8 +203,9 @@ class Downlink(End):
         """Hand an attempt down. Only while `ready`."""
         if self.state is not _L.OPEN:
             raise ValueError(f"{self.name} is {self.state.value}: nothing can be assigned")
-        self.given[key] = Given(spec, waited_ns, now, self.peer_epoch, True)
         self._awaited += 1
+        self._awaited_last = last = self._awaited_last + 1
+        self.given[key] = Given(spec, waited_ns, now, self.peer_epoch, last)
         self.outbox.append(Assign(key[0], key[1], spec, waited_ns))
         if self._resend_at == NEVER_NS:
             self._resend_at = now + self.times.resend_ns
@@ -289,7 +293,7 @@ class Downlink(End):
                     given.why = why
                 given.held = held
                 if given.awaited and (given.cancel is None or held is _H.ENDED):
-                    given.awaited = False
+                    given.awaited = 0
                     self._awaited -= 1
             fresh.append(word)
         if not self._awaited:
@@ -310,13 +314,13 @@ class Downlink(End):
     def _await(self, given: Given) -> None:
         """What was said of this is said again until it is answered."""
         if not given.awaited:
-            given.awaited = True
             self._awaited += 1
+            self._awaited_last = given.awaited = self._awaited_last + 1
 
     def _answered(self, given: Given) -> None:
         """This need not be said again. When nothing need be, no time for it is left: else each job of a host that has
         few would make its link wake up once more for nothing."""
-        given.awaited = False
+        given.awaited = 0
         self._awaited -= 1
         if not self._awaited:
             self._resend_at = NEVER_NS
@@ -504,9 +508,8 @@ class Downlink(End):
             return
         resend_ns = self.times.resend_ns
         oldest = now
-        for key, given in self.given.items():
-            if not given.awaited:
-                continue
+        awaited = [(given.awaited, key, given) for key, given in self.given.items() if given.awaited]
+        for _, key, given in sorted(awaited):
             if now - given.sent_ns >= resend_ns:
                 given.sent_ns = now
                 if given.cancel is not None:

@@ -14,6 +14,7 @@ from model.downlink import Downlink
 from model.health import HostHealth
 from model.resources import GPUS, Amounts, Stock
 from model.states import State, quick
+from model.timers import NEVER_NS
 
 
 class HostState(State):
@@ -75,6 +76,7 @@ class Host:
         "next_try_ns",
         "order",
         "order_reason",
+        "overrun_ns",
         "pressure_ns",
         "pressure_until_ns",
         "provisional",
@@ -112,6 +114,8 @@ class Host:
         """until when it gets nothing, because starts failed there for want of room"""
         self.done = 0
         self.failed = 0
+        self.overrun_ns = NEVER_NS
+        """when the first of its attempts should have been ended, or before that; `NEVER_NS`: none runs with a limit"""
         self.threads = 1
         """what `job.THREADS_WORD` stands for here"""
         self.provisional = False

@@ -43,9 +43,6 @@ class Owner(Protocol):
     def why(self, job: ControllerJob, now: int) -> str:
         """Why a queued attempt waits, in one clause."""
 
-    def accepted(self, job: ControllerJob) -> None:
-        """Tell the scheduler that the attempt waits here."""
-
 
 class Placing:
     """The queue."""
@@ -127,9 +124,6 @@ class Placing:
             self.outside.append(job)
         elif not self._stand(job, shape, now):
             return
-        if spec.pending_ns:
-            left_ns = spec.pending_ns - job.waited_ns
-            self._pending.set(job, spec.pending_ns, now + left_ns if left_ns > 0 else now)
         self._arrived.append(job)
 
     def _stand(self, job: ControllerJob, shape: Shape, now: int) -> bool:
@@ -240,7 +234,7 @@ class Placing:
         """The attempt waits no longer, whatever becomes of it."""
         job.queued = False
         job.superior.queued -= 1
-        if job.spec.pending_ns:
+        if job.spec.pending_ns and job.accepted:
             self._pending.cancel(job, job.spec.pending_ns)
         if job.spec.host.name is not None:
             self._waits.cancel(job.key)
@@ -341,7 +335,11 @@ class Placing:
         if self._arrived:
             for job in self._arrived:
                 if job.state is _S.QUEUED and not job.accepted:
-                    self._owner.accepted(job)
+                    job.accepted = True
+                    job.superior.uplink.accepted(job.key)
+                    if pending_ns := job.spec.pending_ns:  # not of those that were given out at once
+                        left_ns = pending_ns - job.waited_ns
+                        self._pending.set(job, pending_ns, job.since_ns + (left_ns if left_ns > 0 else 0))
             self._arrived.clear()
 
     def _is_behind(self) -> bool:
