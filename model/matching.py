@@ -280,7 +280,11 @@ class FreeHosts:
             del bucket[host]
             if not bucket:
                 bucket.clear()  # else the places of those that have left stand before the first one for ever
-                if old == self.most:
+                if old != self.most:
+                    return
+                if free == old - 1:
+                    self.most = free  # there is no number between them
+                else:
                     self._look()
 
     def _look(self) -> None:

@@ -400,7 +400,8 @@ class Placing:
             if (job := waiting.first()) is None:
                 return
             pace = self._pace(job) if self.brief.ends else _LONG
-            self._owner.give(job, self._hosts[self.shapes.choose(shape)], pace, now)
+            name = free.fullest(slots) if shape.pack else free.freest()
+            self._owner.give(job, self._hosts[name], pace, now)
             self.sharing.charge(superior, job.slots)
 
     def _pace(self, job: ControllerJob) -> Pace:

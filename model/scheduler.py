@@ -261,7 +261,7 @@ class Scheduler:
         task.in_flight += 1
         if task.definition.deadline is not None:
             self.alarms.made(job, due_ns, now)
-        self.make_ready(job, now)
+        self.assigning.assign(job, now)
 
     def accept(
         self,

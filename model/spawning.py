@@ -399,7 +399,7 @@ class Spawning:
         task.goes_on_ns = None
         given = 0
         while task.items:
-            if self._block(task, now, now):
+            if (task.may_fill or not given) and self._block(task, now, now):
                 self._rearm(task)
                 return
             task.blocked = task.blocked_until_ns = None

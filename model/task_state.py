@@ -44,6 +44,7 @@ class TaskState:
         "last_made_ns",
         "last_skip",
         "made",
+        "may_fill",
         "openings",
         "preparing",
         "preparing_due_ns",
@@ -105,6 +106,9 @@ class TaskState:
         self.definition = definition
         self.behaviour = behaviour
         self.deleted = False
+        limits = definition.limits
+        self.may_fill = behaviour is not DECLARED or bool(limits.in_flight or limits.total or definition.windows)
+        """whether it may be blocked by its own jobs: after one it must be asked whether another one may be made"""
         alike = same_for_all(definition) if behaviour is DECLARED else None
         self.alike = None if alike is None else within_bounds(alike)
         """what all its jobs are but for their items; None: each is another one"""
