@@ -38,8 +38,8 @@ from model.states import quick
 from model.timers import NEVER_NS
 
 _L = quick(LinkState)
-_H = quick(Held)
-_SAYS: dict[type, Held] = {Accepted: _H.WAITING, Started: _H.RUNNING, Ended: _H.ENDED}
+_WAITING, _RUNNING, _ENDED = Held.WAITING, Held.RUNNING, Held.ENDED
+_SAYS: dict[type, Held] = {Accepted: _WAITING, Started: _RUNNING, Ended: _ENDED}
 """Where the subordinate has an attempt, by what it says of it."""
 
 PING_STEPS = 10
@@ -139,7 +139,7 @@ class Downlink(End):
 
     def forsake(self, why: str) -> list[Up]:
         """The subordinate is another one from now on: what the former one holds is lost, and its lives do not count."""
-        lost: list[Up] = [self._lost(key, why) for key, given in self.given.items() if given.held is not _H.ENDED]
+        lost: list[Up] = [self._lost(key, why) for key, given in self.given.items() if given.held is not _ENDED]
         self.given.clear()  # nothing of it is to be said to the new one
         self._awaited = 0
         self.peer_epoch = self.heard_sequence = 0
@@ -196,7 +196,7 @@ class Downlink(End):
         below, where such an end is in no file: it is not handed down again, but given back for another attempt.
         """
         given = self.given[key] = Given(spec, 0, 0, sent_to)
-        given.held = _H.RUNNING if running else _H.WAITING
+        given.held = _RUNNING if running else _WAITING
         given.doubtful = doubtful
 
     def assign(self, key: AttemptKey, spec: JobSpec, waited_ns: int, now: int) -> None:
@@ -285,14 +285,17 @@ class Downlink(End):
             word: Accepted | Started | Ended = message  # type: ignore[assignment]
             given = given_of((word.job, word.attempt))
             if given is not None:
-                if held is not _H.ENDED:
-                    before, why = given.held, word.why  # type: ignore[union-attr]
-                    said_before = before is held and given.why == why
-                    if said_before or before is _H.ENDED or (before is _H.RUNNING and held is _H.WAITING):
+                if held is not _ENDED:
+                    before = given.held
+                    if before is not None and (  # the first word is always new
+                        before is _ENDED
+                        or (before is held and given.why == word.why)  # type: ignore[union-attr]
+                        or (before is _RUNNING and held is _WAITING)
+                    ):
                         continue
-                    given.why = why
+                    given.why = word.why  # type: ignore[union-attr]
                 given.held = held
-                if given.awaited and (given.cancel is None or held is _H.ENDED):
+                if given.awaited and (given.cancel is None or held is _ENDED):
                     given.awaited = 0
                     self._awaited -= 1
             fresh.append(word)
@@ -352,9 +355,9 @@ class Downlink(End):
         listed = {(entry.job, entry.attempt): self._word_of(entry) for entry in inventory.entries}
         found = self._take(listed.values(), now)
         for key, given in self.given.items():
-            if key in listed or given.held is _H.ENDED:
+            if key in listed or given.held is _ENDED:
                 continue
-            if given.held is _H.RUNNING or given.sent_to < inventory.remembers:
+            if given.held is _RUNNING or given.sent_to < inventory.remembers:
                 found.append(self._lost(key, "its host came back without it"))
             elif given.cancel is None and given.doubtful:
                 found.append(self._given_back(key))
@@ -364,7 +367,7 @@ class Downlink(End):
                 self._await(given)
                 self.outbox.append(Assign(key[0], key[1], given.spec, given.waited_ns))
         for key, given in self.given.items():
-            if given.cancel is not None and given.held is not _H.ENDED:
+            if given.cancel is not None and given.held is not _ENDED:
                 given.sent_ns = now
                 self._await(given)
                 self.outbox.append(Cancel(key[0], key[1], given.cancel))
@@ -375,16 +378,16 @@ class Downlink(End):
     def _word_of(self, entry: Entry) -> Accepted | Started | Ended:
         """What the subordinate would say of this attempt if it were not in an inventory."""
         key = (entry.job, entry.attempt)
-        if entry.held is Held.ENDED:
+        if entry.held is _ENDED:
             if entry.report is None:
                 raise ProtocolError(f"{self.name} holds the end of attempt {key} and does not say how it ended")
             return Ended(entry.job, entry.attempt, entry.report)
         given = self.given.get(key)
         if given is None:
             self.given[key] = Given(entry.spec, 0, 0, self.peer_epoch)
-        elif given.cancel is CancelReason.ORPHAN and given.held is not _H.ENDED:
+        elif given.cancel is CancelReason.ORPHAN and given.held is not _ENDED:
             given.held = None  # of one that was given up it is news each time that it is there
-        if entry.held is Held.RUNNING:
+        if entry.held is _RUNNING:
             return Started(entry.job, entry.attempt, entry.host, why=entry.why)
         return Accepted(entry.job, entry.attempt, entry.why)
 
@@ -398,7 +401,7 @@ class Downlink(End):
 
     def _given_back(self, key: AttemptKey) -> Ended:
         """It never began there, and nobody here knows whether it was to."""
-        self.given[key].held = _H.ENDED
+        self.given[key].held = _ENDED
         reason = "neither its host nor the controller know it after their restarts"
         return Ended(key[0], key[1], Report(Outcome.OVERLOADED, reason=reason, host=self.name, again=True))
 

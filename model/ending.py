@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from model.behaviour import NO_REACTION, Later, Reaction
+from model.behaviour import NO_REACTION, Reaction
 from model.effects import Commit, Notice, React
 from model.events import Reacted
 from model.job import JobId, JobState, Outcome, Report
@@ -71,14 +71,12 @@ class Ending:
             self._settle(job, NO_REACTION, now)
             return
         reaction = task.behaviour.react(task.definition, job.spec, report, job.special.retries)
-        if isinstance(reaction, Later):
-            name = task.definition.name
-            self._scheduler.effects.append(
-                React(name, job.id, job.attempt, job.spec, report, job.special.retries, ASK_LIMIT_NS)
-            )
-            self.reactions.set(job.id, now + ASK_LIMIT_NS)
-        else:
+        if isinstance(reaction, Reaction):
             self._settle(job, reaction, now)
+            return
+        name, spec, retries = task.definition.name, job.spec, job.special.retries
+        self._scheduler.effects.append(React(name, job.id, job.attempt, spec, report, retries, ASK_LIMIT_NS))
+        self.reactions.set(job.id, now + ASK_LIMIT_NS)
 
     def reacted(self, event: Reacted, now: int) -> None:
         """A slow behaviour has reacted."""
