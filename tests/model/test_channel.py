@@ -14,6 +14,7 @@ from model.channel import ChannelTimes, LinkState, ProtocolError
 from model.downlink import Downlink
 from model.job import SECOND, AttemptKey, JobId, JobSpec, Outcome, Report
 from model.messages import (
+    Accepted,
     Acknowledge,
     Assign,
     Batch,
@@ -226,6 +227,13 @@ class Channel(RuleBasedStateMachine):
             assert lease_end <= self.down.lost_at
 
     @invariant()
+    def what_is_awaited_is_counted(self) -> None:
+        awaited = [given for given in self.down.given.values() if given.awaited]
+        assert self.down._awaited == len(awaited) == len({given.awaited for given in awaited})
+        if awaited and self.down.state is LinkState.OPEN:
+            assert self.down._resend_at <= min(given.sent_ns for given in awaited) + TIMES.resend_ns
+
+    @invariant()
     def nothing_runs_that_was_declared_ended_as_lost(self) -> None:
         for key, report in self.ends.items():
             if report.outcome is Outcome.LOST:
@@ -326,6 +334,37 @@ def test_a_superior_that_stood_still_declares_nothing_lost_at_once() -> None:
     assert down.advance(later) == []
     assert down.state is LinkState.INQUIRING
     assert down.lost_at > later
+
+
+def test_what_was_not_answered_is_said_again_in_the_order_in_which_it_was_first_said() -> None:
+    now = 0
+    down, _ = joined(now)
+    down.vouch(True, now)
+    down.assign((JobId(1), 1), SPEC, 0, now)
+    down.receive(Batch(1, 10, 1, (Started(JobId(1), 1, "host"),)), now)
+    assert down.next_due() == NEVER_NS
+    down.assign((JobId(2), 1), SPEC, 0, now)
+    down.cancel((JobId(1), 1), CancelReason.KILLED, now)
+    again = [Assign(JobId(2), 1, SPEC), Cancel(JobId(1), 1, CancelReason.KILLED)]
+    for _ in range(2):
+        down.outbox.clear()
+        now = down.next_due()
+        assert down.advance(now) == []
+        assert down.outbox == again
+    assert now == 2 * TIMES.resend_ns
+    end = Ended(JobId(1), 1, Report(Outcome.KILLED, started=True))
+    assert down.receive(Batch(1, 11, 1, (Accepted(JobId(2), 1), end)), now) == [Accepted(JobId(2), 1), end]
+    assert down.next_due() == NEVER_NS
+
+
+def test_the_owner_hears_of_an_attempt_what_is_new() -> None:
+    down, _ = joined(0)
+    waits, other = Accepted(JobId(1), 1), Accepted(JobId(1), 1, "no room")
+    runs, elsewhere = Started(JobId(1), 1, "host"), Started(JobId(1), 1, "host", why="c17")
+    end = Ended(JobId(1), 1, Report(Outcome.EXITED, 0))
+    down.assign((JobId(1), 1), SPEC, 0, 0)
+    said = (waits, waits, other, other, runs, runs, waits, other, elsewhere, elsewhere, end, end, runs, waits)
+    assert down.receive(Batch(1, 10, 1, said), 0) == [waits, other, runs, elsewhere, end, end]
 
 
 def test_a_vouched_link_sends_nothing_and_knows_its_last_exchange_afterwards() -> None:
