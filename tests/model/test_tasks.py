@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC
+from typing import Any
 
 import pytest
 
@@ -86,6 +87,23 @@ def test_in_flight_and_total_limits_hold_and_say_so() -> None:
     assert len(world.made) == 3
     found = world.scheduler.explain_task("t", world.now)
     assert found is not None and found.reason is Reason.LIMIT_TOTAL
+
+
+@pytest.mark.parametrize(
+    ("bounds", "made"),
+    [
+        ({}, 6),
+        ({"limits": Limits(in_flight=2)}, 2),
+        ({"limits": Limits(total=3)}, 3),
+        ({"windows": (Window(UTC, jobs_max=4),)}, 4),
+    ],
+    ids=["no limit", "in flight", "total", "window"],
+)
+def test_of_items_that_are_shown_at_once_no_more_become_jobs_than_may(bounds: dict[str, Any], made: int) -> None:
+    world = SmallWorld((task("t", "run", "1000", "0", every=10, source=FilesSource("*"), **bounds),))
+    world.items["t"] = tuple("abcdef")
+    world.run(25)
+    assert len(world.made) == made
 
 
 def test_a_job_of_several_slots_gets_them_on_one_host() -> None:
