@@ -16,7 +16,7 @@ from model.events import (
     WallClock,
 )
 from model.explain import Reason
-from model.job import SECOND, Block, HostPolicy, HostWish, JobSpec
+from model.job import SECOND, Block, HostPolicy, HostWish, JobSpec, JobState
 from model.spawning import Spawning
 from model.task import FilesSource, Handler, Limits, Retry
 from model.windows import Window
@@ -104,6 +104,13 @@ def test_of_items_that_are_shown_at_once_no_more_become_jobs_than_may(bounds: di
     world.items["t"] = tuple("abcdef")
     world.run(25)
     assert len(world.made) == made
+
+
+def test_a_job_that_takes_no_slot_waits_where_none_is_free() -> None:
+    world = SmallWorld(definition=cluster())
+    submit(world, "run", "1", "0", slots=0)
+    world.run(5)
+    assert [job.state for job in world.scheduler.jobs.values()] == [JobState.PENDING]
 
 
 def test_a_job_of_several_slots_gets_them_on_one_host() -> None:
