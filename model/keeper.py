@@ -22,7 +22,7 @@ from msgspec import Struct
 from model.job import AttemptKey, JobId, JobSpec, Outcome, Report
 from model.messages import Entry, Held
 from model.states import State, check_move, quick
-from model.timers import NEVER_NS, Timers
+from model.timers import NEVER_NS
 
 TERM = 15
 KILL = 9
@@ -259,6 +259,8 @@ class KeptAttempt(Struct, eq=False, gc=False):
     stopped: StopReason | None = None
     """why it is being ended; the first reason stays"""
     stopped_ns: int = 0
+    due_ns: int = NEVER_NS
+    """until it has ended: its exec deadline, or the end of its grace"""
     report: Report | None = None
 
 
@@ -279,7 +281,9 @@ class Keeper:
         self.attempts: dict[AttemptKey, KeptAttempt] = {}
         self._followers: dict[AttemptKey, KeptAttempt] = {}
         """who waits directly behind an attempt, by its key"""
-        self._timers: Timers[AttemptKey] = Timers()
+        self._first_due_ns = NEVER_NS
+        """no attempt is due before; its own may have ended since. (There are few, so they are looked through when it
+        comes, and no deadline needs a timer of its own: 1 % of a simulated job.)"""
         self.effects: list[KeeperEffect] = []  # whoever carries them out at once may clear them instead of draining
 
     def restore(self, ended: Iterable[Entry]) -> None:
@@ -313,17 +317,23 @@ class Keeper:
         """Do what is due by `now`: the lease, exec deadlines, ends of grace."""
         if self.lease_end_ns is not None and now >= self.lease_end_ns:
             self._end_lease(now)
-        for key in self._timers.take(now):
-            attempt = self.attempts[key]
+        if now >= self._first_due_ns:
+            self._end_overdue(now)
+
+    def _end_overdue(self, now: int) -> None:
+        alive = [attempt for attempt in self.attempts.values() if attempt.report is None]
+        for attempt in sorted([each for each in alive if each.due_ns <= now], key=lambda each: each.due_ns):
+            attempt.due_ns = NEVER_NS
             if attempt.state is _S.RUNNING:
                 self._end(attempt, StopReason.TIMED_OUT, now)
             else:
                 self._move(attempt, _S.KILLING)
-                self.effects.append(SignalTree(*key, KILL))
+                self.effects.append(SignalTree(*attempt.key, KILL))
+        self._first_due_ns = min([attempt.due_ns for attempt in alive], default=NEVER_NS)
 
     def next_due(self) -> int | None:
         """When `advance` wants to be called (ns); the lease counts only while something lives."""
-        due = self._timers.first
+        due = self._first_due_ns
         if self.lease_end_ns is not None and self.lease_end_ns < due and self.alive:
             return self.lease_end_ns
         return None if due == NEVER_NS else due
@@ -442,7 +452,12 @@ class Keeper:
         if attempt.stopped is not None:
             self._terminate(attempt, now)
         elif attempt.spec.timeout_ns:
-            self._timers.set(attempt.key, now + attempt.spec.timeout_ns)
+            self._set_due(attempt, now + attempt.spec.timeout_ns)
+
+    def _set_due(self, attempt: KeptAttempt, due_ns: int) -> None:
+        attempt.due_ns = due_ns
+        if due_ns < self._first_due_ns:
+            self._first_due_ns = due_ns
 
     def _spawn_failed(self, event: SpawnFailed, _now: int) -> None:
         attempt = self.attempts[event.job, event.attempt]
@@ -508,14 +523,14 @@ class Keeper:
     def _terminate(self, attempt: KeptAttempt, now: int) -> None:
         self._move(attempt, _S.ENDING)
         self.effects.append(SignalTree(*attempt.key, TERM))
-        self._timers.set(attempt.key, now + attempt.spec.grace_ns)
+        self._set_due(attempt, now + attempt.spec.grace_ns)
 
     def _finish(self, attempt: KeptAttempt, report: Report, spec: JobSpec | None = None) -> None:
         self._move(attempt, _S.ENDED)
         attempt.report = report
         self.alive -= 1
-        if self._timers.first != NEVER_NS:
-            self._timers.cancel(attempt.key)
+        if not self.alive:
+            self._first_due_ns = NEVER_NS
         job, number = attempt.key
         self.effects.append(Log(job, number, report, spec))
         self.effects.append(Tell(Exited(job, number, report)))
