@@ -50,7 +50,6 @@ from model.keeper import (
     Spawn,
     Spawned,
     SpawnFailed,
-    Tell,
 )
 
 TICK_NS = SECOND
@@ -251,12 +250,12 @@ class KeeperProcess:
             self._log_failed(error)
         for effect in effects:
             kind = type(effect)
-            if kind is Tell:
-                self._tell(effect.message)  # type: ignore[union-attr]
-            elif kind is Spawn:
+            if kind is Spawn:
                 self._to_start.append(effect)  # type: ignore[arg-type]
             elif kind is SignalTree:
                 self._signal(effect)  # type: ignore[arg-type]
+            elif kind is not Log:
+                self._tell(effect)  # type: ignore[arg-type]
 
     def _tell(self, message: KeeperMessage) -> None:
         """That something runs waits for a moment, and is left out when it is over by then: its end says so, too."""

@@ -7,8 +7,8 @@ means. `live` runs it in its own process; `sim` runs it inside the modelled oper
 Agent and keeper live on one host: a unix socket, one clock, no lost messages while both live. After a new agent has
 connected it sends `ListHeld` and gets `Holding`.
 
-Belongs here: what is said between agent, keeper and operating system, and the machine. Does not belong here: how a
-process is started or found (`live/`, or the modelled operating system of `sim/`).
+Here is what agent, keeper and operating system say to each other, and the machine; how a process is started or found
+is not (`live/`, or the modelled operating system of `sim/`).
 """
 
 from __future__ import annotations
@@ -24,8 +24,7 @@ from model.messages import Entry, Held
 from model.states import State, check_move, quick
 from model.timers import NEVER_NS
 
-TERM = 15
-KILL = 9
+TERM, KILL = 15, 9
 """Signal numbers, the same on every Linux."""
 
 
@@ -166,7 +165,7 @@ class Died(Struct, frozen=True, gc=False):
 
 class Log(Struct, frozen=True, gc=False):
     """Append to the status log: `report` None: about to be started; otherwise its end. An end outlives the keeper
-    before any `Tell` that follows is sent; the machine's disk has it soon, unless it is forgotten before. `spec` is
+    before any message that follows is sent; the machine's disk has it soon, unless it is forgotten before. `spec` is
     given with a start, and with an end that had no start (a refusal)."""
 
     job: JobId
@@ -192,12 +191,9 @@ class SignalTree(Struct, frozen=True, gc=False):
     number: int
 
 
-class Tell(Struct, frozen=True, gc=False):
-    message: KeeperMessage
-
-
 KeeperEvent = Order | Spawned | SpawnFailed | Died
-KeeperEffect = Log | Spawn | SignalTree | Tell
+KeeperEffect = Log | Spawn | SignalTree | KeeperMessage
+"""A message is to be told the agent."""
 
 
 # the machine
@@ -229,7 +225,6 @@ KEEPER_MOVES: dict[ProcessState, frozenset[ProcessState]] = {
     _S.KILLING: frozenset({_S.ENDED}),
     _S.ENDED: frozenset(),
 }
-"""A keeper's table of an attempt's moves."""
 
 _STOP_OUTCOMES = {
     StopReason.KILLED: (Outcome.KILLED, ""),
@@ -283,7 +278,7 @@ class Keeper:
         """who waits directly behind an attempt, by its key"""
         self._first_due_ns = NEVER_NS
         """no attempt is due before; its own may have ended since. (There are few, so they are looked through when it
-        comes, and no deadline needs a timer of its own: 1 % of a simulated job.)"""
+        comes, and no deadline needs a timer of its own: 0.6 % of a simulated job.)"""
         self.effects: list[KeeperEffect] = []  # whoever carries them out at once may clear them instead of draining
 
     def restore(self, ended: Iterable[Entry]) -> None:
@@ -317,10 +312,8 @@ class Keeper:
         """Do what is due by `now`: the lease, exec deadlines, ends of grace."""
         if self.lease_end_ns is not None and now >= self.lease_end_ns:
             self._end_lease(now)
-        if now >= self._first_due_ns:
-            self._end_overdue(now)
-
-    def _end_overdue(self, now: int) -> None:
+        if now < self._first_due_ns:
+            return
         alive = [attempt for attempt in self.attempts.values() if attempt.report is None]
         for attempt in sorted([each for each in alive if each.due_ns <= now], key=lambda each: each.due_ns):
             attempt.due_ns = NEVER_NS
@@ -333,9 +326,9 @@ class Keeper:
 
     def next_due(self) -> int | None:
         """When `advance` wants to be called (ns); the lease counts only while something lives."""
-        due = self._first_due_ns
-        if self.lease_end_ns is not None and self.lease_end_ns < due and self.alive:
-            return self.lease_end_ns
+        due, lease_end_ns = self._first_due_ns, self.lease_end_ns
+        if lease_end_ns is not None and lease_end_ns < due and self.alive:
+            return lease_end_ns
         return None if due == NEVER_NS else due
 
     def drain(self) -> list[KeeperEffect]:
@@ -356,17 +349,16 @@ class Keeper:
         attempt = self.attempts[key] = KeptAttempt(key, order.spec)
         self.alive += 1
         if self.lease_over:
-            refusal = Report(Outcome.OVERLOADED, reason="the lease of its host is over", again=True)
-            self._finish(attempt, refusal, order.spec)
-            return
-        if before is None or before.report is not None:
+            reason = "the lease of its host is over"
+            self._finish(attempt, Report(_O.OVERLOADED, reason=reason, again=True), order.spec)
+        elif before is None or before.report is not None:
             self._begin(attempt)
-            return
-        while before.key in self._followers:
-            before = self._followers[before.key]
-        attempt.state = _S.WAITING
-        attempt.after = before.key
-        self._followers[before.key] = attempt
+        else:
+            while before.key in self._followers:
+                before = self._followers[before.key]
+            attempt.state = _S.WAITING
+            attempt.after = before.key
+            self._followers[before.key] = attempt
 
     def _begin(self, attempt: KeptAttempt) -> None:
         job, number = attempt.key
@@ -376,7 +368,7 @@ class Keeper:
         attempt = self.attempts.get((order.job, order.attempt))
         if attempt is not None and attempt.state is _S.WAITING:
             self._drop(attempt)
-            self.effects.append(Tell(Recalled(order.job, order.attempt)))
+            self.effects.append(Recalled(order.job, order.attempt))
 
     def _drop(self, attempt: KeptAttempt) -> None:
         """Forget an attempt that waits; it was never started."""
@@ -398,18 +390,16 @@ class Keeper:
         """Answer a doubled `Start` with what is known; while it is being started the answer comes by itself."""
         job, number = attempt.key
         if attempt.report is not None:
-            self.effects.append(Tell(Exited(job, number, attempt.report)))
+            self.effects.append(Exited(job, number, attempt.report))
         elif attempt.state not in (_S.WAITING, _S.STARTING):
-            self.effects.append(Tell(Running(job, number, attempt.started_at)))
+            self.effects.append(Running(job, number, attempt.started_at))
 
     def _stop(self, order: Stop, now: int) -> None:
         """An attempt that is not known has no answer: the agent learns that from `Holding`."""
         attempt = self.attempts.get((order.job, order.attempt))
-        if attempt is None:
-            return
-        if attempt.report is not None:
+        if attempt is not None and attempt.report is not None:
             self._say(attempt)
-        else:
+        elif attempt is not None:
             self._end(attempt, order.why, now)
 
     def _renew(self, order: Renew, now: int) -> None:
@@ -428,13 +418,11 @@ class Keeper:
         self.lease_over = self.leaving = False
         for attempt in [each for each in self.attempts.values() if each.state is _S.WAITING]:
             self._drop(attempt)  # whoever asks does not count on it: it is given anew
-        entries = tuple(
-            Entry(
-                *attempt.key, Held.RUNNING if attempt.report is None else Held.ENDED, attempt.spec, "", attempt.report
-            )
-            for attempt in self.attempts.values()
-        )
-        self.effects.append(Tell(Holding(entries)))
+        entries = [
+            Entry(*each.key, Held.RUNNING if each.report is None else Held.ENDED, each.spec, "", each.report)
+            for each in self.attempts.values()
+        ]
+        self.effects.append(Holding(tuple(entries)))
 
     def _leave(self, order: Leave, now: int) -> None:
         self.leaving = True
@@ -448,7 +436,7 @@ class Keeper:
         self._move(attempt, _S.RUNNING)
         attempt.started_ns = now
         attempt.started_at = event.started_at
-        self.effects.append(Tell(Running(event.job, event.attempt, event.started_at)))
+        self.effects.append(Running(event.job, event.attempt, event.started_at))
         if attempt.stopped is not None:
             self._terminate(attempt, now)
         elif attempt.spec.timeout_ns:
@@ -502,14 +490,12 @@ class Keeper:
         self._end_all(StopReason.LEASE, now)
 
     def _end_all(self, why: StopReason, now: int) -> None:
-        if self.alive:
-            for attempt in self.attempts.values():
-                if attempt.report is None:
-                    self._end(attempt, why, now)
+        for attempt in self.attempts.values():
+            if attempt.report is None:
+                self._end(attempt, why, now)
 
     def _end(self, attempt: KeptAttempt, why: StopReason, now: int) -> None:
-        """Have it end: one that waits at once, one that is being started when it runs; one that is being ended goes
-        on so."""
+        """Have it end: one that waits at once, one that is being started when it runs."""
         if attempt.state is _S.WAITING:
             outcome, reason = _STOP_OUTCOMES[why]
             self._step_out(attempt)
@@ -532,8 +518,7 @@ class Keeper:
         if not self.alive:
             self._first_due_ns = NEVER_NS
         job, number = attempt.key
-        self.effects.append(Log(job, number, report, spec))
-        self.effects.append(Tell(Exited(job, number, report)))
+        self.effects += (Log(job, number, report, spec), Exited(job, number, report))
         follower = self._followers.pop(attempt.key, None)
         if follower is not None:
             follower.after = None

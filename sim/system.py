@@ -17,18 +17,20 @@ from model.events import FilesSeen, KeeperDown, KeeperSaid, KeeperUp
 from model.job import AttemptKey, JobId, JobSpec, Outcome, Report
 from model.keeper import (
     Died,
+    Exited,
     Forget,
     Holding,
     Keeper,
     KeeperEvent,
+    KeeperMessage,
     Log,
     Order,
+    Recalled,
     Running,
     SignalTree,
     Spawn,
     Spawned,
     SpawnFailed,
-    Tell,
 )
 from model.messages import Entry, Held
 from sim.calendar import END, REPLY, TURN, Alarm, Calendar, Happening
@@ -335,14 +337,15 @@ class System:
         for keeper in self.keepers:
             keeper.take([each.order for each in given if each.keeper == keeper.index])
 
-    def tell(self, keeper: ModelledKeeper, effect: Tell) -> None:
-        """A word to the agent."""
-        message = effect.message
-        if type(message) is Running:
-            process = self.processes.get((message.job, message.attempt))
-            ends_at = None if process is None else process.ends_at
-            if ends_at is not None and ends_at - self._calendar.now <= BRIEF_NS:
-                return  # it is over in a moment
+    def tell_run(self, keeper: ModelledKeeper, message: Running) -> None:
+        """A word to the agent, unless it is over in a moment."""
+        process = self.processes.get((message.job, message.attempt))
+        ends_at = None if process is None else process.ends_at
+        if ends_at is None or ends_at - self._calendar.now > BRIEF_NS:
+            self.node.receive_last(KeeperSaid(keeper.index, message))
+
+    def tell(self, keeper: ModelledKeeper, message: KeeperMessage) -> None:
+        """Another word to the agent."""
         self.node.receive_last(KeeperSaid(keeper.index, message))
 
     def write_log(self, keeper: ModelledKeeper, entry: Log) -> None:
@@ -448,7 +451,10 @@ class System:
 
 
 _ACTIONS: Final[dict[type, Callable[[System, ModelledKeeper, Any], None]]] = {
-    Tell: System.tell,
+    Running: System.tell_run,
+    Exited: System.tell,
+    Recalled: System.tell,
+    Holding: System.tell,
     Log: System.write_log,
     Spawn: System.spawn,
     SignalTree: System.signal,

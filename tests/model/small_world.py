@@ -45,7 +45,7 @@ from model.events import (
     SourceAnswered,
 )
 from model.job import LOCAL, SECOND, HostWish
-from model.keeper import Died, Keeper, Log, Running, SignalTree, Spawn, Spawned, SpawnFailed, Tell
+from model.keeper import Died, Keeper, KeeperMessage, Log, Running, SignalTree, Spawn, Spawned, SpawnFailed
 from model.records import AttemptEnded, JobAccepted, Record
 from model.restored import fold
 from model.scheduler import Scheduler
@@ -278,11 +278,11 @@ class SmallWorld:
             self._note(effect)
 
     def _keeper_effect(self, host: SmallHost, effect: Any) -> None:
-        if isinstance(effect, Tell):
-            if isinstance(effect.message, Running) and self._is_brief(host, effect.message):
+        if isinstance(effect, KeeperMessage):
+            if isinstance(effect, Running) and self._is_brief(host, effect):
                 return
             if not host.frozen:
-                host.agent.receive(KeeperSaid(0, effect.message), self.now)
+                host.agent.receive(KeeperSaid(0, effect), self.now)
         elif isinstance(effect, Spawn):
             self._spawn(host, effect)
         elif isinstance(effect, SignalTree):

@@ -34,7 +34,6 @@ from model.keeper import (
     SpawnFailed,
     Start,
     Stop,
-    Tell,
 )
 from model.messages import Entry, Held
 
@@ -63,7 +62,7 @@ def died(code: int | None = 0, number: int | None = None, **more: object) -> Die
 
 
 def told(effects: list[KeeperEffect]) -> list[KeeperMessage]:
-    return [effect.message for effect in effects if isinstance(effect, Tell)]
+    return [effect for effect in effects if isinstance(effect, KeeperMessage)]
 
 
 def report_of(effects: list[KeeperEffect]) -> Report:
@@ -85,7 +84,7 @@ def test_an_end_is_logged_before_it_is_told() -> None:
     scene.run_from(0)
     effects = scene.at(3 * SECOND, died(4, stdout_bytes=10, stderr_bytes=20))
     report = Report(Outcome.EXITED, 4, ran_for_ns=3 * SECOND, started=True, stdout_bytes=10, stderr_bytes=20)
-    assert effects == [Log(JOB, 1, report), Tell(Exited(JOB, 1, report))]
+    assert effects == [Log(JOB, 1, report), Exited(JOB, 1, report)]
 
 
 @pytest.mark.parametrize(
@@ -168,7 +167,7 @@ def test_a_stop_before_the_process_runs_ends_it_as_soon_as_it_does() -> None:
     scene = Scene()
     assert scene.at(0, Start(JOB, 1, SPEC), Stop(JOB, 1))[2:] == []
     effects = scene.at(1, Spawned(JOB, 1, 99, 5))
-    assert effects == [Tell(Running(JOB, 1, 5)), SignalTree(JOB, 1, TERM)]
+    assert effects == [Running(JOB, 1, 5), SignalTree(JOB, 1, TERM)]
 
 
 def test_a_stop_before_a_start_that_fails_is_a_kill_of_what_never_ran() -> None:
@@ -215,10 +214,10 @@ def test_a_doubled_start_is_answered_with_what_is_known() -> None:
     scene.at(0, Start(JOB, 1, SPEC))
     assert scene.at(1, Start(JOB, 1, SPEC)) == []
     scene.at(2, Spawned(JOB, 1, 99, 5))
-    assert scene.at(3, Start(JOB, 1, SPEC)) == [Tell(Running(JOB, 1, 5))]
+    assert scene.at(3, Start(JOB, 1, SPEC)) == [Running(JOB, 1, 5)]
     report = report_of(scene.at(4, died(0)))
-    assert scene.at(5, Start(JOB, 1, SPEC)) == [Tell(Exited(JOB, 1, report))]
-    assert scene.at(5, Stop(JOB, 1)) == [Tell(Exited(JOB, 1, report))]
+    assert scene.at(5, Start(JOB, 1, SPEC)) == [Exited(JOB, 1, report)]
+    assert scene.at(5, Stop(JOB, 1)) == [Exited(JOB, 1, report)]
 
 
 def test_an_end_is_held_until_it_is_forgotten() -> None:
