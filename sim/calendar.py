@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from heapq import heappop, heappush
-from typing import Any
+from typing import Any, Protocol
 
 import simpy
 from msgspec import Struct
@@ -30,20 +30,22 @@ PRIORITY_BITS = 3
 NEVER = 1 << 80
 """ns: later than everything"""
 
-Happens = Callable[[Any], None]
-"""What is called when something happens, with the happening."""
+
+class Happening(Protocol):
+    """What may stand in the calendar: whatever happens is itself there, a process as its own end, a node as its next
+    turn. (SimPy's events have a dictionary, a value and a list of functions to call.)"""
+
+    def happens(self) -> None:
+        """Its time has come."""
 
 
-class Happening(Struct, eq=False):
-    """Something in the calendar, with the functions that it calls (which several happenings may share). Whoever owns
-    one is called by it: a ring that the collector must see, or no world would ever be freed.
+class Call(Struct, eq=False):
+    """A function that is called: for what is rare."""
 
-    All that SimPy's run needs of an event; its own class would bring a dictionary and a value that nobody asks for. (A
-    struct is made in half the time of an object with slots.)
-    """
+    function: Callable[[], None]
 
-    callbacks: tuple[Happens]
-    """One function, in a tuple as in SimPy's events."""
+    def happens(self) -> None:
+        self.function()
 
 
 class Calendar(simpy.Environment):
@@ -77,7 +79,7 @@ class Calendar(simpy.Environment):
         if type(happening) is not deque:
             heappop(moments)
             del self._at[moment]
-            happening.callbacks[0](happening)  # type: ignore[union-attr]
+            happening.happens()  # type: ignore[union-attr]
             return
         several = happening
         while moments[0] == moment:
@@ -86,7 +88,7 @@ class Calendar(simpy.Environment):
             if last:
                 heappop(moments)
                 del self._at[moment]
-            happening.callbacks[0](happening)
+            happening.happens()
             if last:
                 return
 
@@ -108,7 +110,7 @@ class Calendar(simpy.Environment):
 
     def schedule(self, event: simpy.Event, priority: int = 1, delay: SimTime = 0) -> None:
         """SimPy's own events stand in the same calendar: the ends of its runs."""
-        self.at(self.now + int(delay), priority, Happening((lambda _: _call_back(event),)))
+        self.at(self.now + int(delay), priority, Call(lambda: _call_back(event)))
 
     def peek(self) -> SimTime:
         """When the next thing happens."""
@@ -116,7 +118,7 @@ class Calendar(simpy.Environment):
 
     def call_after(self, delay_ns: int, priority: int, function: Callable[[], None]) -> None:
         """Call `function` then (for what is rare: faults, connections)."""
-        self.after(delay_ns, priority, Happening((lambda _: function(),)))
+        self.after(delay_ns, priority, Call(function))
 
     def run_to_end(self, piece_ns: int = 0, pause: Callable[[], None] | None = None) -> None:
         """Let everything happen, until the end; `pause` is called after each `piece_ns`, between two events."""
@@ -140,7 +142,7 @@ class Calendar(simpy.Environment):
 
     def end(self) -> None:
         """Nothing happens any more after this instant."""
-        self.after(0, LAST, Happening((_stop,)))
+        self.after(0, LAST, Call(_stop))
 
 
 def _call_back(event: simpy.Event) -> None:
@@ -148,20 +150,19 @@ def _call_back(event: simpy.Event) -> None:
         callback(event)
 
 
-def _stop(_: Any) -> None:
+def _stop() -> None:
     raise StopSimulation(None)
 
 
 class Alarm:
     """The one wake-up of a machine, moved lazily: a later one stays where it is, and asks again when it rings."""
 
-    __slots__ = ("_calendar", "_happening", "_priority", "_ring", "at")
+    __slots__ = ("_calendar", "_priority", "_ring", "at")
 
     def __init__(self, calendar: Calendar, priority: int, ring: Callable[[], None]) -> None:
         self._calendar = calendar
         self._priority = priority
         self._ring = ring
-        self._happening = Happening((self._rings,))
         self.at = NEVER
         """when it rings"""
 
@@ -171,9 +172,10 @@ class Alarm:
         if self.at <= when_ns or when_ns >= calendar.until_ns:
             return
         self.at = when_ns
-        calendar.at(when_ns, self._priority, self._happening)
+        calendar.at(when_ns, self._priority, self)
 
-    def _rings(self, _: Happening) -> None:
+    def happens(self) -> None:
+        """It rings, if it was not moved."""
         if self.at == self._calendar.now:
             self.at = NEVER
             self._ring()

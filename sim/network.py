@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from msgspec import Struct
+
 from model.channel import ChannelTimes, LinkState
 from model.downlink import Downlink
 from model.effects import Transmit
@@ -20,7 +22,7 @@ from model.events import Delivered, LinkDown, LinkUp, Vouched
 from model.job import SECOND
 from model.messages import Batch, Pong
 from model.sharing import Terms
-from sim.calendar import FAULT, REPLY, Calendar, Happening
+from sim.calendar import FAULT, REPLY, Calendar
 from sim.keyed import Draws
 from sim.log import Dropped, EventLog, LinkChanged, Sent
 from sim.node import Node
@@ -56,10 +58,8 @@ class Direction:
     """One direction of a link, and what is wrong with it."""
 
     __slots__ = (
-        "_network",
         "as_peer",
         "blocked",
-        "callbacks",
         "doubled",
         "doubling",
         "echo_ns",
@@ -71,6 +71,7 @@ class Direction:
         "loss",
         "lossy",
         "name",
+        "network",
         "plain",
         "receiver",
         "sent",
@@ -81,7 +82,7 @@ class Direction:
     )
 
     def __init__(self, network: Network, link: Link, sender: str, receiver: Node, as_peer: str) -> None:
-        self._network = network
+        self.network = network
         self.link = link
         self.receiver = receiver
         self.as_peer = as_peer
@@ -107,7 +108,6 @@ class Direction:
         """how its receiver takes what comes; None: at once"""
         self.plain = True
         """nothing but latency: no draw is needed"""
-        self.callbacks = (self._arrives,)
 
     def changed(self) -> None:
         """Work out `plain` again."""
@@ -131,7 +131,7 @@ class Direction:
         if self.blocked:
             return ()
         self.sent += 1
-        lost, late, twice, later = self._network.draws.four(f"{self.name}/{self.sent}")
+        lost, late, twice, later = self.network.draws.four(f"{self.name}/{self.sent}")
         if lost < self.loss:
             return ()
         first = base + int(late * (self.jitter_ns + self.spread_ns))
@@ -143,25 +143,27 @@ class Direction:
             return (first, first + int(later * (self.jitter_ns + self.spread_ns + self.echo_ns)))
         return (first,)
 
-    def _arrives(self, delivery: Delivery) -> None:
-        link = self.link
-        batch = delivery.batch
-        if delivery.generation != link.generation and not (link.connected and (self.spread_ns or self.echo_ns)):
-            self._network.drop(self, batch)
-            return
-        if link.vouched or self is link.down or not any(type(message) is Pong for message in batch.messages):
-            self.receiver.receive_last(Delivered(self.as_peer, batch))
-        else:
-            self.receiver.receive(Delivered(self.as_peer, batch))
-            self._network.vouch(link)
 
-
-class Delivery(Happening, eq=False, gc=False):
+class Delivery(Struct, eq=False, gc=False):
     """A batch that is under way. Nothing but the calendar refers to it, so the collector need not look at it."""
 
+    way: Direction
     batch: Batch
     generation: int
     """of the link, when it was sent"""
+
+    def happens(self) -> None:
+        """It arrives."""
+        way, batch = self.way, self.batch
+        link = way.link
+        if self.generation != link.generation and not (link.connected and (way.spread_ns or way.echo_ns)):
+            way.network.drop(way, batch)
+            return
+        if link.vouched or way is link.down or not any(type(message) is Pong for message in batch.messages):
+            way.receiver.receive_last(Delivered(way.as_peer, batch))
+        else:
+            way.receiver.receive(Delivered(way.as_peer, batch))
+            way.network.vouch(link)
 
 
 class Link:
@@ -281,7 +283,7 @@ class Network:
                 else:
                     at = direction.last_ns  # a connection keeps the order, also when it becomes quicker
                 self._log.add(Sent(now, name, direction.receiver.name, (at,), batch))
-                calendar.at(at, REPLY, Delivery(direction.callbacks, batch, link.generation))
+                calendar.at(at, REPLY, Delivery(direction, batch, link.generation))
                 return
             arrivals = direction.arrivals(now)
         else:
@@ -289,7 +291,7 @@ class Network:
             self._reset(link, direction)
         self._log.add(Sent(now, name, direction.receiver.name, arrivals, batch))
         for at in arrivals:
-            calendar.at(at, REPLY, Delivery(direction.callbacks, batch, link.generation))
+            calendar.at(at, REPLY, Delivery(direction, batch, link.generation))
 
     def _reset(self, link: Link, direction: Direction) -> None:
         """Who speaks into a connection that ended without its knowledge is told so, once an answer can come back."""

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from model.errors import LaulimaError
 from model.records import Record
-from sim.calendar import NEVER, PRIORITY_BITS, Alarm, Calendar, Happening
+from sim.calendar import NEVER, PRIORITY_BITS, Alarm, Calendar
 from sim.clocks import Clock
 
 TURNS_MAX = 10_000
@@ -51,7 +51,6 @@ class Node:
         "_turn_wanted",
         "_turns",
         "_turns_at",
-        "_wanted",
         "clock",
         "epoch",
         "frozen",
@@ -80,7 +79,6 @@ class Node:
         self._carry_out = carry_out
         self._alarm = Alarm(calendar, priority, self._wakes)
         self._priority = priority
-        self._wanted = Happening((self._wanted_turn,))
         self._due = NEVER
         """when the machine wanted to be called, by its clock, as of its last turn"""
         self._in_turn = False
@@ -172,9 +170,10 @@ class Node:
     def _want_turn(self) -> None:
         self._turn_wanted = True
         calendar = self._calendar
-        calendar.at(calendar.now, self._priority, self._wanted)
+        calendar.at(calendar.now, self._priority, self)
 
-    def _wanted_turn(self, _: Happening) -> None:
+    def happens(self) -> None:
+        """In the calendar a node is the turn that it wants."""
         self._turn_wanted = False
         self.receive_last(None)
 

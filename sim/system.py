@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from model.effects import Look, ToKeeper
@@ -33,7 +34,7 @@ from model.keeper import (
     SpawnFailed,
 )
 from model.messages import Entry, Held
-from sim.calendar import END, REPLY, TURN, Alarm, Calendar, Happening
+from sim.calendar import END, REPLY, TURN, Alarm, Calendar
 from sim.crashes import Crashes
 from sim.log import EventLog, ProcessEnded, ProcessStarted
 from sim.node import Node
@@ -77,10 +78,11 @@ class Hang:
         return True
 
 
-class Process(Happening, eq=False):
+class Process(Struct, eq=False):
     """The process tree of one attempt; in the calendar it is its own end, which happens if it was not moved meanwhile.
     `ends_at` None: it does not end by itself."""
 
+    system: System
     key: AttemptKey
     slots: int
     keeper: ModelledKeeper
@@ -88,6 +90,18 @@ class Process(Happening, eq=False):
     fate: Fate
     ends_at: int | None = None
     suspended_ns: int = 0
+
+    def happens(self) -> None:
+        """It ends."""
+        system = self.system
+        if system.suspended or self.ends_at != system.calendar.now or system.processes.get(self.key) is not self:
+            return
+        fate = self.fate
+        system.gone(self, fate.exit_code, fate.signal)
+        job, attempt = self.key
+        self.keeper.receive(
+            Died(job, attempt, fate.exit_code, fate.signal, fate.core, fate.oom, fate.stdout_bytes, fate.stderr_bytes)
+        )
 
 
 class ModelledKeeper:
@@ -227,12 +241,11 @@ class System:
         """the earliest life of the agent whose attempts the spool covers; 0: there is none yet"""
         self.crashes: Crashes | None = None
         """counts the boundaries of its keepers; None: nobody wants to know"""
-        self._callbacks = (self._ends,)
         self.spool: dict[AttemptKey, tuple[int, JobSpec, Report | None, int]] = {}
         """the keepers' logs: (keeper, spec, report of the end, when it ended in true ns)"""
         self._left: dict[AttemptKey, None] = {}
         """what is in logs of keepers of earlier boots"""
-        self._calendar = calendar
+        self.calendar = calendar
         self._log = log
         self._weather = weather
         self._keeper_count = keepers
@@ -245,7 +258,7 @@ class System:
     def boot(self) -> None:
         """Start new keepers. What the logs of the earlier ones hold has ended, whatever it was."""
         self.keepers = [
-            ModelledKeeper(index, self, self._calendar, self._lease_ns) for index in range(self._keeper_count)
+            ModelledKeeper(index, self, self.calendar, self._lease_ns) for index in range(self._keeper_count)
         ]
         for key, (keeper, spec, report, ended_ns) in self.spool.items():
             ended = report or Report(Outcome.LOST, reason="its host was booted anew", started=True)
@@ -264,7 +277,7 @@ class System:
         """All processes are gone at once, the keepers with them."""
         self.keepers = []
         for process in list(self.processes.values()):
-            self._gone(process, None, KILL)
+            self.gone(process, None, KILL)
 
     def lose_spool(self) -> None:
         """The disk is empty: nothing is known of what ran here before."""
@@ -286,7 +299,7 @@ class System:
         if not self.keepers or self.keepers[dead.index] is not dead:
             return  # the host was booted meanwhile
         for process in [one for one in self.processes.values() if one.keeper is dead]:
-            self._gone(process, None, KILL)
+            self.gone(process, None, KILL)
         ended: list[Entry] = []
         for key, (index, spec, report, ended_ns) in self.spool.items():
             if index != dead.index:
@@ -295,7 +308,7 @@ class System:
             self.spool[key] = (index, spec, told, ended_ns)
             self._left.pop(key, None)
             ended.append(Entry(*key, Held.ENDED, spec, "", told))
-        self.keepers[dead.index] = keeper = ModelledKeeper(dead.index, self, self._calendar, self._lease_ns)
+        self.keepers[dead.index] = keeper = ModelledKeeper(dead.index, self, self.calendar, self._lease_ns)
         keeper.restore(ended)
         self.node.receive(KeeperUp(dead.index))
 
@@ -303,18 +316,18 @@ class System:
         """The whole machine stands still."""
         self.suspended += 1
         if self.suspended == 1:
-            self._suspended_at = self._calendar.now
+            self._suspended_at = self.calendar.now
 
     def resume(self) -> None:
         """It goes on; what ran has lost the time."""
         self.suspended -= 1
         if self.suspended:
             return
-        away = self._calendar.now - self._suspended_at
+        away = self.calendar.now - self._suspended_at
         for process in self.processes.values():
             process.suspended_ns += away
             if process.ends_at is not None:
-                self._end_after(process, process.ends_at + away - self._calendar.now)
+                self._end_after(process, process.ends_at + away - self.calendar.now)
         for keeper in self.keepers:
             keeper.wake()
 
@@ -341,7 +354,7 @@ class System:
         """A word to the agent, unless it is over in a moment."""
         process = self.processes.get((message.job, message.attempt))
         ends_at = None if process is None else process.ends_at
-        if ends_at is None or ends_at - self._calendar.now > BRIEF_NS:
+        if ends_at is None or ends_at - self.calendar.now > BRIEF_NS:
             self.node.receive_last(KeeperSaid(keeper.index, message))
 
     def tell(self, keeper: ModelledKeeper, message: KeeperMessage) -> None:
@@ -355,7 +368,7 @@ class System:
             assert entry.spec is not None
             self.spool[key] = (keeper.index, entry.spec, None, 0)
         elif key in self.spool:
-            self.spool[key] = (keeper.index, self.spool[key][1], entry.report, self._calendar.now)
+            self.spool[key] = (keeper.index, self.spool[key][1], entry.report, self.calendar.now)
 
     def spawn(self, keeper: ModelledKeeper, effect: Spawn) -> None:
         """Start a process, or say why not."""
@@ -368,11 +381,11 @@ class System:
             command = spec.command[0] if spec.command else spec.call or ""
             keeper.receive(SpawnFailed(job, attempt, False, f"{command}: No such file or directory"))
             return
-        now = self._calendar.now
+        now = self.calendar.now
         self._pids += 1
         if self.failing:
             fate = FAILS_AT_ONCE
-        process = Process(self._callbacks, (job, attempt), spec.slots, keeper, self._pids, fate)
+        process = Process(self, (job, attempt), spec.slots, keeper, self._pids, fate)
         self.processes[process.key] = process
         self._log.add(ProcessStarted(now, self.node.name, job, attempt, process.pid, spec.slots))
         if self.hangs and any(hang.takes() for hang in self.hangs):
@@ -407,29 +420,20 @@ class System:
         self._end_after(process, DEATH_NS)
 
     def _end_after(self, process: Process, delay_ns: int) -> None:
-        at = self._calendar.now
+        at = self.calendar.now
         if delay_ns > 0:
             at += delay_ns
         process.ends_at = at
-        if at < self._calendar.until_ns:
-            self._calendar.at(at, END, process)
+        if at < self.calendar.until_ns:
+            self.calendar.at(at, END, process)
 
-    def _ends(self, process: Process) -> None:
-        if self.suspended or process.ends_at != self._calendar.now or self.processes.get(process.key) is not process:
-            return
-        fate = process.fate
-        self._gone(process, fate.exit_code, fate.signal)
-        job, attempt = process.key
-        process.keeper.receive(
-            Died(job, attempt, fate.exit_code, fate.signal, fate.core, fate.oom, fate.stdout_bytes, fate.stderr_bytes)
-        )
-
-    def _gone(self, process: Process, exit_code: int | None, signal: int | None) -> None:
+    def gone(self, process: Process, exit_code: int | None, signal: int | None) -> None:
+        """A process is over."""
         del self.processes[process.key]
         job, attempt = process.key
         self._log.add(
             ProcessEnded(
-                self._calendar.now, self.node.name, job, attempt, process.slots, exit_code, signal, process.suspended_ns
+                self.calendar.now, self.node.name, job, attempt, process.slots, exit_code, signal, process.suspended_ns
             )
         )
 
@@ -437,12 +441,12 @@ class System:
 
     def look(self, effect: Look) -> None:
         """Say after a moment which file is not visible."""
-        self._calendar.call_after(LOOK_NS, REPLY, lambda: self._seen(effect))
+        self.calendar.call_after(LOOK_NS, REPLY, lambda: self._seen(effect))
 
     def _seen(self, effect: Look) -> None:
         logged = self.spool.get((JobId(effect.job), effect.attempt))
         ended_ns = None if logged is None or logged[2] is None else logged[3]
-        now = self._calendar.now
+        now = self.calendar.now
         for path in effect.paths:
             if self._weather.visible_at(JobId(effect.job), path, ended_ns) > now:
                 self.node.receive(FilesSeen(effect.job, effect.attempt, path))

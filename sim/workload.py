@@ -18,7 +18,7 @@ from model.errors import ConfigurationError
 from model.events import Submit
 from model.job import JobSpec
 from model.records import AttemptEnded
-from sim.calendar import REPLY, Happening
+from sim.calendar import REPLY
 from sim.log import Committed
 from sim.scheduler_side import SchedulerSide
 from sim.world import World
@@ -53,7 +53,6 @@ class Feed:
         self._world: World | None = None
         self._scheduler = scheduler
         self._side: SchedulerSide | None = None
-        self._happening = Happening((self._give,))
 
     @property
     def table(self) -> dict[type, Callable[[Any], None]]:
@@ -62,13 +61,13 @@ class Feed:
 
     def __getstate__(self) -> tuple[Any, ...]:
         taken = self.given + (self._next is not None)
-        place = self._world, self._scheduler, self._side, self._happening
+        place = self._world, self._scheduler, self._side
         return taken, self.given, self.unheard, self._ends, self._final, self._next, place
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         """For a feed of the same jobs: those that were taken before are passed over."""
         taken, self.given, self.unheard, self._ends, self._final, self._next, place = state
-        self._world, self._scheduler, self._side, self._happening = place
+        self._world, self._scheduler, self._side = place
         for _ in range(taken):
             next(self._submissions)
 
@@ -83,9 +82,9 @@ class Feed:
         """The calendar has the time of the next job."""
         calendar, coming = world.calendar, self._next
         if coming is not None and coming.at_ns < calendar.until_ns:
-            calendar.at(coming.at_ns, REPLY, self._happening)
+            calendar.at(coming.at_ns, REPLY, self)
 
-    def _give(self, _: Happening) -> None:
+    def happens(self) -> None:
         """Submit all jobs whose time is now."""
         world, side = self._world, self._side
         assert world is not None

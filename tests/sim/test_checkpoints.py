@@ -24,7 +24,7 @@ from model.explain import Reason
 from model.job import SECOND, JobId
 from model.task import Periods, TaskDefinition
 from shell.checkpointing import Pace
-from sim.calendar import Calendar, Happening
+from sim.calendar import Calendar
 from sim.checkpoints import Checkpoints, inputs_digest
 from sim.distributions import Constant, Exponential
 from sim.job_log import submissions, survey
@@ -140,9 +140,9 @@ def test_a_job_log_goes_on_with_the_job_that_comes_next(tmp_path: Path) -> None:
 def test_what_was_planned_before_still_happens_before_what_is_planned_after(tmp_path: Path) -> None:
     calendar = Calendar(100)
     for number in range(3):
-        calendar.after(10, 1, Happening((Node(str(number)).happens,)))
+        calendar.after(10, 1, Node(str(number)))
     found = through(Node("calendar", calendar), tmp_path).more["calendar"]
-    found.after(10, 1, Happening((Node("later").happens,)))
+    found.after(10, 1, Node("later"))
     Node.happened.clear()
     found.run_to_end()
     assert Node.happened == ["0", "1", "2", "later"]
@@ -265,8 +265,8 @@ class Node:
         self.next: Node | None = None
         self.more: dict[str, Any] = dict.fromkeys((name,), *more) if more else {}
 
-    def happens(self, happening: Happening) -> None:
-        """What a happening calls."""
+    def happens(self) -> None:
+        """In a calendar."""
         self.happened.append(self.name)
 
 
