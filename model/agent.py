@@ -92,7 +92,7 @@ class Agent(Subordinate[HostedAttempt]):
         """when something last left the queue for a slot, or the first one came into it"""
         self._blocked = 0
         """slots that are kept for attempts that wait for files; at a host that gives back: elsewhere they hold none"""
-        self._lanes = Lanes()
+        self._lanes = Lanes(self.attempts)
         self._lanes_due_ns: int | None = None
         """when heads that run long are looked for; None: nobody was sent ahead"""
         self._load: dict[int, int] = {}

@@ -9,6 +9,8 @@ sent ahead. Owned by the agent, which says who stands where; nothing is decided 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from msgspec import Struct
 
 from model.hosted_attempt import AttemptState, HostedAttempt
@@ -30,30 +32,28 @@ _GOING_ON = frozenset({AttemptState.STAGED, AttemptState.STARTING, AttemptState.
 
 
 class Lane(Struct, eq=False, gc=False):
-    """A running attempt, and those that follow it, in order."""
+    """Those who follow one that runs, in order: a few, and a deque is ten times as large as a list."""
 
-    head: HostedAttempt
-    since_ns: int
+    staged: list[HostedAttempt]
     is_slow: bool = False
     """its head runs long"""
-    staged: list[HostedAttempt] = []  # a few; most lanes never have one, and a deque is ten times as large
 
-    @property
-    def tail(self) -> HostedAttempt:
-        """The last in the lane."""
-        return self.staged[-1] if self.staged else self.head
 
-    def takes(self, slots: int) -> bool:
-        """Whether one more may stand behind the last. Not when the head runs long, nor behind one that is ended or
-        called back: when word of the new one comes, the keeper may know that one no more, and would start it."""
-        tail = self.tail
-        return not self.is_slow and tail.state in _GOING_ON and not tail.recalled and tail.spec.slots >= slots
+def _takes(tail: HostedAttempt, slots: int) -> bool:
+    """Whether one more may stand behind the last. Not behind one that is ended or called back: when word of the new one
+    comes, the keeper may know that one no more, and would start it."""
+    return tail.state in _GOING_ON and not tail.recalled and tail.spec.slots >= slots
 
 
 class Lanes:
-    """All lanes of a host, by their heads and by those who follow."""
+    """All lanes of a host, by their heads and by those who follow. Most heads never have one behind them, and no lane
+    is made for those."""
 
-    def __init__(self) -> None:
+    def __init__(self, attempts: Mapping[AttemptKey, HostedAttempt]) -> None:
+        """`attempts`: all that are on the host."""
+        self._attempts = attempts
+        self._heads: dict[AttemptKey, int] = {}
+        """who has a slot of its own, and since when, in the order in which they got it"""
         self._lanes: dict[AttemptKey, Lane] = {}
         self._staged: dict[AttemptKey, Lane] = {}
         self._brief: dict[str, bool] = {}
@@ -65,11 +65,11 @@ class Lanes:
 
     def staged(self) -> list[HostedAttempt]:
         """Whoever was sent ahead, the last ones first."""
-        return [attempt for lane in self._lanes.values() for attempt in reversed(lane.staged)]
+        return [attempt for key in self._heads if key in self._lanes for attempt in reversed(self._lanes[key].staged)]
 
     def begin(self, head: HostedAttempt, now: int) -> None:
         """An attempt was given a slot of its own."""
-        self._lanes[head.key] = Lane(head, now)
+        self._heads[head.key] = now
 
     def ran(self, task: str, ran_for_ns: int) -> None:
         """A run of the task is over."""
@@ -79,32 +79,38 @@ class Lanes:
 
     def place(self, attempt: HostedAttempt) -> HostedAttempt | None:
         """Put the attempt at the end of a lane; behind whom. None: there is no place for it."""
-        if len(self._lanes) > LANES_MAX or not self._brief.get(attempt.spec.task):
+        if len(self._heads) > LANES_MAX or not self._brief.get(attempt.spec.task):
             return None
-        best: Lane | None = None
-        for lane in self._lanes.values():
-            if len(lane.staged) >= (STAGED_MAX if best is None else len(best.staged)):
+        best: AttemptKey | None = None
+        last, length = attempt, STAGED_MAX
+        for key in self._heads:
+            head, lane = self._attempts[key], self._lanes.get(key)
+            staged = () if lane is None else lane.staged
+            if len(staged) >= length or (lane is not None and lane.is_slow) or not self._brief.get(head.spec.task):
                 continue
-            if self._brief.get(lane.head.spec.task) and lane.takes(attempt.spec.slots):
-                best = lane
+            tail = staged[-1] if staged else head
+            if _takes(tail, attempt.spec.slots):
+                best, last, length = key, tail, len(staged)
         if best is None:
             return None
-        tail = best.tail
-        best.staged.append(attempt)
-        self._staged[attempt.key] = best
-        return tail
+        lane = self._lanes.setdefault(best, Lane([]))
+        lane.staged.append(attempt)
+        self._staged[attempt.key] = lane
+        return last
 
     def end(self, head: HostedAttempt, now: int) -> HostedAttempt | None:
         """A head has ended; who follows it now."""
-        lane = self._lanes.pop(head.key, None)
+        self._heads.pop(head.key, None)
+        lane = self._lanes.pop(head.key, None) if self._lanes else None
         if lane is None or not lane.staged:
             return None
-        lane.head = lane.staged.pop(0)
-        lane.since_ns = now
-        lane.is_slow = False
-        del self._staged[lane.head.key]
-        self._lanes[lane.head.key] = lane
-        return lane.head
+        following = lane.staged.pop(0)
+        del self._staged[following.key]
+        self._heads[following.key] = now
+        if lane.staged:
+            lane.is_slow = False
+            self._lanes[following.key] = lane
+        return following
 
     def leave(self, attempt: HostedAttempt) -> None:
         """One who followed does so no more."""
@@ -115,8 +121,9 @@ class Lanes:
     def slow(self, now: int) -> list[HostedAttempt]:
         """Those who follow a head that runs long, the last ones first."""
         found: list[HostedAttempt] = []
-        for lane in self._lanes.values():
-            if lane.staged and now - lane.since_ns >= PATIENCE_NS:
+        for key, since_ns in self._heads.items():
+            lane = self._lanes.get(key)
+            if lane is not None and lane.staged and now - since_ns >= PATIENCE_NS:
                 lane.is_slow = True
                 found.extend(reversed(lane.staged))
         return found

@@ -47,6 +47,7 @@ class Node:
         "_due",
         "_in_turn",
         "_more",
+        "_now",
         "_priority",
         "_turn_wanted",
         "_turns",
@@ -82,6 +83,8 @@ class Node:
         self._due = NEVER
         """when the machine wanted to be called, by its clock, as of its last turn"""
         self._in_turn = False
+        self._now = 0
+        """by its clock, in a turn"""
         self._turn_wanted = False
         self._more = False
         self._turns = 0
@@ -118,13 +121,17 @@ class Node:
 
     def receive_last(self, event: object | None) -> None:
         """The same, when the caller has nothing else to do at this instant: the turn needs no place in the calendar
-        if nothing else has one before it. None: no event, only the turn (`turn`).
+        if nothing else has one before it. None: no event, only the turn of a machine that runs (`turn`).
 
         A turn: do what is due, then carry out everything that the machine asks for."""
         machine = self.machine
         if machine is None or self.frozen:
+            self.receive(event)
+            return
+        if self._in_turn:
             if event is not None:
-                self.receive(event)
+                machine.receive(event, self._now)
+                self._more = True
             return
         calendar = self._calendar
         true_ns = calendar.now
@@ -132,15 +139,13 @@ class Node:
         now = self.clock.read(true_ns) if ahead_ns is None else true_ns + ahead_ns
         if event is not None:
             machine.receive(event, now)
-            if self._in_turn or self._turn_wanted:
-                self._more = True
+            if self._turn_wanted:
                 return
             if calendar.moments and calendar.moments[0] >> PRIORITY_BITS <= true_ns:
                 self._want_turn()
                 return
-        elif self._in_turn:
-            return
         self._in_turn = True
+        self._now = now
         if self._due <= now:
             machine.advance(now)
         carry_out = self._carry_out  # (a method's place would be looked for: this is none)
@@ -175,11 +180,13 @@ class Node:
     def happens(self) -> None:
         """In the calendar a node is the turn that it wants."""
         self._turn_wanted = False
-        self.receive_last(None)
+        if self.machine is not None and not self.frozen:
+            self.receive_last(None)
 
     def turn(self) -> None:
         """Do what is due, then carry out everything that the machine asks for."""
-        self.receive_last(None)
+        if self.machine is not None and not self.frozen:
+            self.receive_last(None)
 
     def _want_alarm(self, true_ns: int) -> None:
         ahead_ns = self.clock.ahead_ns
@@ -200,7 +207,7 @@ class Node:
         ahead_ns = self.clock.ahead_ns
         now = self.clock.read(true_ns) if ahead_ns is None else true_ns + ahead_ns
         if self._due <= now or self._turn_wanted:
-            self.turn()
+            self.receive_last(None)
         elif self._due < NEVER:
             self._want_alarm(true_ns)
 
