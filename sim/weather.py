@@ -36,6 +36,22 @@ class Fate(Struct, gc=False):
     stderr_bytes: int
 
 
+class _Known(Struct, gc=False):
+    """What is known of one job until it is final."""
+
+    name: str = ""
+    """for all its draws; empty: its number"""
+    made_ns: int = 0
+    task: str = ""
+    """of one with a name"""
+    number: int = 1
+    """which of its task's jobs this is; known where the task's texts ask for it"""
+    fate: Fate | None = None
+    """what a workload says of it"""
+    told: tuple[Fate, ...] = ()
+    """what each of its attempts does, from the first one on; later ones do what the last one did"""
+
+
 class Weather:
     """The weather of all tasks of one scheduler under one seed. `scheduler`: its name, where there are several: each
     has a weather of its own."""
@@ -51,21 +67,14 @@ class Weather:
         self._runs = Draws(seed, node_of("run", scheduler))
         self._ends = Draws(seed, node_of("end", scheduler))
         self._files = Draws(seed, node_of("files", scheduler))
-        self._names: dict[JobId, tuple[str, int, str]] = {}
-        self._numbers: dict[JobId, int] = {}
-        """which of its task's jobs this is, from 1; kept where the task's texts ask for it"""
+        self._jobs: dict[JobId, _Known] = {}
+        """those of which there is something to know"""
         self._printed: dict[str, int] = {}
         self._made: dict[str, int] = {}
         self._foretold: dict[str, Fate] = {}
         """what a workload says of jobs that are about to be accepted, by their names"""
-        self._fates: dict[JobId, Fate] = {}
-        """and of those that were, until they are final"""
         self._told: dict[str, tuple[Fate, ...]] = {}
-        """what each attempt of a job of this name does, from its first one on; later ones do what the last one did"""
-        self._told_names: dict[JobId, str] = {}
-        """the names of those jobs"""
-        self._kept: tuple[dict[JobId, Any], ...] = (self._names, self._fates, self._told_names, self._numbers)
-        """what is known of a job until it is final"""
+        """the same for each attempt of such a job"""
 
     def of(self, task: str) -> TaskWeather:
         """The weather of a task (of the default one, when the scenario says nothing about it)."""
@@ -82,33 +91,28 @@ class Weather:
 
     def _read_ended(self, line: Committed) -> None:
         record: AttemptEnded = line.record  # type: ignore[assignment]
-        if record.final and line.node == self._node:  # then nothing more is drawn for the job
-            for known in self._kept:
-                if known:  # nearly always one of them at most
-                    known.pop(record.job, None)
+        if self._jobs and record.final and line.node == self._node:  # then nothing more is drawn for the job
+            self._jobs.pop(record.job, None)
 
     def accepted(self, record: JobAccepted, true_ns: int) -> None:
         """A job was made: give it its name for all draws."""
-        task = record.spec.task
-        if self._told:
-            self._note_told(record)
+        spec = record.spec
+        task, item = spec.task, spec.item
+        is_named = task not in self._fixed or spec.block is not None
+        if item is None:
+            number = self._made[task] = self._made.get(task, 0) + 1
+            name = f"{task}/{number}"
+        elif is_named or self._foretold or self._told:
+            name = f"{task}/{item}"
+        else:
+            return  # it does what all jobs of its task do
+        known = _Known(fate=None if item is None else self._foretold.pop(name, None), told=self._told.get(name, ()))
         if task in self._numbered and not record.plain:
-            self._numbers[record.job] = self._printed[task] = self._printed.get(task, 0) + 1
-        is_named = task not in self._fixed or record.spec.block is not None
-        if record.spec.item is not None:
-            if not (is_named or self._foretold):
-                return
-            name = f"{task}/{record.spec.item}"
-            foretold = self._foretold.pop(name, None)
-            if foretold is not None:
-                self._fates[record.job] = foretold
-            elif is_named:
-                self._names[record.job] = (name, true_ns, task)
-            return
-        number = self._made.get(task, 0) + 1
-        self._made[task] = number
-        if is_named:
-            self._names[record.job] = (f"{task}/{number}", true_ns, task)
+            known.number = self._printed[task] = self._printed.get(task, 0) + 1
+        if is_named and known.fate is None:
+            known.name, known.made_ns, known.task = name, true_ns, task
+        if known != _NOTHING:
+            self._jobs[record.job] = known
 
     def foretell(self, name: str, run_ns: int, exit_code: int) -> None:
         """Nothing is drawn for the job that will have this name (`task/item`): this is what it does."""
@@ -118,46 +122,40 @@ class Weather:
         """The same for each of its attempts; `name`: also `task/N`, for the N-th job of a task without items."""
         self._told[name] = fates
 
-    def _note_told(self, record: JobAccepted) -> None:
-        task, item = record.spec.task, record.spec.item
-        name = f"{task}/{self._made.get(task, 0) + 1 if item is None else item}"
-        if name in self._told:
-            self._told_names[record.job] = name
-
     def foretold(self) -> tuple[Fate, ...]:
         """What a workload said of jobs that are not final."""
-        return (*self._foretold.values(), *self._fates.values())
+        return (*self._foretold.values(), *[known.fate for known in self._jobs.values() if known.fate is not None])
 
     def texts(self, task: str, job: JobId) -> tuple[str, str]:
         """What a job's process writes to its output and its errors."""
         weather = self.of(task)
-        place = self._numbers.get(job, 1) - 1
+        place = self._jobs.get(job, _NOTHING).number - 1
         return _text_at(weather.stdout_texts, place), _text_at(weather.stderr_texts, place)
 
     def name_of(self, job: JobId) -> str:
         """The name under which draws are made for a job."""
-        named = self._names.get(job)
-        return str(job) if named is None else named[0]
+        return self._jobs.get(job, _NOTHING).name or str(job)
 
     def fate(self, task: str, job: JobId, attempt: int) -> Fate | None:
         """What this attempt's process does; None: there is no such command."""
         weather = self._tasks.get(task, self._default)
         if weather.not_found:
             return None
-        if self._told_names and job in self._told_names:
-            told = self._told[self._told_names[job]]
-            return told[min(max(attempt, 1), len(told)) - 1]
-        foretold = self._fates.get(job) or self._fixed.get(task)
+        known = self._jobs.get(job, _NOTHING)
+        if known.told:
+            return known.told[min(max(attempt, 1), len(known.told)) - 1]
+        foretold = known.fate or self._fixed.get(task)
         if foretold is not None:
             return foretold
-        name = self.name_of(job)
+        name = known.name or str(job)
         ends = _CERTAIN if task in self._certain else self._ends.four(f"{name}/{attempt}")
-        return _fate(weather, self._numbers.get(job, 1), self._runs.four(name), ends)
+        return _fate(weather, known.number, self._runs.four(name), ends)
 
     def visible_at(self, job: JobId, path: str, ended_ns: int | None) -> int:
         """From when (true ns) a file is visible: one that the job waits for (`ended_ns` None), or one that it made."""
-        name, made_ns, task = self._names.get(job, (str(job), 0, ""))
-        weather = self.of(task)
+        known = self._jobs.get(job, _NOTHING)
+        name, made_ns = known.name or str(job), known.made_ns
+        weather = self.of(known.task)
         lag, never, _, _ = self._files.four(f"{name}/{path}")
         if never < weather.never_visible:
             return FOREVER
@@ -166,6 +164,7 @@ class Weather:
         return ended_ns + weather.after.sample(lag)
 
 
+_NOTHING = _Known()
 _CERTAIN = (0.5, 0.5, 0.5, 0.5)
 """In the place of draws that decide nothing."""
 
