@@ -249,8 +249,8 @@ class Network:
         self._connect_ns = connect_ns
         self._log = log
         self.draws = Draws(seed, "network")
-        self.out: dict[tuple[str, str], Direction] = {}
-        """by (sender's name, what the sender calls the receiver)"""
+        self.out: dict[str, dict[str, Direction]] = {}
+        """by the sender's name and what it calls the receiver"""
         self.links: dict[tuple[str, str], Link] = {}
         """by (superior's name, subordinate's name)"""
         self.of_node: dict[str, list[Link]] = {}
@@ -262,8 +262,8 @@ class Network:
     def add(self, link: Link) -> None:
         """One more link."""
         self.links[link.superior.name, link.subordinate.name] = link
-        self.out[link.superior.name, link.peer] = link.down
-        self.out[link.subordinate.name, link.upward] = link.up
+        self.out.setdefault(link.superior.name, {})[link.peer] = link.down
+        self.out.setdefault(link.subordinate.name, {})[link.upward] = link.up
         for node in (link.superior, link.subordinate):
             self.of_node.setdefault(node.name, []).append(link)
         link.down.serve(self._serving.get(link.subordinate.name))
@@ -273,7 +273,7 @@ class Network:
         """Carry out a Transmit: one event, or none when nothing stands between the two."""
         calendar, batch, name = self._calendar, effect.batch, node.name
         now = calendar.now
-        direction = self.out[name, effect.peer]
+        direction = self.out[name][effect.peer]
         link = direction.link
         if link.connected:
             if direction.plain:
