@@ -67,6 +67,20 @@ class Agent(Subordinate[HostedAttempt]):
     BEFORE, AFTER, OVER = _S.BLOCKED_BEFORE, _S.BLOCKED_AFTER, _S.ENDED
     HELD, WAITS = HostedAttempt, _S.QUEUED
 
+    __slots__ = (
+        "_blocked",
+        "_inquiry",
+        "_lanes",
+        "_lanes_due_ns",
+        "_load",
+        "_moved_ns",
+        "_queue",
+        "_queued",
+        "_unheard",
+        "busy",
+        "gives_back",
+    )
+
     def __init__(
         self,
         name: str,

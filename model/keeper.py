@@ -266,19 +266,20 @@ class Keeper:
     and nothing is started until the next `Renew` (or until an agent that has just connected lists what is held).
     """
 
+    __slots__ = ("_first_due_ns", "_followers", "alive", "attempts", "effects", "lease_end_ns", "lease_over", "leaving")
+
     def __init__(self, now: int, lease_ns: int | None = None) -> None:
         """`lease_ns` is the lease that is granted at the start; None: no limit until the first `Renew`."""
         self.lease_end_ns: int | None = None if lease_ns is None else now + lease_ns
-        self.lease_over = False
-        self.leaving = False
+        self.lease_over = self.leaving = False
         self.alive = 0
         """attempts that were started and have not ended"""
         self.attempts: dict[AttemptKey, KeptAttempt] = {}
         self._followers: dict[AttemptKey, KeptAttempt] = {}
         """who waits directly behind an attempt, by its key"""
         self._first_due_ns = NEVER_NS
-        """no attempt is due before; its own may have ended since. (There are few, so they are looked through when it
-        comes, and no deadline needs a timer of its own: 0.6 % of a simulated job.)"""
+        """no attempt is due before; its own may have ended since. (They are few, and looked through when it comes: a
+        timer for each is 0.6 % of a simulated job.)"""
         self.effects: list[KeeperEffect] = []  # whoever carries them out at once may clear them instead of draining
 
     def restore(self, ended: Iterable[Entry]) -> None:
@@ -409,10 +410,9 @@ class Keeper:
             self._end_lease(now)
 
     def _forget(self, order: Forget, _now: int) -> None:
-        key = (order.job, order.attempt)
-        attempt = self.attempts.get(key)
+        attempt = self.attempts.get((order.job, order.attempt))
         if attempt is not None and attempt.state is _S.ENDED:
-            del self.attempts[key]
+            del self.attempts[attempt.key]
 
     def _list(self, _order: ListHeld, _now: int) -> None:
         self.lease_over = self.leaving = False

@@ -49,6 +49,8 @@ class Lanes:
     """All lanes of a host, by their heads and by those who follow. Most heads never have one behind them, and no lane
     is made for those."""
 
+    __slots__ = ("_attempts", "_brief", "_heads", "_lanes", "_staged")
+
     def __init__(self, attempts: Mapping[AttemptKey, HostedAttempt]) -> None:
         """`attempts`: all that are on the host."""
         self._attempts = attempts

@@ -66,6 +66,19 @@ class Subordinate(ABC, Generic[A]):
     WAITS: ClassVar[State]
     """the owner's attempts, and their state when they arrive"""
 
+    __slots__ = (
+        "_effects",
+        "_handlers",
+        "_timers",
+        "attempts",
+        "dirty",
+        "name",
+        "queue_max",
+        "remembers",
+        "slots",
+        "uplink",
+    )
+
     def __init__(self, name: str, epoch: int, slots: int, times: ChannelTimes, remembers: int, queue_max: int) -> None:
         """`remembers`: the earliest life whose attempts would all be known still. `queue_max`: how many may wait."""
         self.name = name

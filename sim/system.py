@@ -217,6 +217,30 @@ def keeper_process(host: str) -> str:
 class System:
     """One host's operating system, through all its boots."""
 
+    __slots__ = (
+        "_keeper_count",
+        "_lease_ns",
+        "_left",
+        "_log",
+        "_pids",
+        "_suspended_at",
+        "_weather",
+        "calendar",
+        "crashes",
+        "failing",
+        "full",
+        "hangs",
+        "keepers",
+        "node",
+        "off",
+        "processes",
+        "processes_max",
+        "remembers",
+        "slowness",
+        "spool",
+        "suspended",
+    )
+
     def __init__(
         self, node: Node, calendar: Calendar, log: EventLog, weather: WeatherHere, keepers: int, lease_ns: int
     ) -> None:
