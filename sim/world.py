@@ -39,7 +39,7 @@ from model.scripting import ScriptFactory, ScriptMachine, Stream
 from model.superiors import SUPERIOR
 from sim.alarm_answers import AlarmAnswers
 from sim.calendar import FAULT, MATCH, REPLY, TURN, Calendar
-from sim.clocks import BOOTED_BEFORE, Clock
+from sim.clocks import BOOTED_BEFORE, clock_of
 from sim.crashes import Crashes
 from sim.faults import CONTROLLER, CRASHES, DISK_KINDS, LOCAL, RESTARTS, Faults
 from sim.log import Committed, EventLog, Finished, Header, Healed, Life, Noticed, Shared, Sized
@@ -201,7 +201,8 @@ class World:
         weather = self._weather_below if side is None else side.weather
         system = System(node, self.calendar, self.log, weather, KEEPERS, times.lease_ns)
         host = self.scenario.hosts.get(name, Host())
-        system.slowness = 1.0 / host.speed
+        if host.speed != 1.0:
+            system.slowness = 1.0 / host.speed
         system.processes_max = host.processes_max
         system.crashes = self.crashes if self._counts else None
         self.systems[name] = system
@@ -244,7 +245,7 @@ class World:
     def _place_node(self, name: str, priority: int, carry_out: CarryOut) -> Node:
         side = self._sides.get(name)
         computer = side.local if side is not None and side.name else name
-        clock = Clock(-BOOTED_BEFORE, self.scenario.hosts.get(computer, Host()).drift_ppb)
+        clock = clock_of(-BOOTED_BEFORE, self.scenario.hosts.get(computer, Host()).drift_ppb)
         node = self.nodes[name] = Node(name, self.calendar, clock, priority, carry_out, self._keeps_journals)
         return node
 
@@ -293,7 +294,7 @@ class World:
         """A host has power: its clock, its keepers and its agent start."""
         system, node = self.systems[name], self.nodes[name]
         if self.calendar.now:
-            node.clock = Clock(self.calendar.now, self.scenario.hosts.get(name, Host()).drift_ppb)
+            node.clock = clock_of(self.calendar.now, self.scenario.hosts.get(name, Host()).drift_ppb)
         system.boot()
         process = self.processes.of(name)[0]
         if process == name or self.nodes[process].machine is not None or not self.calendar.now:
