@@ -6,7 +6,6 @@ and the death of processes are true here, whatever any machine believes about th
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
@@ -116,7 +115,7 @@ class ModelledKeeper:
         self._calendar = calendar
         self._machine = Keeper(system.node.clock.read(calendar.now), lease_ns)
         self._alarm = Alarm(calendar, TURN, self._rings)
-        self._events: deque[KeeperEvent] = deque()
+        self._events: list[KeeperEvent] = []
         """what came while it worked, or while its machine stood still"""
         self._working = False
 
@@ -140,35 +139,46 @@ class ModelledKeeper:
         self._machine.restore(ended)
 
     def work(self, given: Sequence[KeeperEvent]) -> None:
-        """Take these events, one after the other, each with what follows from it."""
-        following, machine, system = self._events, self._machine, self._system
+        """Take these events, then do what the machine asks for, then take what came of that, and so on."""
+        machine, system = self._machine, self._system
         clock, true_ns = system.node.clock, self._calendar.now
         ahead_ns = clock.ahead_ns
         now = clock.read(true_ns) if ahead_ns is None else true_ns + ahead_ns
         self._working = True
-        for each in given:
-            event = each
-            while True:
+        if system.crashes is not None:
+            if not self._work_by_steps(given, now):
+                return
+            given = ()
+        while given:
+            for event in given:
                 machine.receive(event, now)
-                if system.crashes is None:
-                    effects = machine.effects
-                    if effects:
-                        for effect in effects:
-                            _ACTIONS[type(effect)](system, self, effect)
-                        if self.dead:
-                            return
-                        effects.clear()
-                elif not self._carry_out():
-                    return
-                if not following:
-                    break
-                event = following.popleft()
+            effects = machine.effects
+            if effects:
+                for effect in effects:
+                    _ACTIONS[type(effect)](system, self, effect)
+                effects.clear()
+            given = self._events
+            if given:
+                self._events = []
         self._working = False
         due = machine.next_due()
         if due is not None:
             when = clock.when(due)
             if when < self._alarm.at:
                 self._alarm.want(max(when, true_ns))
+
+    def _work_by_steps(self, given: Sequence[KeeperEvent], now: int) -> bool:
+        """The same one after the other, where each step may be the last one; False: it was."""
+        for each in given:
+            event = each
+            while True:
+                self._machine.receive(event, now)
+                if not self._carry_out():
+                    return False
+                if not self._events:
+                    break
+                event = self._events.pop(0)
+        return True
 
     def _rings(self) -> None:
         if self.dead or self._system.suspended or self not in self._system.keepers:
@@ -181,7 +191,7 @@ class ModelledKeeper:
             if not self._carry_out():
                 return
         if self._events:
-            self.work((self._events.popleft(),))
+            self.work((self._events.pop(0),))
         else:
             due = machine.next_due()
             if due is not None:
@@ -205,7 +215,7 @@ class ModelledKeeper:
     def wake(self) -> None:
         """The machine was suspended and goes on."""
         if not self.dead:
-            self.work((self._events.popleft(),) if self._events else ())
+            self.work((self._events.pop(0),) if self._events else ())
         self._rings()
 
 
