@@ -86,26 +86,10 @@ def entry_of(attempt: HostedAttempt, host: str) -> Entry:
 
 def completed(attempt: HostedAttempt, report: Report, host: str) -> Report:
     """The keeper's report with what the agent knows: the host, the wait, and whose wish the end was."""
-    outcome, reason = report.outcome, report.reason
-    if attempt.ended_as is not None and outcome is Outcome.KILLED:
-        outcome, reason = attempt.ended_as
-    return Report(
-        outcome,
-        report.exit_code,
-        report.signal,
-        report.core,
-        report.oom,
-        reason,
-        host,
-        attempt.waited_ns,
-        report.ran_for_ns,
-        report.started,
-        report.again,
-        report.stdout_bytes,
-        report.stderr_bytes,
-        report.survivors,
-        report.given_back,
-    )
+    ended_as = attempt.ended_as
+    if ended_as is not None and report.outcome is Outcome.KILLED:
+        report = structs.replace(report, outcome=ended_as[0], reason=ended_as[1])
+    return structs.replace(report, host=host, waited_ns=attempt.waited_ns)
 
 
 def told(attempt: HostedAttempt, report: Report, host: str, now: int) -> Report:

@@ -201,14 +201,14 @@ class Node:
         """The alarm rings. What it was set for may be settled meanwhile, or may have been moved: then there is no turn,
         for a machine that was asked nothing and for which nothing is due has nothing to say. (Each job sets four alarms
         for words that are to be said again if they are not answered, and nearly all are: 10 % of a run.)"""
-        if self.machine is None or self.frozen:
+        if self.machine is None or self.frozen or (self._due == NEVER and not self._turn_wanted):
             return
         true_ns = self._calendar.now
         ahead_ns = self.clock.ahead_ns
         now = self.clock.read(true_ns) if ahead_ns is None else true_ns + ahead_ns
         if self._due <= now or self._turn_wanted:
             self.receive_last(None)
-        elif self._due < NEVER:
+        else:
             self._want_alarm(true_ns)
 
     def _check_progress(self, true_ns: int) -> None:

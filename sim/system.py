@@ -407,7 +407,7 @@ class System:
     def spawn(self, keeper: ModelledKeeper, effect: Spawn) -> None:
         """Start a process, or say why not."""
         spec, job, attempt = effect.spec, effect.job, effect.attempt
-        if self.processes_max < 0 or 0 < self.processes_max <= len(self.processes):
+        if self.processes_max and len(self.processes) >= self.processes_max:  # (none at all: it is less than 0)
             keeper.receive(SpawnFailed(job, attempt, True, "Resource temporarily unavailable"))
             return
         fate = self._weather.fate(spec.task, job, attempt)
