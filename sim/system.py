@@ -1,7 +1,8 @@
-"""The modelled operating system of one host: its keepers, its processes, its spool, and what can be wrong with them.
+"""The modelled operating system of one host: its keeper, its processes, its spool, and what can be wrong with them.
 
-The keepers are the very machines of `model/keeper.py`; the processes do what the weather says. Suspension, reboots
-and the death of processes are true here, whatever any machine believes about them.
+The keeper is the very machine of `model/keeper.py`; the processes do what the weather says. Suspension, reboots
+and the death of processes are true here, whatever any machine believes about them. (Several keepers use more cores of a
+real host; here they would only cost time.)
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any, Final, Protocol
 from msgspec import Struct
 from msgspec.structs import replace
 
-from model.effects import Look, ToKeeper
+from model.effects import Look
 from model.events import FilesSeen, KeeperDown, KeeperSaid, KeeperUp
 from model.job import AttemptKey, JobId, JobSpec, Outcome, Report
 from model.keeper import (
@@ -41,6 +42,8 @@ from sim.weather import Fate
 
 TERM = 15
 KILL = 9
+KEEPER = 0
+"""What the agent calls the keeper."""
 DEATH_NS = 1_000_000
 """From a signal to the end of the process that it kills."""
 LOOK_NS = 1_000_000
@@ -104,12 +107,11 @@ class Process(Struct, eq=False):
 
 
 class ModelledKeeper:
-    """One keeper machine on its host."""
+    """The keeper machine of a host."""
 
-    __slots__ = ("_alarm", "_calendar", "_events", "_machine", "_system", "_working", "dead", "index")
+    __slots__ = ("_alarm", "_calendar", "_events", "_machine", "_system", "_working", "dead")
 
-    def __init__(self, index: int, system: System, calendar: Calendar, lease_ns: int) -> None:
-        self.index = index
+    def __init__(self, system: System, calendar: Calendar, lease_ns: int) -> None:
         self.dead = False
         self._system = system
         self._calendar = calendar
@@ -181,7 +183,7 @@ class ModelledKeeper:
         return True
 
     def _rings(self) -> None:
-        if self.dead or self._system.suspended or self not in self._system.keepers:
+        if self.dead or self._system.suspended or self._system.keeper is not self:
             return
         machine = self._machine
         now = self._system.node.clock.read(self._calendar.now)
@@ -228,7 +230,6 @@ class System:
     """One host's operating system, through all its boots."""
 
     __slots__ = (
-        "_keeper_count",
         "_lease_ns",
         "_left",
         "_log",
@@ -240,7 +241,7 @@ class System:
         "failing",
         "full",
         "hangs",
-        "keepers",
+        "keeper",
         "node",
         "off",
         "processes",
@@ -251,11 +252,10 @@ class System:
         "suspended",
     )
 
-    def __init__(
-        self, node: Node, calendar: Calendar, log: EventLog, weather: WeatherHere, keepers: int, lease_ns: int
-    ) -> None:
+    def __init__(self, node: Node, calendar: Calendar, log: EventLog, weather: WeatherHere, lease_ns: int) -> None:
         self.node = node
-        self.keepers: list[ModelledKeeper] = []
+        self.keeper: ModelledKeeper | None = None
+        """None: it has no power"""
         self.processes: dict[AttemptKey, Process] = {}
         self.suspended = 0
         """how many faults keep the whole machine standing still"""
@@ -274,15 +274,14 @@ class System:
         self.remembers = 0
         """the earliest life of the agent whose attempts the spool covers; 0: there is none yet"""
         self.crashes: Crashes | None = None
-        """counts the boundaries of its keepers; None: nobody wants to know"""
-        self.spool: dict[AttemptKey, tuple[int, JobSpec, Report | None, int]] = {}
-        """the keepers' logs: (keeper, spec, report of the end, when it ended in true ns)"""
+        """counts the boundaries of its keeper; None: nobody wants to know"""
+        self.spool: dict[AttemptKey, tuple[JobSpec, Report | None, int]] = {}
+        """the keepers' logs: (spec, report of the end, when it ended in true ns)"""
         self._left: dict[AttemptKey, None] = {}
         """what is in logs of keepers of earlier boots"""
         self.calendar = calendar
         self._log = log
         self._weather = weather
-        self._keeper_count = keepers
         self._lease_ns = lease_ns
         self._pids = 1000
         self._suspended_at = 0
@@ -290,26 +289,24 @@ class System:
     # power
 
     def boot(self) -> None:
-        """Start new keepers. What the logs of the earlier ones hold has ended, whatever it was."""
-        self.keepers = [
-            ModelledKeeper(index, self, self.calendar, self._lease_ns) for index in range(self._keeper_count)
-        ]
-        for key, (keeper, spec, report, ended_ns) in self.spool.items():
+        """Start a new keeper. What the logs of the earlier ones hold has ended, whatever it was."""
+        self.keeper = ModelledKeeper(self, self.calendar, self._lease_ns)
+        for key, (spec, report, ended_ns) in self.spool.items():
             ended = report or Report(Outcome.LOST, reason="its host was booted anew", started=True)
-            self.spool[key] = (keeper, spec, ended, ended_ns)
+            self.spool[key] = (spec, ended, ended_ns)
             self._left[key] = None
 
-    def left(self) -> list[tuple[int, Holding]]:
-        """(keeper, what its logs of earlier boots hold): every new agent reads them."""
-        found: list[list[Entry]] = [[] for _ in self.keepers]
+    def left(self) -> Holding | None:
+        """What logs of earlier boots hold: every new agent reads them."""
+        entries: list[Entry] = []
         for job, attempt in self._left:
-            keeper, spec, report, _ = self.spool[job, attempt]
-            found[keeper].append(Entry(job, attempt, Held.ENDED, spec, self.node.name, report))
-        return [(keeper, Holding(tuple(entries))) for keeper, entries in enumerate(found) if entries]
+            spec, report, _ = self.spool[job, attempt]
+            entries.append(Entry(job, attempt, Held.ENDED, spec, self.node.name, report))
+        return Holding(tuple(entries)) if entries else None
 
     def power_off(self) -> None:
-        """All processes are gone at once, the keepers with them."""
-        self.keepers = []
+        """All processes are gone at once, the keeper with them."""
+        self.keeper = None
         for process in list(self.processes.values()):
             self.gone(process, None, KILL)
 
@@ -321,30 +318,28 @@ class System:
 
     def kill_keeper(self) -> ModelledKeeper | None:
         """A keeper is gone, its processes go on. None: there is none to kill."""
-        if not self.keepers or self.keepers[0].dead:
+        keeper = self.keeper
+        if keeper is None or keeper.dead:
             return None
-        dead = self.keepers[0]
-        dead.dead = True
-        self.node.receive(KeeperDown(dead.index))
-        return dead
+        keeper.dead = True
+        self.node.receive(KeeperDown(KEEPER))
+        return keeper
 
     def replace_keeper(self, dead: ModelledKeeper) -> None:
         """A new one ends what the dead one left, and holds what the log says, before it listens to anybody."""
-        if not self.keepers or self.keepers[dead.index] is not dead:
+        if self.keeper is not dead:
             return  # the host was booted meanwhile
         for process in [one for one in self.processes.values() if one.keeper is dead]:
             self.gone(process, None, KILL)
         ended: list[Entry] = []
-        for key, (index, spec, report, ended_ns) in self.spool.items():
-            if index != dead.index:
-                continue
+        for key, (spec, report, ended_ns) in self.spool.items():
             told = report or Report(Outcome.LOST, reason="its keeper died", started=True)
-            self.spool[key] = (index, spec, told, ended_ns)
+            self.spool[key] = (spec, told, ended_ns)
             self._left.pop(key, None)
             ended.append(Entry(*key, Held.ENDED, spec, "", told))
-        self.keepers[dead.index] = keeper = ModelledKeeper(dead.index, self, self.calendar, self._lease_ns)
+        self.keeper = keeper = ModelledKeeper(self, self.calendar, self._lease_ns)
         keeper.restore(ended)
-        self.node.receive(KeeperUp(dead.index))
+        self.node.receive(KeeperUp(KEEPER))
 
     def suspend(self) -> None:
         """The whole machine stands still."""
@@ -362,47 +357,41 @@ class System:
             process.suspended_ns += away
             if process.ends_at is not None:
                 self._end_after(process, process.ends_at + away - self.calendar.now)
-        for keeper in self.keepers:
-            keeper.wake()
+        if self.keeper is not None:
+            self.keeper.wake()
 
-    # what keepers ask for
+    # what the keeper is asked for, and asks for
 
-    def order(self, given: Sequence[ToKeeper]) -> None:
-        """What the agent orders in one turn. Each keeper has its own orders in one go: a turn of many jobs reads the
-        clock and asks for what is due once, not for each."""
-        orders = []
-        for each in given:
-            order = each.order
-            orders.append(order)
+    def order(self, orders: Sequence[Order]) -> None:
+        """What the agent orders in one turn. The keeper has it in one go: a turn of many jobs reads the clock and asks
+        for what is due once, not for each."""
+        for order in orders:
             if type(order) is Forget:
                 self.spool.pop((order.job, order.attempt), None)
                 if self._left:
                     self._left.pop((order.job, order.attempt), None)
-        if len(self.keepers) == 1:
-            self.keepers[0].take(orders)
-            return
-        for keeper in self.keepers:
-            keeper.take([each.order for each in given if each.keeper == keeper.index])
+        if self.keeper is not None:
+            self.keeper.take(orders)
 
-    def tell_run(self, keeper: ModelledKeeper, message: Running) -> None:
+    def tell_run(self, _: ModelledKeeper, message: Running) -> None:
         """A word to the agent, unless it is over in a moment."""
         process = self.processes.get((message.job, message.attempt))
         ends_at = None if process is None else process.ends_at
         if ends_at is None or ends_at - self.calendar.now > BRIEF_NS:
-            self.node.receive_last(KeeperSaid(keeper.index, message))
+            self.node.receive_last(KeeperSaid(KEEPER, message))
 
-    def tell(self, keeper: ModelledKeeper, message: KeeperMessage) -> None:
+    def tell(self, _: ModelledKeeper, message: KeeperMessage) -> None:
         """Another word to the agent."""
-        self.node.receive_last(KeeperSaid(keeper.index, message))
+        self.node.receive_last(KeeperSaid(KEEPER, message))
 
-    def write_log(self, keeper: ModelledKeeper, entry: Log) -> None:
+    def write_log(self, _: ModelledKeeper, entry: Log) -> None:
         """The log is durable at once."""
         key = (entry.job, entry.attempt)
         if entry.report is None:
             assert entry.spec is not None
-            self.spool[key] = (keeper.index, entry.spec, None, 0)
+            self.spool[key] = (entry.spec, None, 0)
         elif key in self.spool:
-            self.spool[key] = (keeper.index, self.spool[key][1], entry.report, self.calendar.now)
+            self.spool[key] = (self.spool[key][0], entry.report, self.calendar.now)
 
     def spawn(self, keeper: ModelledKeeper, effect: Spawn) -> None:
         """Start a process, or say why not."""
@@ -479,7 +468,7 @@ class System:
 
     def _seen(self, effect: Look) -> None:
         logged = self.spool.get((JobId(effect.job), effect.attempt))
-        ended_ns = None if logged is None or logged[2] is None else logged[3]
+        ended_ns = None if logged is None or logged[1] is None else logged[2]
         now = self.calendar.now
         for path in effect.paths:
             if self._weather.visible_at(JobId(effect.job), path, ended_ns) > now:

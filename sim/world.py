@@ -30,6 +30,7 @@ from model.effects import (
     Transmit,
 )
 from model.events import HostDirty, KeeperSaid, KeeperUp, WallClock
+from model.keeper import Order as KeeperOrder
 from model.keeper import Renew
 from model.records import Record
 from model.reloading import difference, host_orders, task_orders
@@ -52,11 +53,8 @@ from sim.scenario import DiskModel, Host, Ordered, Scenario
 from sim.scheduler_side import SchedulerSide, WeatherBelow
 from sim.scripts import EFFECTS as SCRIPT_EFFECTS
 from sim.scripts import ReadFile, ScriptDriver
-from sim.system import System
+from sim.system import KEEPER, System
 from sim.weather import Weather
-
-KEEPERS = 1
-"""Keepers of each host. More of them use more cores; here they would only cost time."""
 
 
 class Scripting(Struct, frozen=True):
@@ -199,7 +197,7 @@ class World:
         side = self._sides.get(name)
         times = cluster.times if side is None else side.local_times
         weather = self._weather_below if side is None else side.weather
-        system = System(node, self.calendar, self.log, weather, KEEPERS, times.lease_ns)
+        system = System(node, self.calendar, self.log, weather, times.lease_ns)
         host = self.scenario.hosts.get(name, Host())
         if host.speed != 1.0:
             system.slowness = 1.0 / host.speed
@@ -332,18 +330,19 @@ class World:
         node.epoch += 1
         now = node.clock.read(self.calendar.now)
         self.log.add(Life(self.calendar.now, name, node.epoch))
-        keepers = tuple(keeper.index for keeper in system.keepers)
+        keeper = system.keeper
+        keepers = () if keeper is None else (KEEPER,)
         called, times = (name, cluster.times) if side is None else (LOCAL, side.local_times)
         slots = self._slots.get(name, 1)
         remembers = system.remembers or node.epoch
         node.start(Agent(called, node.epoch, now, slots, times, keepers, remembers, gives_back=side is None))
         system.remembers = system.remembers or node.epoch
         self.tell_wall_clock(node)
-        for index, holding in system.left():
-            node.receive(KeeperSaid(index, holding))
-        for keeper in system.keepers:
-            if not keeper.dead:
-                node.receive(KeeperUp(keeper.index))
+        left = system.left()
+        if left is not None:
+            node.receive(KeeperSaid(KEEPER, left))
+        if keeper is not None and not keeper.dead:
+            node.receive(KeeperUp(KEEPER))
         if system.full:
             node.receive(HostDirty("its disk is full"))
         if side is not None:
@@ -477,10 +476,10 @@ class World:
 
     def _carry_out_of_host(self, node: Node, effects: Sequence[Any]) -> None:
         """The same for an agent, which commits nothing: orders that follow each other are handed on in one go."""
-        orders: list[ToKeeper] = []
+        orders: list[KeeperOrder] = []
         for effect in effects:
             if type(effect) is ToKeeper:
-                orders.append(effect)
+                orders.append(effect.order)
                 continue
             if orders:
                 self.systems[node.name].order(orders)
@@ -501,7 +500,7 @@ class World:
             journal.append(record)
 
     def _to_keeper(self, node: Node, effect: ToKeeper) -> None:
-        self.systems[node.name].order((effect,))
+        self.systems[node.name].order((effect.order,))
 
     def _look(self, node: Node, effect: Look) -> None:
         self.systems[node.name].look(effect)

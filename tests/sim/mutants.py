@@ -327,7 +327,7 @@ def timeouts_by_the_wall_clock(patch: Patch) -> None:
 
 
 def an_earlier_boot_is_not_read(patch: Patch) -> None:
-    patch.setattr(System, "left", lambda self: [])
+    patch.setattr(System, "left", lambda self: None)
 
 
 def a_retry_without_a_new_attempt(patch: Patch) -> None:
