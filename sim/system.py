@@ -157,7 +157,7 @@ class ModelledKeeper:
             effects = machine.effects
             if effects:
                 for effect in effects:
-                    _ACTIONS[type(effect)](system, self, effect)
+                    _ACTIONS[type(effect)](system, effect)
                 effects.clear()
             given = self._events
             if given:
@@ -205,13 +205,13 @@ class ModelledKeeper:
         crashes, effects = system.crashes, self._machine.drain()
         if crashes is None:
             for effect in effects:
-                _ACTIONS[type(effect)](system, self, effect)
+                _ACTIONS[type(effect)](system, effect)
             return not self.dead
         name = keeper_process(system.node.name)
         for effect in effects:
             if crashes.ends(name) or self.dead:
                 return False
-            _ACTIONS[type(effect)](system, self, effect)
+            _ACTIONS[type(effect)](system, effect)
         return not (self.dead or (effects and crashes.ends(name)))
 
     def wake(self) -> None:
@@ -373,18 +373,18 @@ class System:
         if self.keeper is not None:
             self.keeper.take(orders)
 
-    def tell_run(self, _: ModelledKeeper, message: Running) -> None:
+    def tell_run(self, message: Running) -> None:
         """A word to the agent, unless it is over in a moment."""
         process = self.processes.get((message.job, message.attempt))
         ends_at = None if process is None else process.ends_at
         if ends_at is None or ends_at - self.calendar.now > BRIEF_NS:
             self.node.receive_last(KeeperSaid(KEEPER, message))
 
-    def tell(self, _: ModelledKeeper, message: KeeperMessage) -> None:
+    def tell(self, message: KeeperMessage) -> None:
         """Another word to the agent."""
         self.node.receive_last(KeeperSaid(KEEPER, message))
 
-    def write_log(self, _: ModelledKeeper, entry: Log) -> None:
+    def write_log(self, entry: Log) -> None:
         """The log is durable at once."""
         key = (entry.job, entry.attempt)
         if entry.report is None:
@@ -393,8 +393,10 @@ class System:
         elif key in self.spool:
             self.spool[key] = (self.spool[key][0], entry.report, self.calendar.now)
 
-    def spawn(self, keeper: ModelledKeeper, effect: Spawn) -> None:
+    def spawn(self, effect: Spawn) -> None:
         """Start a process, or say why not."""
+        keeper = self.keeper
+        assert keeper is not None, "it has asked for it"
         spec, job, attempt = effect.spec, effect.job, effect.attempt
         if self.processes_max and len(self.processes) >= self.processes_max:  # (none at all: it is less than 0)
             keeper.receive(SpawnFailed(job, attempt, True, "Resource temporarily unavailable"))
@@ -433,7 +435,7 @@ class System:
         process.ends_at = None
         process.fate = replace(process.fate, run_ns=None)
 
-    def signal(self, _: ModelledKeeper, effect: SignalTree) -> None:
+    def signal(self, effect: SignalTree) -> None:
         """TERM ends what does not ignore it; KILL ends everything."""
         process = self.processes.get((effect.job, effect.attempt))
         if process is None or (effect.number == TERM and process.fate.ignores_term):
@@ -477,7 +479,7 @@ class System:
         self.node.receive(FilesSeen(effect.job, effect.attempt, None))
 
 
-_ACTIONS: Final[dict[type, Callable[[System, ModelledKeeper, Any], None]]] = {
+_ACTIONS: Final[dict[type, Callable[[System, Any], None]]] = {
     Running: System.tell_run,
     Exited: System.tell,
     Recalled: System.tell,
