@@ -376,8 +376,7 @@ class System:
     def tell_run(self, message: Running) -> None:
         """A word to the agent, unless it is over in a moment."""
         process = self.processes.get((message.job, message.attempt))
-        ends_at = None if process is None else process.ends_at
-        if ends_at is None or ends_at - self.calendar.now > BRIEF_NS:
+        if process is None or process.ends_at is None or process.ends_at - self.calendar.now > BRIEF_NS:
             self.node.receive_last(KeeperSaid(KEEPER, message))
 
     def tell(self, message: KeeperMessage) -> None:
@@ -390,8 +389,10 @@ class System:
         if entry.report is None:
             assert entry.spec is not None
             self.spool[key] = (entry.spec, None, 0)
-        elif key in self.spool:
-            self.spool[key] = (self.spool[key][0], entry.report, self.calendar.now)
+            return
+        begun = self.spool.get(key)
+        if begun is not None:
+            self.spool[key] = (begun[0], entry.report, self.calendar.now)
 
     def spawn(self, effect: Spawn) -> None:
         """Start a process, or say why not."""
@@ -406,19 +407,23 @@ class System:
             command = spec.command[0] if spec.command else spec.call or ""
             keeper.receive(SpawnFailed(job, attempt, False, f"{command}: No such file or directory"))
             return
-        now = self.calendar.now
-        self._pids += 1
+        calendar = self.calendar
+        now, key, slots = calendar.now, (job, attempt), spec.slots
+        self._pids = pid = self._pids + 1
         if self.failing:
             fate = FAILS_AT_ONCE
-        process = Process(self, (job, attempt), spec.slots, keeper, self._pids, fate)
-        self.processes[process.key] = process
-        self._log.add(ProcessStarted(now, self.node.name, job, attempt, process.pid, spec.slots))
         if self.hangs and any(hang.takes() for hang in self.hangs):
-            self._hold(process)
-        elif fate.run_ns is not None:
-            run_ns = fate.run_ns if self.slowness == 1.0 else int(fate.run_ns * self.slowness)
-            self._end_after(process, run_ns)
-        keeper.receive(Spawned(job, attempt, process.pid, 0))
+            fate = replace(fate, run_ns=None)
+        run_ns, ends_at = fate.run_ns, None
+        if run_ns is not None:
+            ends_at = now
+            if run_ns > 0:
+                ends_at += run_ns if self.slowness == 1.0 else int(run_ns * self.slowness)
+        self.processes[key] = process = Process(self, key, slots, keeper, pid, fate, ends_at)
+        self._log.add(ProcessStarted(now, self.node.name, job, attempt, pid, slots))
+        if ends_at is not None and ends_at < calendar.until_ns:
+            calendar.at(ends_at, END, process)
+        keeper.receive(Spawned(job, attempt, pid, 0))
 
     def hang(self, hang: Hang) -> None:
         """Processes that run hang, the oldest first, and so do those that start until the fault ends."""
