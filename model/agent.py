@@ -311,20 +311,23 @@ class Agent(Subordinate[HostedAttempt]):
 
     def _start(self, attempt: HostedAttempt, now: int) -> None:
         load = self._load
-        attempt.keeper = next(iter(load)) if len(load) == 1 else min(load, key=load.__getitem__)
+        attempt.keeper = keeper = next(iter(load)) if len(load) == 1 else min(load, key=load.__getitem__)
         self._occupy(attempt, now)
         self._lanes.begin(attempt, now)
         self._move(attempt, _S.STARTING, now)
-        self._effects.append(ToKeeper(attempt.keeper, Start(attempt.key[0], attempt.key[1], attempt.spec)))
+        job, number = attempt.key
+        self._effects.append(ToKeeper(keeper, Start(job, number, attempt.spec)))
 
     def _occupy(self, attempt: HostedAttempt, now: int) -> None:
         """From now on it takes slots, and waits no longer."""
-        attempt.holds = attempt.spec.slots
-        attempt.waited_ns += now - attempt.accepted_ns
+        attempt.holds = slots = attempt.spec.slots
+        waited_ns = now - attempt.accepted_ns
+        if waited_ns:
+            attempt.waited_ns += waited_ns
         if attempt.deadline_ns is not None:
             attempt.deadline_ns = None
             self._timers.cancel(attempt.key)
-        self.busy += attempt.holds
+        self.busy += slots
         if attempt.keeper in self._load:
             self._load[attempt.keeper] += 1
 
@@ -426,7 +429,8 @@ class Agent(Subordinate[HostedAttempt]):
             if self.gives_back:
                 self._close(now)
         report = completed(attempt, report, self.name)
-        if attempt.state is not _S.STOPPING and self._wait_for_outputs(attempt, report, now):
+        block = attempt.spec.block
+        if block is not None and attempt.state is not _S.STOPPING and self._wait_for_outputs(attempt, report, now):
             self._move(attempt, _S.BLOCKED_AFTER, now)
         else:
             self.end(attempt, report, now)
