@@ -249,8 +249,6 @@ class Network:
         self._connect_ns = connect_ns
         self._log = log
         self.draws = Draws(seed, "network")
-        self.out: dict[str, dict[str, Direction]] = {}
-        """by the sender's name and what it calls the receiver"""
         self.links: dict[tuple[str, str], Link] = {}
         """by (superior's name, subordinate's name)"""
         self.of_node: dict[str, list[Link]] = {}
@@ -262,8 +260,8 @@ class Network:
     def add(self, link: Link) -> None:
         """One more link."""
         self.links[link.superior.name, link.subordinate.name] = link
-        self.out.setdefault(link.superior.name, {})[link.peer] = link.down
-        self.out.setdefault(link.subordinate.name, {})[link.upward] = link.up
+        link.superior.ways[link.peer] = link.down
+        link.subordinate.ways[link.upward] = link.up
         for node in (link.superior, link.subordinate):
             self.of_node.setdefault(node.name, []).append(link)
         link.down.serve(self._serving.get(link.subordinate.name))
@@ -273,7 +271,7 @@ class Network:
         """Carry out a Transmit: one event, or none when nothing stands between the two."""
         calendar, batch, name = self._calendar, effect.batch, node.name
         now = calendar.now
-        direction = self.out[name][effect.peer]
+        direction = node.ways[effect.peer]
         link = direction.link
         if link.connected:
             if direction.plain:

@@ -7,12 +7,15 @@ carried out in order, records first. Nothing is decided here; `world.py` says wh
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from model.errors import LaulimaError
 from model.records import Record
 from sim.calendar import NEVER, PRIORITY_BITS, Alarm, Calendar
 from sim.clocks import Clock
+
+if TYPE_CHECKING:
+    from sim.network import Direction
 
 TURNS_MAX = 10_000
 """A machine that still has something to do after so many turns at one instant is stuck: a bug of the model."""
@@ -59,6 +62,7 @@ class Node:
         "journal",
         "machine",
         "name",
+        "ways",
     )
 
     def __init__(
@@ -76,6 +80,8 @@ class Node:
         """what came while it stood still"""
         self.journal: list[Record] | None = [] if keeps_journal else None
         """its durable records; None: this world never restarts it"""
+        self.ways: dict[str, Direction] = {}
+        """the way of its words, by what it calls who gets them"""
         self._calendar = calendar
         self._carry_out = carry_out
         self._alarm = Alarm(calendar, priority, self._wakes)

@@ -77,7 +77,7 @@ class Processes:
         for name in dict.fromkeys(self.of(name)[0] for name in (*self._schedulers, CONTROLLER)):
             nodes = tuple(place.nodes[one] for one in self.of(name))
             disk = Disk(name, nodes, self.model, draws, place.calendar, place.crashes, write, carry_out)
-            disk.receiver_of = lambda name, peer: place.network.out[name][peer].receiver.name
+            disk.receiver_of = lambda name, peer: place.nodes[name].ways[peer].receiver.name
             disk.on_stuck, disk.on_broken = self._on_stuck, self._on_broken
             self.disks |= dict.fromkeys(self.of(name), disk)
 
