@@ -100,7 +100,8 @@ class Agent(Subordinate[HostedAttempt]):
         self.gives_back = gives_back
         self.busy = 0
         """slots of processes"""
-        self._queue: deque[HostedAttempt] = deque()
+        self._queue: deque[HostedAttempt] | None = None
+        """made for the first who waits: a deque is a tenth of an idle host"""
         self._queued = 0
         self._moved_ns = now
         """when something last left the queue for a slot, or the first one came into it"""
@@ -256,11 +257,17 @@ class Agent(Subordinate[HostedAttempt]):
         attempt.wait_from_arrival()
         if not self._queued:
             self._moved_ns = now
-        self._queue.append(attempt)
-        self._queued += 1
+        self._line_up().append(attempt)
         self._fill(now)
         if attempt.deadline_ns is not None:  # it waits
             self._timers.set(attempt.key, attempt.deadline_ns)
+
+    def _line_up(self) -> deque[HostedAttempt]:
+        """The queue, for one more."""
+        if self._queue is None:
+            self._queue = deque()
+        self._queued += 1
+        return self._queue
 
     def _fill(self, now: int) -> None:
         """Start what may start, in the order in which it came."""
@@ -281,6 +288,7 @@ class Agent(Subordinate[HostedAttempt]):
     def _patience_ends(self) -> int:
         """When the first in the queue is given back (ns). Only if there is one."""
         queue = self._queue
+        assert queue is not None
         while queue[0].state is not _S.QUEUED:
             queue.popleft()
         if not self._load:  # its keepers are on their way
@@ -292,7 +300,7 @@ class Agent(Subordinate[HostedAttempt]):
         here."""
         still = self.dirty or now >= self._moved_ns + STILL_NS
         kept: deque[HostedAttempt] = deque()
-        for attempt in self._queue:
+        for attempt in self._queue or ():
             if attempt.state is not _S.QUEUED:
                 continue
             if not still and now < attempt.accepted_ns + STAND_NS:
@@ -378,8 +386,7 @@ class Agent(Subordinate[HostedAttempt]):
             return
         self._move(attempt, _S.QUEUED, now)
         attempt.keeper, attempt.recalled = -1, False
-        self._queue.appendleft(attempt)
-        self._queued += 1
+        self._line_up().appendleft(attempt)
         if attempt.deadline_ns is not None and now >= attempt.deadline_ns:
             self._pending_over(attempt, now)  # else it would be sent ahead again, and recalled again, for ever
         elif attempt.deadline_ns is not None:
@@ -483,8 +490,7 @@ class Agent(Subordinate[HostedAttempt]):
             self._enqueue(attempt, now)
             return
         self._move(attempt, _S.QUEUED, now)  # its slots were kept for it, whoever has come meanwhile
-        self._queue.appendleft(attempt)
-        self._queued += 1
+        self._line_up().appendleft(attempt)
         self._fill(now)
         if attempt.deadline_ns is not None:
             self._timers.set(attempt.key, attempt.deadline_ns)

@@ -101,6 +101,8 @@ class World:
         self._counts = bool(kinds & CRASHES)
         self.crashes = Crashes()
         self._scripting = scripting
+        self._for_hosts: CarryOut = self._carry_out_of_host
+        """one object for all of them"""
         self._effects: dict[type, Callable[[Node, Any], None]] = {
             Transmit: self.network.send,
             Commit: self._commit,
@@ -193,7 +195,7 @@ class World:
     def _add_machine(self, name: str) -> None:
         """A host's computer: its node and its operating system."""
         cluster = self.configuration.cluster
-        node = self._add_node(name, TURN, self._carry_out_of_host)
+        node = self._add_node(name, TURN, self._for_hosts)
         side = self._sides.get(name)
         times = cluster.times if side is None else side.local_times
         weather = self._weather_below if side is None else side.weather
