@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from model.job import SECOND, JobId, JobSpec, Outcome, Report
 from model.keeper import (
@@ -144,6 +145,27 @@ def test_an_end_beats_a_timeout_at_the_same_instant() -> None:
     scene = Scene()
     scene.run_from(0)
     assert report_of(scene.at(10 * SECOND, died(0))).outcome is Outcome.EXITED
+
+
+def test_many_deadlines_are_kept_in_their_order_whoever_ended_before() -> None:
+    scene = Scene()
+    for job, timeout in ((1, 40), (2, 30), (3, 10), (4, 30), (5, 0)):
+        scene.run_from(0, structs.replace(SPEC, timeout_ns=timeout * SECOND), job)
+    assert scene.keeper.next_due() == 10 * SECOND
+    scene.at(5 * SECOND, Died(JobId(3), 1, 0, None))
+    assert scene.at(10 * SECOND) == []
+    assert scene.keeper.next_due() == 30 * SECOND, "the next one of those that live"
+    assert scene.at(45 * SECOND) == [SignalTree(JobId(job), 1, TERM) for job in (2, 4, 1)]
+    assert scene.keeper.next_due() == 47 * SECOND
+    scene.at(46 * SECOND, Died(JobId(4), 1, None, 15))
+    assert scene.at(47 * SECOND) == [SignalTree(JobId(job), 1, KILL) for job in (1, 2)]
+    assert scene.keeper.next_due() is None
+    for job in (1, 2, 5):
+        scene.at(48 * SECOND, Died(JobId(job), 1, None, 9))
+    scene.run_from(50 * SECOND, job=6)
+    assert scene.keeper.next_due() == 60 * SECOND
+    scene.at(51 * SECOND, Died(JobId(6), 1, 0, None))
+    assert scene.keeper.next_due() is None, "nothing lives"
 
 
 def test_what_was_asked_for_after_the_end_did_not_cause_it() -> None:
