@@ -75,13 +75,12 @@ class Calendar(simpy.Environment):
         moments = self.moments
         moment = moments[0]
         self.now = moment >> PRIORITY_BITS
-        happening = self._at[moment]
+        happening = self._at.pop(moment)
         if type(happening) is not deque:
             heappop(moments)
-            del self._at[moment]
             happening.happens()  # type: ignore[union-attr]
             return
-        several = happening
+        several = self._at[moment] = happening  # until the last of them
         while moments[0] == moment:
             happening = several.popleft()
             last = not several
