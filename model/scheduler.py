@@ -276,8 +276,9 @@ class Scheduler:
         """Make a job and record it; it is not assigned yet."""
         number = JobId(self.next_job)
         self.next_job += 1
-        if task is None or task.alike is None or self.cluster.directory:
-            spec = self._fit(spec)  # else that was done with the task's definition
+        alike = None if task is None else task.alike
+        if alike is None or spec.command is not alike.command or self.cluster.directory:
+            spec = self._fit(spec)  # else it is made from `alike`, and that was done with the task's definition
         line = self.assigning.line_of(spec)
         job = self.jobs[number] = ScheduledJob(number, spec, now, now, now, plain, line=line, task=task)
         self.effects.append(Commit(JobAccepted(number, spec, due_ns, parent, plain)))

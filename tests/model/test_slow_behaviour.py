@@ -4,9 +4,12 @@ behaviour that always says LATER, and a test that answers for it, or does not.
 
 from __future__ import annotations
 
-from model.behaviour import Later, Reaction, Skip
+from msgspec.structs import replace
+
+from model.behaviour import Behaviour, Later, Reaction, Skip
+from model.bounds import NUMBER_MAX
 from model.effects import Prepare, React
-from model.events import OrderTask, Prepared, Reacted, TaskVerb
+from model.events import DefineTask, OrderTask, Prepared, Reacted, TaskVerb
 from model.explain import Reason
 from model.job import JobSpec, Report
 from model.spawning import ASK_LIMIT_NS
@@ -53,6 +56,17 @@ def test_a_prepared_job_runs_and_its_end_waits_for_the_reaction() -> None:
     world.give(Reacted(1, 1, Reaction(good=True)))
     assert [(end.final, end.good) for end in world.ends] == [(True, True)]
     assert world.controller.jobs == {}
+
+
+def test_what_is_prepared_for_an_earlier_definition_is_looked_at_although_the_jobs_of_the_new_one_are_alike() -> None:
+    behaviours: dict[str, Behaviour] = {"slow": Slow()}
+    world = SmallWorld((task("slow", every=10),), behaviours=behaviours)
+    world.run(1)
+    behaviours.clear()
+    world.give(DefineTask(1, task("slow", "run", "1", "0", every=10)))
+    answer(world, replace(SPEC, timeout_ns=NUMBER_MAX + 1))
+    (made,) = world.made
+    assert made.spec == replace(SPEC, timeout_ns=NUMBER_MAX)
 
 
 def test_a_reaction_may_ask_for_a_retry() -> None:
