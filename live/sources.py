@@ -55,7 +55,7 @@ class _Folder:
 
     __slots__ = ("looked", "stamp")
 
-    def __init__(self, stamp: tuple[int, int], looked: Looked) -> None:
+    def __init__(self, stamp: tuple[int, int, int], looked: Looked) -> None:
         self.stamp = stamp
         self.looked = looked
 
@@ -67,6 +67,8 @@ class Sources:
         self._directory = directory
         self._errands = errands
         self._folders: dict[str, _Folder] = {}
+        self._devices: dict[str, int] = {}
+        """by pattern: the file system on which something matched last"""
         self._inside: set[str] = set()
         """tasks at whose source a thread looks, whether anybody waits for it or not"""
 
@@ -95,20 +97,38 @@ class Sources:
         its times are trusted only once they are older than the clock's step of the file system (2 s)."""
         folder, name = os.path.split(pattern)
         if glob.has_magic(folder) or "**" in name:
-            return _checked(matching(pattern, self._directory))
+            return self._read(pattern, _device(self._directory / _fixed(pattern)))
         try:
             found = os.stat(self._directory / folder)
         except FileNotFoundError:
-            return Looked(())
-        stamp = (found.st_mtime_ns, found.st_ino)
+            return self._believed(pattern, Looked(()), _device(self._directory / folder))
+        stamp = (found.st_dev, found.st_mtime_ns, found.st_ino)
         known = self._folders.get(pattern)
         if known is not None and known.stamp == stamp:
-            return known.looked
-        looked = _checked(matching(pattern, self._directory))
+            return self._believed(pattern, known.looked, found.st_dev)
+        looked = self._read(pattern, found.st_dev)
         if _settled(found.st_mtime_ns):
             self._folders[pattern] = _Folder(stamp, looked)
         else:
             self._folders.pop(pattern, None)
+        return looked
+
+    def _read(self, pattern: str, device: int) -> Looked:
+        looked = _checked(matching(pattern, self._directory))
+        if not looked.items:  # what was mounted meanwhile, or is not any more, says nothing
+            self._believed(pattern, looked, _device(self._directory / _fixed(pattern)))
+        return self._believed(pattern, looked, device)
+
+    def _believed(self, pattern: str, looked: Looked, device: int) -> Looked:
+        """Where nothing matches on another file system than when something did, that one is not mounted: believed, it
+        would make every file a new one when it is back."""
+        if looked.items:
+            self._devices[pattern] = device
+        elif self._devices.get(pattern, device) != device:
+            folder = _fixed(pattern) or "."
+            raise SourceError(
+                f"nothing matches, and {folder} is on another file system than when something did: is that one mounted?"
+            )
         return looked
 
 
@@ -131,6 +151,23 @@ def answered(question: AskSource, looked: asyncio.Future[Looked]) -> SourceAnswe
     else:
         raise error
     return SourceAnswered(question.task, question.number, error=text)
+
+
+def _fixed(pattern: str) -> str:
+    """The folder of a pattern, up to its first wildcard."""
+    folder = os.path.dirname(pattern)
+    while glob.has_magic(folder):
+        folder = os.path.dirname(folder)
+    return folder
+
+
+def _device(folder: Path) -> int:
+    """The file system on which a folder is, or would be."""
+    while True:
+        try:
+            return os.stat(folder).st_dev
+        except (FileNotFoundError, NotADirectoryError):
+            folder = folder.parent
 
 
 def _settled(modified_ns: int) -> bool:
@@ -157,10 +194,7 @@ def _checked(paths: list[str]) -> Looked:
 
 def feeding(pattern: str, directory: Path) -> bool:
     """Whether a feeder says that more files will come for this pattern."""
-    folder = os.path.dirname(pattern)
-    while glob.has_magic(folder):
-        folder = os.path.dirname(folder)
-    return (directory / folder / FEEDING).exists()
+    return (directory / _fixed(pattern) / FEEDING).exists()
 
 
 def lines_of(command: tuple[str, ...], directory: Path, limit_seconds: float) -> tuple[str, ...]:

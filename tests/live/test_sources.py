@@ -142,6 +142,42 @@ def test_a_folder_that_cannot_be_read_is_an_error_not_an_empty_one(
     with_sources(tmp_path, body)
 
 
+@pytest.mark.parametrize(
+    "pattern", ["incoming/*.fits", "incoming/night/*.fits", "incoming/*/*.fits", "incoming/**/a.fits"]
+)
+def test_a_folder_whose_file_system_is_not_mounted_is_an_error_not_an_empty_one(tmp_path: Path, pattern: str) -> None:
+    """Else every file would be a new one when it is mounted again. (`incoming` is a link, first into this file system,
+    then into that of /proc, where nothing matches.)"""
+    disk = tmp_path / "disk"
+    there = disk / "night" if pattern != "incoming/*.fits" else disk
+    there.mkdir(parents=True)
+    (there / "a.fits").touch()
+    os.utime(there, ns=(10**18, 10**18))
+    incoming = tmp_path / "incoming"
+
+    def mount(folder: Path) -> None:
+        incoming.unlink(missing_ok=True)
+        incoming.symlink_to(folder)
+
+    async def body(ask: Ask) -> None:
+        mount(Path("/proc/sys/kernel"))
+        assert await ask(FilesSource(pattern)) == SourceAnswered("t", 7), "nothing was there before"
+        mount(disk)
+        found = await ask(FilesSource(pattern))
+        assert len(found.items) == 1
+        for _ in range(2):
+            mount(Path("/proc/sys/kernel"))
+            answer = await ask(FilesSource(pattern))
+            assert answer.items == ()
+            assert "is that one mounted?" in answer.error
+        mount(disk)
+        assert await ask(FilesSource(pattern)) == found
+        (there / "a.fits").unlink()
+        assert await ask(FilesSource(pattern)) == SourceAnswered("t", 7), "the same file system, and nothing there"
+
+    with_sources(tmp_path, body)
+
+
 def test_lines_are_items_once_each_and_run_where_the_configuration_lies(tmp_path: Path) -> None:
     (tmp_path / "list").write_text("one\ntwo words\n\none\nthree")
 
