@@ -1,8 +1,8 @@
 """Goal: a simulated night costs seconds. Method: the whole life of many jobs (poll, both hops, run, end, both
 acknowledgements) by `simulate`, in CPU time, set-up of hosts and tasks included.
 
-Required: 15,000 jobs a second with 100 hosts, and with 10,000 hosts at least 80 % of what there is with 100 (measured
-in turns; with 10,000 the set-up of hosts is a tenth of it); 500 jobs on 20 hosts in 60 ms. What a machine gives differs
+Required: 15,000 jobs a second with 100 hosts, and 80 % of that with 10,000 hosts, whose set-up is in it; how much it is
+of what there is with 100 in the same turn is shown, too; 500 jobs on 20 hosts in 60 ms. What a machine gives differs
 by a third from hour to hour, so two thirds of such figures are asserted. The oracle's cost is shown as the ratio to a
 run without it; how much a bare SimPy queue of as many jobs does (M/M/c, a process for each job, none of our protocol)
 is shown as a ratio, too.
@@ -41,7 +41,7 @@ QUEUE_MOST = 12
 """Times as many jobs as ours a bare queue may do: it was 2.9 to 6.5 times."""
 NOISE = 2 / 3
 SHARE = 0.8
-"""What 10,000 hosts give, against 100."""
+"""What 10,000 hosts give, of `REQUIRED`; noise let pass, it is asserted of what 100 hosts give in the same turn."""
 JOBS = 30_000
 MANY_JOBS = 200_000
 """With 10,000 hosts: several for each slot, as with 100."""
@@ -126,7 +126,8 @@ def test_whole_lives_of_simulated_jobs(benchmark: BenchmarkFixture, figure: Figu
     measured = f"{best:,.0f}/s; with the oracle {oracle:.0%} of that"
     figure(f"simulated jobs, 100 hosts of {SLOTS} slots", measured, f"{REQUIRED:,}/s")
     measured = f"{max(many):,.0f}/s, {share:.0%} of that with 100 hosts"
-    figure(f"simulated jobs, 10,000 hosts of {SLOTS} slots", measured, f"{SHARE:.0%}")
+    asked = f"{SHARE * REQUIRED:,.0f}/s, {SHARE:.0%} of {REQUIRED:,}"
+    figure(f"simulated jobs, 10,000 hosts of {SLOTS} slots", measured, asked)
     figure("simulated jobs, against a bare SimPy M/M/c queue", f"the bare queue does {queue:.1f} times as many", "")
     assert queue <= QUEUE_MOST
     assert share >= NOISE * SHARE
