@@ -148,7 +148,7 @@ class Assigning:
         line = job.line
         assert line is not None
         executor = line.executor
-        if job.attempt and (job.id, job.attempt) in executor.link.given:
+        if _lives_there(job, executor):
             executor.barred[job.id] = None
         elif executor.link.state is not _OPEN or self._scheduler.orders.assigning_stopped:
             self._join(job, line, now)
@@ -234,6 +234,9 @@ class Assigning:
                     break
                 job = self._jobs[number]
                 self.leave(job)
+                if _lives_there(job, line.executor):  # it stood here before its executor said so
+                    line.executor.barred[number] = None
+                    continue
                 given.append(job)
                 room -= 1
         if len(lines) > 1:
@@ -356,6 +359,11 @@ class Assigning:
         text = f"stands behind {before} of its kind, of which {line.executor.name} has {line.waiting}"
         until = job.ready_ns + job.common.pending_ns if job.common.pending_ns else None
         return Explanation(Reason.NOT_ITS_TURN, text, job.since_ns, until, ("those before it start",))
+
+
+def _lives_there(job: ScheduledJob, executor: Executor) -> bool:
+    """Whether its earlier attempt is still being ended, so that the next one has to wait."""
+    return job.attempt > 0 and (job.id, job.attempt) in executor.link.given
 
 
 def _number(job: ScheduledJob) -> JobId:

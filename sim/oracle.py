@@ -439,9 +439,12 @@ class Oracle:
                 self._queued((message.job, message.attempt))  # type: ignore[union-attr]
 
     def _queued(self, key: AttemptKey) -> None:
-        """The controller has the attempt; it waits there, unless it was given to a host that says so."""
+        """The controller has the attempt; it waits there, unless it was given to a host that says so, or its end was
+        recorded while the controller did not answer."""
         job = self._jobs.get(key[0])
-        if job is not None and key not in self._given and job.spec.needs is None:
+        if job is None or not job.open or job.attempt != key[1]:
+            return
+        if key not in self._given and job.spec.needs is None:
             self._rooms.wait(self._now, key, job.spec.host, job.spec.slots)
 
     def _said_by_host(self, host: str, messages: tuple[Message, ...]) -> None:

@@ -133,7 +133,7 @@ class Night(ScriptWorld):
         self.scripts = scripts
         for machine in (self.scheduler, self.scripts):
             machine.receive(WallClock(WALL_NS - self.now), self.now)
-        self._join()
+        self.link_up()
         self.text = self.text if text is None else text
         if self.text:
             self.files[SCRIPT] = self.text

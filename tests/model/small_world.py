@@ -131,10 +131,10 @@ class SmallWorld:
         self.disk_full = False
         self.scheduler = Scheduler(1, self.now, self.cluster, tasks, behaviours=behaviours, alarms=alarms)
         self.controller = Controller(1, self.now, self.cluster)
-        self._join()
+        self.link_up()
         self.settle()
 
-    def _join(self) -> None:
+    def link_up(self) -> None:
         self.scheduler.receive(LinkUp("controller"), self.now)
         self.scheduler.receive(LinkUp("local"), self.now)
         self.hosts["local"].connected = True
@@ -371,8 +371,8 @@ class SmallWorld:
         host.new_agent(self.now, remembers=1)
         self.mend(name)
 
-    def restart_server(self) -> None:
-        """Scheduler and controller die and come back from the records."""
+    def restart_server(self, joins: bool = True) -> None:
+        """Scheduler and controller die and come back from the records. `joins`: they find each other at once."""
         self.epoch += 1
         folded = fold(self.records)
         for host in self.hosts.values():
@@ -380,7 +380,8 @@ class SmallWorld:
             host.agent.receive(LinkDown("superior", "closed"), self.now)
         self.scheduler = Scheduler(self.epoch, self.now, self.cluster, self.tasks, folded.scheduler, alarms=self.alarms)
         self.controller = Controller(self.epoch, self.now, self.cluster, folded.controller)
-        self._join()
+        if joins:
+            self.link_up()
         self.settle()
 
     @property
