@@ -251,6 +251,8 @@ class Controller:
         elif job is not None:
             self._say_again(job, now)
             return
+        elif superior.uplink.results and superior.uplink.says_again(key):
+            return
         job = self._take_in(superior, key, message.spec, message.waited_ns, now)
         self.placing.arrive(superior)
         if not superior.uplink.leased:
@@ -313,7 +315,7 @@ class Controller:
         key = superior.key_of(message.job, message.attempt)
         job = self.jobs.get(key)
         if job is None:
-            superior.uplink.deny(key, now)
+            superior.uplink.deny(key, message.why, now)
         elif job.state is _S.ENDED:
             self._say_again(job, now)
         elif job.state is _S.QUEUED:
@@ -485,7 +487,7 @@ class Controller:
         """An attempt has ended at the host, to which its slots are given back, and which is to be offered work then."""
         if report.host and report.host != host.name:
             report = structs.replace(report, host=host.name)  # the name of a folder, too: no host speaks for another
-        if report.again and not (report.given_back and job.pace is _AHEAD):
+        if report.again and report.outcome is Outcome.OVERLOADED and not (report.given_back and job.pace is _AHEAD):
             self.table.press(host, now)
         elif report.started:
             host.pressure_ns = 0

@@ -150,6 +150,8 @@ class Subordinate(ABC, Generic[A]):
         if known is not None:
             self._say_again(known, now)
             return
+        if self.uplink.results and self.uplink.says_again(key):
+            return  # it was denied: who hands it down has crashed since it gave it up
         spec = message.spec
         self.attempts[key] = attempt = self.HELD(key, spec, message.waited_ns, now, self.WAITS)
         refusal = self._refusal(spec)
@@ -196,7 +198,7 @@ class Subordinate(ABC, Generic[A]):
         key = (message.job, message.attempt)
         attempt = self.attempts.get(key)
         if attempt is None:
-            self.uplink.deny(key, now)
+            self.uplink.deny(key, message.why, now)
         elif attempt.state is self.OVER:
             self._say_again(attempt, now)
         else:

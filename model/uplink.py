@@ -15,6 +15,7 @@ from model.messages import (
     Assign,
     Batch,
     Cancel,
+    CancelReason,
     Down,
     Ended,
     Entry,
@@ -173,13 +174,22 @@ class Uplink(End):
             if self.resend_at == NEVER_NS:
                 self.resend_at = now + self.times.resend_ns
 
-    def deny(self, key: AttemptKey, now: int) -> None:
-        """Answer a Cancel or a message about an attempt that is not here: certainly nothing runs."""
+    def deny(self, key: AttemptKey, why: CancelReason, now: int) -> None:
+        """Answer a Cancel of an attempt that is not here: certainly nothing runs, nor will. Whoever had given it up,
+        and has forgotten that (a crash, before it was on the disk), makes another attempt."""
+        if not self.says_again(key):
+            given_up = why is CancelReason.ORPHAN
+            outcome = Outcome.LOST if given_up else Outcome.KILLED
+            self.ended(key, Report(outcome, reason="it was not here", again=given_up), now)
+
+    def says_again(self, key: AttemptKey) -> bool:
+        """Whether the end of an attempt was said and is not acknowledged; then it is said again."""
         known = self.results.get(self.outside(key))
-        if known is not None:
+        if known is None:
+            return False
+        if self.open:
             self.outbox.append(known[0])
-        else:
-            self.ended(key, Report(Outcome.KILLED, reason="it was not here"), now)
+        return True
 
     @property
     def leased(self) -> bool:

@@ -9,7 +9,8 @@ what effects and records mean is told there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from model.effects import Commit, ToKeeper, Transmit
@@ -76,7 +77,7 @@ class Disk:
         self._effects: list[tuple[Node, Any]] = []
         """what waits for the next commit"""
         self._written: list[tuple[str, Record]] = []
-        self._waiting: list[tuple[Node, Any]] = []
+        self._waiting: deque[tuple[Node, Any]] = deque()
         """what waits for the commit that is under way"""
         self._writing = False
         self._leaving = False
@@ -94,8 +95,8 @@ class Disk:
         """Whether a word from one to the other stays in the process."""
         return sender in self._names and receiver in self._names
 
-    def take(self, node: Node, effects: Sequence[Any]) -> None:
-        """A machine of the process was drained."""
+    def take(self, node: Node, effects: Iterator[Any]) -> None:
+        """A machine of the process was drained. What is left of `effects` when the process ends was not taken."""
         if self._dead:
             self._effects.extend((node, effect) for effect in effects)
             return
@@ -133,8 +134,10 @@ class Disk:
 
     def _leaves_early(self, node: Node, effect: Any) -> bool:
         """Carry it out before the commit, between two boundaries; whether the process is still there."""
+        self._effects.append((node, effect))
         if self._is_over():
             return False
+        del self._effects[-1]
         life = self._life
         self._carry_out(node, (effect,))
         return self._life == life and not self._is_over()
@@ -175,7 +178,7 @@ class Disk:
         if self._writing or self._leaving or self._dead:
             return
         self._written, self._records = self._records, []
-        self._waiting, self._effects = self._effects, []
+        self._waiting, self._effects = deque(self._effects), []
         if self._written:
             self._writing = True
             self._sync()
@@ -235,12 +238,12 @@ class Disk:
 
     def _leave(self) -> None:
         """Carry out what waited for the commit. What comes of it meanwhile waits its turn."""
-        life = self._life
-        effects, self._waiting = self._waiting, []
+        life, waiting = self._life, self._waiting
         self._leaving = True
-        for node, effect in effects:
+        while waiting:
             if self._is_over():
                 return
+            node, effect = waiting.popleft()
             if type(effect) is ToKeeper and type(effect.order) is Start:
                 self._late_starts.discard((effect.order.job, effect.order.attempt))
             self._carry_out(node, (effect,))

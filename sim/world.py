@@ -5,7 +5,7 @@ The only place that knows all parts. It decides nothing: machines decide, the we
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -103,6 +103,8 @@ class World:
         self._scripting = scripting
         self._for_hosts: CarryOut = self._carry_out_of_host
         """one object for all of them"""
+        self._undone: dict[str, Iterator[Any]] = {}
+        """what is left of the effects that a node's last turn asked for"""
         self._effects: dict[type, Callable[[Node, Any], None]] = {
             Transmit: self.network.send,
             Commit: self._commit,
@@ -393,7 +395,7 @@ class World:
         waits = [] if disk is None else disk.waiting(node)
         machine = node.machine
         assert machine is not None
-        for effect in (*waits, *machine.drain()):
+        for effect in (*waits, *self._undone.get(node.name, ()), *machine.drain()):
             if type(effect) is ToKeeper and type(effect.order) is Renew:
                 self._to_keeper(node, effect)
 
@@ -452,18 +454,16 @@ class World:
         """Where disks or crashes are modelled: what leaves a server process waits for its disk, and anything may be
         the last thing that its process does."""
         disk = self.processes.disks.get(node.name)
+        self._undone[node.name] = rest = iter(effects)
         if disk is not None:
-            disk.take(node, effects)
+            disk.take(node, rest)
             return
         machine, name, table = node.machine, self.processes.of(node.name)[0], self._effects
-        for effect in effects:
-            if self._counts and self.crashes.ends(name):
+        while node.machine is machine and not (self._counts and self.crashes.ends(name)):
+            effect = next(rest, None)
+            if effect is None:
                 return
             table[type(effect)](node, effect)
-            if node.machine is not machine:
-                return
-        if self._counts:
-            self.crashes.ends(name)
 
     def _carry_out_now(self, node: Node, effects: Sequence[Any]) -> None:
         if effects and type(effects[0]) is Commit:  # most are, and they come first; as of `_durable`

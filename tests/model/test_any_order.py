@@ -294,7 +294,8 @@ def test_an_attempt_that_was_ended_and_forgotten_can_be_queued_again() -> None:
     sender, job = Sender(), JobSpec("t", ("run", "5", "0"))
     for said in (
         (Inquire(1), Ping(2, 20 * SECOND, 1)),
-        (Assign(*key, job), Cancel(*key, CancelReason.KILLED), Acknowledge(*key), Assign(*key, job)),
+        (Assign(*key, job), Cancel(*key, CancelReason.KILLED)),
+        (Acknowledge(*key), Assign(*key, job)),
     ):
         controller.receive(Delivered("superior", sender.number(Batch(NEXT, NEXT, 1, said))), 1000 * SECOND)
     assert controller.jobs[key].state is ControllerJobState.QUEUED

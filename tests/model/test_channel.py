@@ -55,7 +55,7 @@ class Subordinate:
                 if key in self.running:
                     self.end(key, Report(Outcome.KILLED, started=True), now)
                 else:
-                    self.uplink.deny(key, now)
+                    self.uplink.deny(key, message.why, now)
             elif isinstance(message, Acknowledge):
                 self.ended.pop((message.job, message.attempt), None)
             elif isinstance(message, Inquire):

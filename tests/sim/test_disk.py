@@ -61,7 +61,7 @@ class Rig:
     def at(self, milliseconds: int, *effects: Any, node: Node | None = None) -> None:
         """A machine is drained then."""
         delay = milliseconds * MILLISECOND - self.calendar.now
-        self.calendar.call_after(delay, TURN, lambda: self.disk.take(node or self.scheduler, effects))
+        self.calendar.call_after(delay, TURN, lambda: self.disk.take(node or self.scheduler, iter(effects)))
 
     def run(self, until_ms: int) -> None:
         self.calendar.run(until=until_ms * MILLISECOND)
