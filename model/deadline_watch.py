@@ -26,6 +26,7 @@ from model.records import DeadlineCycle, JobDue
 from model.scheduled_job import ScheduledJob
 from model.task import Deadline
 from model.task_state import TaskState
+from model.windows import shown_first
 
 START, END = "start", "end"
 KINDS = {START: AlarmKind.LATE_START, END: AlarmKind.LATE_END}
@@ -61,14 +62,14 @@ _IS_DONE: dict[str, Callable[[ScheduledJob], bool]] = {START: _has_started, END:
 
 
 def next_moment(deadline: Deadline, second: int, wall_ns: int) -> int:
-    """The first moment after `wall_ns` at which the clock of the deadline's zone shows `second` (after midnight) on one
-    of its days, as wall time in ns."""
+    """The first moment after `wall_ns` at which the clock of the deadline's zone shows `second` (after midnight), or
+    jumps over it, on one of its days, as wall time in ns."""
     today = datetime.fromtimestamp(wall_ns // SECOND, deadline.zone).date()
     for step in range(-1, DAYS_AHEAD):
         day: date = today + timedelta(days=step)
         if deadline.weekdays is not None and day.weekday() not in deadline.weekdays:
             continue
-        at = datetime.combine(day, time(), deadline.zone) + timedelta(seconds=second)
+        at = shown_first(datetime.combine(day, time(), deadline.zone) + timedelta(seconds=second))
         moment = int(at.timestamp()) * SECOND
         if moment > wall_ns:
             return moment

@@ -3,7 +3,8 @@
 The rule is *as the clock shows*: a window is a set of clock readings of its zone, and it is open whenever the clock
 there shows one of them. A reading that daylight saving skips is never shown, one that it repeats is shown twice: in
 Europe/Berlin `01:30-02:30` is open for 30 minutes on the spring day, 90 on the autumn day, 60 on all others.
-Nothing but a window ever looks at the wall clock, so a wrong clock moves windows only, no period and no timeout.
+Nothing but a window and a deadline ever looks at the wall clock, so a wrong clock moves these only, no period and no
+timeout.
 
 Called by `scheduler.py` (is a task allowed, when does that change), by the configuration loader (does a window never
 open) and for people's texts. Not here: how a person writes a window (`shell`), and where the time comes from (drivers).
@@ -265,6 +266,19 @@ def _next_opening(window: Window, wall_ns: int) -> int | None:
     return None
 
 
+# a single time of the wall clock
+
+
+def shown_first(reading: datetime) -> datetime:
+    """When the clock of its zone shows a reading for the first time or, where the clock jumps over it, the instant of
+    that jump, at which windows open, too. For deadlines, and for what a person says of a scenario."""
+    zone, moment = reading.tzinfo, reading.replace(fold=0)
+    before, behind = int(moment.replace(fold=1).timestamp()), int(moment.timestamp())
+    if zone is None or before >= behind:
+        return moment
+    return _reading(zone, _changed_at(zone, before, behind))
+
+
 # questions of the configuration loader
 
 
@@ -385,15 +399,20 @@ def _offsets(zone: tzinfo, piece: int) -> tuple[tuple[int, int, int], ...]:
         later_offset = _offset(zone, day_start + DAY_S)
         part_start = parts[-1][1] if parts else start
         if later_offset != offset:
-            low, high = day_start, day_start + DAY_S
-            while high - low > 1:
-                middle = (low + high) // 2
-                low, high = (middle, high) if _offset(zone, middle) == offset else (low, middle)
-            parts.append((part_start, high, offset))
+            parts.append((part_start, _changed_at(zone, day_start, day_start + DAY_S), offset))
             offset = later_offset
     end = start + _PIECE_S
     part_start = parts[-1][1] if parts else start
     return (*parts, (part_start, end, offset)) if part_start < end else tuple(parts)
+
+
+def _changed_at(zone: tzinfo, low: int, high: int) -> int:
+    """The UTC second after `low`, and at most `high`, at which the zone's clock is changed: once."""
+    offset = _offset(zone, low)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if _offset(zone, middle) == offset else (low, middle)
+    return high
 
 
 def _offset(zone: tzinfo, second: int) -> int:

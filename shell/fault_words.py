@@ -50,6 +50,7 @@ WHAT    down        without power; boots when the fault ends    spool=lost: with
 WHEN    02:00-04:00, 10m-20m        from and until: times of day, or since the start
         02:00+2h                    from, and for how long
         from 02:00 for 2h, from 02:00 until 04:00, at 10m; without: from the start, to the end
+        A time of day that a change to summer time skips is when the clock jumps; of two it is the first.
 
 Faults that come again and again stand in a scenario's `plans:`
     groups: {rack1: "node[01-16]", rack2: "node[17-32]"}

@@ -21,6 +21,7 @@ from msgspec import Struct, field
 
 from model.errors import ConfigurationError
 from model.job import SECOND
+from model.windows import shown_first
 from sim.numbered_lines import line_error, numbered_lines
 
 LANL_ZONE = ZoneInfo("America/Denver")
@@ -168,7 +169,7 @@ def _lanl_trace(path: Path, system: str, systems: dict[str, _LanlSystem], left_o
 
 def _lanl_time(path: Path, line: int, column: str, text: str) -> int:
     try:
-        moment = datetime.strptime(text, LANL_TIME).replace(tzinfo=LANL_ZONE)
+        moment = shown_first(datetime.strptime(text, LANL_TIME).replace(tzinfo=LANL_ZONE))
     except ValueError:
         _refuse(path, line, f"{column} is {text!r}, not a time such as 6/21/2005 10:54")
     return round(moment.timestamp())

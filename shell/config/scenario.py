@@ -17,6 +17,7 @@ from msgspec import structs
 from model.configuration import Configuration
 from model.errors import ConfigurationError
 from model.job import SECOND, Outcome
+from model.windows import shown_first
 from shell.config.changes import load_changed
 from shell.config.problems import InvalidConfiguration, KeyPath, Problem
 from shell.config.reading import Document, is_script, parse_file, parse_text
@@ -250,7 +251,7 @@ class _Maker:
         except ValueError:
             self._wrong(("start",), f"expects a date and time such as 2026-11-24T18:00, not {self._sections.start}")
             return START
-        return moment if moment.tzinfo is not None else moment.replace(tzinfo=zone)
+        return moment if moment.tzinfo is not None else shown_first(moment.replace(tzinfo=zone))
 
     def _make_hosts(self) -> dict[str, Host]:
         made: dict[str, Host] = {}

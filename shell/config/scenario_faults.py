@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from itertools import takewhile
 
 from model.configuration import Configuration
@@ -175,7 +175,10 @@ def _compact(text: str, start: datetime) -> tuple[int, int]:
 
 def _until(text: str, at_ns: int, last: str, start: datetime) -> int:
     until_ns = parse_moment(last, start, at_ns)
-    if until_ns <= at_ns:
+    if until_ns == at_ns:
+        when = start.astimezone(UTC) + timedelta(microseconds=at_ns // 1000)
+        raise ValueError(f"{text} is no time at all: both are {when.astimezone(start.tzinfo):%Y-%m-%d %H:%M:%S}")
+    if until_ns < at_ns:
         raise ValueError(f"{text} ends before it begins")
     return until_ns - at_ns
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from model.windows import shown_first
 from shell.config.validation import found
 from shell.durations import parse_duration
 from shell.wording import nearest
@@ -128,7 +129,7 @@ def parse_comparison(text: str) -> tuple[Comparison, int]:
 
 def parse_moment(text: str, start: datetime, not_before_ns: int = 0) -> int:
     """ns since the start of the simulation: a duration (`90m`), or a time of day (`02:00`): the first one that is not
-    before `not_before_ns`, by the clock of the start's zone."""
+    before `not_before_ns`, by the clock of the start's zone (`shown_first`)."""
     clock = _CLOCK.fullmatch(text)
     if clock is None:
         return parse_duration(text)
@@ -138,7 +139,7 @@ def parse_moment(text: str, start: datetime, not_before_ns: int = 0) -> int:
     earliest = start.timestamp() + not_before_ns / 1e9
     day = start.replace(hour=0, minute=0, second=0, microsecond=0)
     for days in range(-1, 4000):
-        moment = day + timedelta(days=days + (hour == 24), hours=hour % 24, minutes=minute, seconds=second)
+        moment = shown_first(day + timedelta(days=days, hours=hour, minutes=minute, seconds=second))
         if moment.timestamp() >= earliest:
             return round((moment.timestamp() - start.timestamp()) * 1000) * 1_000_000
     raise ValueError(f"{text} does not come within ten years")

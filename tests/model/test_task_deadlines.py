@@ -137,6 +137,8 @@ def test_moments_are_those_of_the_zone_and_its_days() -> None:
     wall = int(datetime(2026, 3, 28, 12, tzinfo=UTC).timestamp()) * SECOND  # the night before summer time
     found = next_moment(berlin, 6 * HOUR, wall)
     assert datetime.fromtimestamp(found // SECOND, UTC) == datetime(2026, 3, 29, 4, tzinfo=UTC)
+    skipped = next_moment(Deadline(end=at("02:30"), zone=ZoneInfo("Europe/Berlin")), 2 * HOUR + 30 * MINUTE, wall)
+    assert datetime.fromtimestamp(skipped // SECOND, UTC) == datetime(2026, 3, 29, 1, tzinfo=UTC)  # the clock's jump
     weekend = Deadline(end=at("06:00"), weekdays=frozenset({5, 6}), zone=timezone(timedelta(hours=-10)))
     found = next_moment(weekend, 6 * HOUR, int(MONDAY.timestamp()) * SECOND)
     assert datetime.fromtimestamp(found // SECOND, UTC) == datetime(2026, 11, 28, 16, tzinfo=UTC)

@@ -30,6 +30,7 @@ from model.windows import (
     next_make,
     opened_on,
     opens,
+    shown_first,
     why_closed,
     why_none_left,
 )
@@ -415,6 +416,22 @@ def test_another_text_or_limit_does_not_begin_a_new_count() -> None:
         Window(UTC, jobs_max=-1)
 
 
+@pytest.mark.parametrize(
+    ("reading", "instant"),
+    [
+        ("2026-03-29 01:59:59", "2026-03-29 00:59:59"),
+        ("2026-03-29 02:00", "2026-03-29 01:00"),  # from here on the clock jumps over it
+        ("2026-03-29 02:59:59", "2026-03-29 01:00"),
+        ("2026-03-29 03:00", "2026-03-29 01:00"),
+        ("2026-03-29 03:30", "2026-03-29 01:30"),
+        ("2026-10-25 02:30", "2026-10-25 00:30"),  # the first of two
+    ],
+)
+def test_a_reading_that_the_clock_skips_is_the_instant_of_its_jump(reading: str, instant: str) -> None:
+    shown = shown_first(datetime.fromisoformat(reading).replace(tzinfo=BERLIN))
+    assert shown.astimezone(UTC) == datetime.fromisoformat(instant).replace(tzinfo=UTC)
+
+
 MINUTE = st.integers(0, 24 * 60 - 1).map(lambda minute: minute * 60)
 
 
@@ -493,3 +510,13 @@ def test_an_opening_lasts_exactly_while_its_window_is_open_and_the_next_one_begi
     )
     if expected is not None and seen[0] is not None:
         assert foretold == (first + 60 * expected) * SECOND
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.sampled_from(CLOCK_CHANGES), st.sampled_from(ZONES), st.integers(-DAY_S // 60, DAY_S // 60))
+def test_a_reading_is_first_shown_in_the_minute_that_the_oracle_sees(change: str, zone: str, shift: int) -> None:
+    around = at(change) // SECOND
+    reading = datetime.fromtimestamp(around, UTC).replace(tzinfo=ZoneInfo(zone)) + timedelta(minutes=shift)
+    minutes = (datetime.fromtimestamp(second, UTC) for second in range(around - 3 * DAY_S, around + 3 * DAY_S, 60))
+    expected = next(one for one in minutes if one.astimezone(ZoneInfo(zone)) >= reading)
+    assert shown_first(reading).astimezone(UTC) == expected

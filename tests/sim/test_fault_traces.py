@@ -58,6 +58,12 @@ def test_a_repair_over_the_change_to_summer_time_is_an_hour_shorter(tmp_path: Pa
     assert end - begin == 32 * 60
 
 
+def test_a_failure_within_the_hour_that_the_clock_skipped_begins_at_the_jump(tmp_path: Path) -> None:
+    trace = read_trace(write_lanl(tmp_path / "lanl.csv", "7 0 4/4/2004-02:30 4/4/2004-03:10"))
+    ((begin, end),) = trace.nodes[0].spans
+    assert end - begin == 10 * 60
+
+
 def test_a_system_of_several_is_to_be_named(tmp_path: Path) -> None:
     path = write_lanl(
         tmp_path / "lanl.csv", "7 0 6/21/2005-10:00 6/21/2005-11:00", "18 2 6/22/2005-10:00 6/22/2005-11:00"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -108,6 +109,35 @@ def test_one_line_says_where_what_and_when(line: str, faults: list[Fault]) -> No
     assert parsed(line) == faults
 
 
+@pytest.mark.parametrize(
+    ("when", "at_minute", "minutes"),
+    [
+        ("02:30-03:30", 60, 30),  # the clock jumps from 02:00 to 03:00, 60 minutes after the start
+        ("01:30-02:30", 30, 30),
+        ("02:30+1h", 60, 60),
+        ("01:30-03:30", 30, 60),
+    ],
+)
+def test_a_time_that_the_clock_skips_is_the_instant_of_its_jump(when: str, at_minute: int, minutes: int) -> None:
+    before_summer = datetime(2026, 3, 29, 1, 0, tzinfo=ZoneInfo("Europe/Berlin"))
+    found = parse_fault(f"node3 down {when}", before_summer, Known.of(CONFIGURATION, GROUPS))
+    assert found == down("3", at_minute * MINUTE, minutes * MINUTE)
+
+
+def test_times_that_are_all_skipped_are_refused() -> None:
+    before_summer = datetime(2026, 3, 29, 1, 0, tzinfo=ZoneInfo("Europe/Berlin"))
+    message = "02:10-02:50 is no time at all: both are 2026-03-29 03:00:00"
+    with pytest.raises(ValueError, match=message):
+        parse_fault("node3 down 02:10-02:50", before_summer, Known.of(CONFIGURATION, GROUPS))
+
+
+def test_a_rehearsal_that_starts_in_a_skipped_hour_starts_at_the_jump(folder: Path) -> None:
+    text = "pipeline: pipeline.yaml\nstart: 2026-03-29T02:30\nzone: Europe/Berlin\nfaults: [node1 down 03:30]\n"
+    loaded = load_scenario_text(text, folder / "night.yaml")
+    assert loaded.scenario.start_wall_ns == int(datetime(2026, 3, 29, 1, tzinfo=UTC).timestamp()) * SECOND
+    assert loaded.scenario.faults == (*down("1", 30 * MINUTE),)
+
+
 def test_a_share_of_hosts_is_drawn_with_the_seed() -> None:
     line = "34% of hosts slow 02:00 for 2h factor=3"
     (found,) = parsed(line)
@@ -141,6 +171,7 @@ def test_a_share_of_hosts_is_drawn_with_the_seed() -> None:
         ("node1 down from 02:00 at 03:00", "at is not understood"),
         ("node1 down for 2h until 3h", "for and until say the same"),
         ("node1 down from 4h until 2h", "from 4h until 2h ends before it begins"),
+        ("node1 down 2h-2h", "2h-2h is no time at all: both are 2026-11-24 20:00:00"),
         ("node1 down 1h for 0s", "0s is no time at all; to the end: leave it out"),
         ("node1 down 1h 2h", "2h is not understood"),
     ],
