@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import io
 import zlib
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -19,7 +20,8 @@ LINE_MAX = 4096
 
 
 def numbered_lines(path: Path, hint: str) -> Iterator[tuple[int, bytes]]:
-    """(number from 1, line). Raises `ConfigurationError`, with `hint` as the way out of a line that is none."""
+    """(number from 1, line), without the byte-order mark that some editors put before the first. Raises
+    `ConfigurationError`, with `hint` as the way out of a line that is none."""
     number = 0
     try:
         with _open(path) as file:
@@ -27,7 +29,7 @@ def numbered_lines(path: Path, hint: str) -> Iterator[tuple[int, bytes]]:
                 number += 1
                 if len(line) > LINE_MAX:
                     raise line_error(path, number, f"it has more than {LINE_MAX} bytes: this is no such log", hint)
-                yield number, line
+                yield number, line if number > 1 else line.removeprefix(BOM_UTF8)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise line_error(path, number + 1, f"the compressed file is damaged: {error}", hint) from error
     except OSError as error:

@@ -64,6 +64,16 @@ def test_a_failure_within_the_hour_that_the_clock_skipped_begins_at_the_jump(tmp
     assert end - begin == 10 * 60
 
 
+def test_a_trace_from_windows_is_the_same_trace(tmp_path: Path) -> None:
+    lanl = write_lanl(tmp_path / "lanl.csv", "7 1 6/21/2005-10:00 6/21/2005-11:00")
+    grid = tmp_path / "grid.csv"
+    grid.write_text("G1/site1/c1/a,1000,9000\n2000,2100\n")
+    for path in (lanl, grid):
+        plain = read_trace(path)
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+        assert read_trace(path) == plain
+
+
 def test_a_system_of_several_is_to_be_named(tmp_path: Path) -> None:
     path = write_lanl(
         tmp_path / "lanl.csv", "7 0 6/21/2005-10:00 6/21/2005-11:00", "18 2 6/22/2005-10:00 6/22/2005-11:00"

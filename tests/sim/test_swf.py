@@ -120,6 +120,16 @@ def test_a_number_may_be_written_in_any_way(tmp_path: Path) -> None:
     assert [job.run_ns for job in read_jobs(path)] == [5 * SECOND] * 5
 
 
+@pytest.mark.parametrize("head", ["; MaxProcs: 64\n; Partition: 3 lancs.ac.uk\n", ""])
+def test_a_log_from_windows_is_the_same_log(tmp_path: Path, head: str) -> None:
+    text = f"{head}{line(1, 0, 5)}\n{line(2, 0.5, 5)}\n"
+    plain, marked = tmp_path / "plain.swf", tmp_path / "marked.swf.gz"
+    plain.write_text(text)
+    marked.write_bytes(gzip.compress(text.replace("\n", "\r\n").encode("utf-8-sig")))
+    assert read_header(marked) == read_header(plain)
+    assert list(read_jobs(marked)) == list(read_jobs(plain))
+
+
 def test_header_fields(tmp_path: Path) -> None:
     path = tmp_path / "a.swf.gz"
     text = "; UnixStartTime: 749458803\n;\n; MaxNodes: 120\n; Partition:  3 lancs.ac.uk\n; Note: a: b\n" + line(1, 0, 5)
