@@ -1,12 +1,15 @@
 """Faults: what each kind does to the world when it begins, and when it ends.
 
 A fault is a switch on something modelled (power, a freeze counter, a direction of a link); no machine is told of it.
-Every kind may overlap with any other, and with itself: switches are counters.
+Every kind may overlap with any other, and with itself: switches are counters, or lists of what each fault says, so what
+one fault does is over when the last fault that does it ends, and all is exactly as it was before the first.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
+from math import prod
 from typing import Protocol
 
 from msgspec.structs import replace
@@ -127,10 +130,14 @@ class Faults:
             Kind.DISK_HANGS: self._free_journal,
             Kind.DISK_BROKEN: self._mend_journal,
         }
-        self._agents_away: dict[str, int] = {}
+        self._agents_away: Counter[str] = Counter()
+        self._servers_away: Counter[str] = Counter()
+        """by the first machine of the process"""
         self._hangs: dict[Fault, list[Hang]] = {}
         self._process_limits: dict[str, list[int]] = {}
         """by host, its own first: 0: none"""
+        self._factors: dict[str, list[float]] = {}
+        """how slow: by host, its own first"""
         self._chances: dict[tuple[Kind, str, str], list[float]] = {}
         """of the faults that are at a link: the kind, and its two ends"""
 
@@ -224,10 +231,9 @@ class Faults:
     def _power_off(self, fault: Fault) -> None:
         name, system = fault.nodes[0], self._system(fault)
         system.off += 1
-        if system.off > 1:
-            return
-        self._place.stop_node(name, "connection reset: the host went down")
-        system.power_off()
+        if system.off == 1:
+            self._place.stop_node(name, "connection reset: the host went down")
+            system.power_off()
         if fault.spool_lost:
             system.lose_spool()
 
@@ -239,7 +245,7 @@ class Faults:
 
     def _stop_agent(self, fault: Fault) -> None:
         name = fault.nodes[0]
-        self._agents_away[name] = self._agents_away.get(name, 0) + 1
+        self._agents_away[name] += 1
         if self._place.nodes[name].machine is not None:
             self._place.stop_node(name, "connection reset: its agent is gone", fault.unacknowledged)
 
@@ -273,13 +279,17 @@ class Faults:
         if len(fault.nodes) == 2:
             self._delay(fault, fault.delay_ns)
         else:
-            self._system(fault).slowness *= fault.factor
+            factors = self._factors.setdefault(fault.nodes[0], [self._system(fault).slowness])
+            factors.append(fault.factor)
+            self._system(fault).slowness = prod(factors)
 
     def _speed_up(self, fault: Fault) -> None:
         if len(fault.nodes) == 2:
             self._delay(fault, -fault.delay_ns)
         else:
-            self._system(fault).slowness /= fault.factor
+            factors = self._factors[fault.nodes[0]]
+            factors.remove(fault.factor)
+            self._system(fault).slowness = prod(factors)
 
     def _fail_jobs(self, fault: Fault) -> None:
         self._system(fault).failing += 1
@@ -341,10 +351,16 @@ class Faults:
     def _stop_server(self, fault: Fault) -> None:
         name = fault.nodes[0]
         reason = f"connection reset: the {name} is gone"
+        self._servers_away[self._in_one_process(name)[0]] += 1
         self._place.processes.stop(name, reason, unacknowledged=fault.unacknowledged, kept=fault.kept)
 
     def _start_server(self, fault: Fault) -> None:
-        self._place.processes.start(fault.nodes[0])
+        self._servers_away[self._in_one_process(fault.nodes[0])[0]] -= 1
+        self._start_if_none_away(fault.nodes[0])
+
+    def _start_if_none_away(self, name: str) -> None:
+        if not self._servers_away[self._in_one_process(name)[0]]:
+            self._place.processes.start(name)
 
     # crashes at a boundary
 
@@ -406,7 +422,7 @@ class Faults:
         disk = self._disk(fault)
         disk.broken -= 1
         if not disk.broken:
-            self._start_server(fault)
+            self._start_if_none_away(fault.nodes[0])
 
     # links
 
@@ -447,10 +463,8 @@ class Faults:
             chances.remove(fault.chance)
         for direction in (link.down, link.up):
             if fault.kind is Kind.LOSSY:
-                direction.lossy += sign
                 direction.loss = max(chances, default=direction.usual_loss)
             elif fault.kind is Kind.DOUBLED:
-                direction.doubled += sign
                 direction.doubling = max(chances, default=direction.usual_doubling)
                 direction.echo_ns += sign * fault.delay_ns
             else:

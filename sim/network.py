@@ -60,7 +60,6 @@ class Direction:
     __slots__ = (
         "as_peer",
         "blocked",
-        "doubled",
         "doubling",
         "echo_ns",
         "extra_ns",
@@ -69,7 +68,6 @@ class Direction:
         "latency_ns",
         "link",
         "loss",
-        "lossy",
         "name",
         "network",
         "plain",
@@ -94,8 +92,6 @@ class Direction:
         """when the last batch arrives that was sent"""
         self.usual_loss = self.loss = 0.0
         self.usual_doubling = self.doubling = 0.0
-        self.lossy = self.doubled = 0
-        """how many faults are at it"""
         self.spread_ns = 0
         """messages overtake each other by up to so much, and outlive their connection"""
         self.echo_ns = 0

@@ -112,7 +112,8 @@ class ModelledKeeper:
     __slots__ = ("_alarm", "_calendar", "_events", "_machine", "_system", "_working", "dead")
 
     def __init__(self, system: System, calendar: Calendar, lease_ns: int) -> None:
-        self.dead = False
+        self.dead = 0
+        """how many faults have killed it that are not over, the last of them for good"""
         self._system = system
         self._calendar = calendar
         self._machine = Keeper(system.node.clock.read(calendar.now), lease_ns)
@@ -319,14 +320,17 @@ class System:
     def kill_keeper(self) -> ModelledKeeper | None:
         """A keeper is gone, its processes go on. None: there is none to kill."""
         keeper = self.keeper
-        if keeper is None or keeper.dead:
-            return None
-        keeper.dead = True
-        self.node.receive(KeeperDown(KEEPER))
+        if keeper is not None:
+            keeper.dead += 1
+            if keeper.dead == 1:
+                self.node.receive(KeeperDown(KEEPER))
         return keeper
 
     def replace_keeper(self, dead: ModelledKeeper) -> None:
         """A new one ends what the dead one left, and holds what the log says, before it listens to anybody."""
+        if dead.dead > 1:
+            dead.dead -= 1  # another fault keeps it gone
+            return
         if self.keeper is not dead:
             return  # the host was booted meanwhile
         for process in [one for one in self.processes.values() if one.keeper is dead]:
