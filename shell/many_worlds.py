@@ -9,6 +9,7 @@ from __future__ import annotations
 import shlex
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain
@@ -50,6 +51,7 @@ AGAINST_SEEDS = "1-20"
 SWEEP_SEEDS = "1-10"
 """The same of a sweep."""
 FAILING_SHOWN = 10
+PAIRS_TEXT = "pairs: seeds in which both have the figure; a row is of these alone"
 GAIN_SHOWN = 1.2
 """What the same weather for both saves is told from here on."""
 
@@ -93,6 +95,11 @@ class ManyWorlds(Struct, frozen=True):
     comparisons: tuple[Comparison, ...] = ()
     baseline: tuple[Drawn, ...] = ()
     schema: int = SCHEMA
+
+    @property
+    def pairs(self) -> int:
+        """Seeds of which there are both worlds."""
+        return len({world.seed for world in self.worlds} & {world.seed for world in self.baseline})
 
 
 class Many(Struct, frozen=True):
@@ -324,7 +331,9 @@ def lines_of(answer: ManyWorlds, took_s: float, jobs: int, style: Style) -> list
     lines += [*_failing(answer), ""]
     if answer.expected:
         lines += [*table(_EXPECTED, answer.expected, 0, style), ""]
-    lines += table(_SUMMARIES, [line for line in answer.figures if line.summary.count], 0, style)
+    shown = [line for line in answer.figures if line.summary.count]
+    all_seeds = not any(line.undefined for line in shown)
+    lines += table([one for one in _SUMMARIES if one.head != "SEEDS" or not all_seeds], shown, 0, style)
     lines.append(f"the interval is of the mean, 95 %, of {count(worlds, 'seed')}; a figure of few seeds may be far off")
     if answer.comparisons:
         lines += ["", *_comparison(answer, style)]
@@ -366,18 +375,20 @@ def _comparison(answer: ManyWorlds, style: Style) -> list[str]:
     name, other = Path(answer.scenario or answer.configuration).name, answer.against
     if answer.changes:
         name = f"{name} with {' '.join(f'--set {change}' for change in answer.changes)}"
-    shown = [line for line in answer.comparisons if line.pairs and line.verdict != "same"]
-    same = sum(line.verdict == "same" for line in answer.comparisons)
-    larger = sum(bool(line.verdict) for line in shown)
-    pairs = max((line.pairs for line in answer.comparisons), default=0)
-    found = f"{count(larger, 'difference')} larger than the noise, {len(shown) - larger} that may be luck"
+    known = [line for line in answer.comparisons if line.seeds]
+    shown = [line for line in known if line.verdict != "same" or line.pairs < line.seeds]
+    verdicts = Counter("larger" if line.verdict not in ("", "same") else line.verdict for line in known if line.pairs)
+    found = f"{count(verdicts['larger'], 'difference')} larger than the noise, {verdicts['']} that may be luck"
     lines = [
-        f"compared   {name} against {other}, the same {count(pairs, 'seed')} each",
-        f"           {found}, {same} without any",
+        f"compared   {name} against {other}, the same {count(answer.pairs, 'seed')} each",
+        f"           {found}, {verdicts['same']} without any",
     ]
     if shown:
-        lines += ["", *table(_COMPARED, shown, 0, style)]
+        all_pairs = all(line.pairs == answer.pairs for line in shown)
+        columns = [one for one in _COMPARED if one.head != "PAIRS" or not all_pairs]
+        lines += ["", *table(columns, shown, 0, style)]
         lines.append("a verdict stands where the difference is larger than the noise, at 95 % for all figures together")
+        lines += [] if all_pairs else [PAIRS_TEXT]
     gains = sorted(line.gain for line in shown if line.gain is not None)
     if gains and gains[len(gains) // 2] >= GAIN_SHOWN:
         lines.append(f"the same weather for both: independent seeds would need {gains[len(gains) // 2]:.3g} x as many")
@@ -411,6 +422,7 @@ def _seed(seed: int | None) -> str:
 
 _SUMMARIES: tuple[Column[FigureSummary], ...] = (
     Column("FIGURE", lambda row, _: row.figure, most=48),
+    Column("SEEDS", lambda row, _: str(row.summary.count), right=True),
     Column("MEDIAN", lambda row, _: _cell(row.figure, row.summary.median), right=True),
     Column("LEAST", lambda row, _: _cell(row.figure, row.summary.low), right=True, weight=6),
     Column("MOST", lambda row, _: _cell(row.figure, row.summary.high), right=True, weight=6),
@@ -433,9 +445,10 @@ def _missed(row: ExpectedShare) -> str:
 
 _COMPARED: tuple[Column[Comparison], ...] = (
     Column("FIGURE", lambda row, _: row.figure, most=48),
+    Column("PAIRS", lambda row, _: str(row.pairs), right=True),
     Column("BASELINE", lambda row, _: _cell(row.figure, row.baseline), right=True, weight=7),
     Column("THIS", lambda row, _: _cell(row.figure, row.first), right=True, weight=7),
     Column("DIFFERENCE", lambda row, _: _difference(row), right=True),
     Column("95 %", lambda row, _: _range(row.figure, row.interval), right=True, most=32),
-    Column("VERDICT", lambda row, _: row.verdict or "may be luck"),
+    Column("VERDICT", lambda row, _: row.verdict or ("may be luck" if row.pairs else "-")),
 )

@@ -8,7 +8,7 @@ may be luck. Called by `shell/commands/past.py`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from msgspec import Struct
@@ -16,11 +16,13 @@ from msgspec.structs import replace
 
 from model.configuration import Configuration
 from shell.config.scenario import LoadedScenario, with_faults, with_prefab
+from shell.many_worlds import PAIRS_TEXT
 from shell.past_jobs import Retold, Way, configuration_of, reshaped, scenario_of, submissions_of
 from shell.tables import Column, Style, table
 from shell.wording import count, duration, measured, thousands
 from sim.confidence import LEVEL, beyond_noise
 from sim.job_log import AS_IT_IS, LEAD_NS
+from sim.many import Pair, both_known, seeds_with
 from sim.reshaping import Reshape
 from sim.retelling import JobLife, LifeReader, Sums, sums
 from sim.scenario import Fault, Ordered, Plan, Scenario
@@ -34,6 +36,8 @@ TASKS_SHOWN = 12
 SAME_SEEDS = 2
 """When so many seeds give the very same, the others are not tried."""
 TIME, NUMBER = "time", "number"
+REALLY, PAIRS = "REALLY", "PAIRS"
+"""Columns that are not always there."""
 FIGURES = (
     ("jobs", NUMBER), ("good", NUMBER), ("failed", NUMBER), ("open", NUMBER), ("mean_wait_ns", TIME),
     ("p95_wait_ns", TIME), ("mean_response_ns", TIME), ("p95_response_ns", TIME), ("makespan_ns", TIME),
@@ -65,11 +69,14 @@ def changed_side(
 
 
 class Line(Struct, frozen=True):
-    """One figure. Means over the seeds; None: undefined. `differs`: the difference is larger than the noise."""
+    """One figure. `pairs`: seeds in which both have it, over which the means are; None: undefined. `seeds`: those in
+    which one of them has. `differs`: the difference is larger than the noise."""
 
     task: str
     figure: str
     kind: str
+    seeds: int
+    pairs: int
     really: float | None
     baseline: float | None
     changed: float | None
@@ -206,22 +213,26 @@ def figure_lines(
     for task in tasks:
         then = _of(real, task) if real else None
         both = [(_of(one, task), _of(other, task)) for one, other in pairs]
-        rows += [(task, figure, kind, then, _known(both, figure)) for figure, kind in FIGURES]
-    differing = sum(any(one != other for one, other in known) for *_, known in rows)
+        rows += [(task, figure, kind, then, _both(both, figure)) for figure, kind in FIGURES]
+    differing = sum(any(one != other for one, other in both_known(found)) for *_, found in rows)
     level = 1.0 - (1.0 - LEVEL) / max(1, differing)
     lines = []
-    for task, figure, kind, then, known in rows:
+    for task, figure, kind, then, found in rows:
+        known = both_known(found)
         differences = [other - one for one, other in known]
         differs = beyond_noise(differences, level, whole=kind == NUMBER) if by_chance else any(differences)
         really = None if then is None else getattr(then, figure)
         means = _mean([one for one, _ in known]), _mean([other for _, other in known])
-        lines.append(Line(task, figure, kind, really, *means, differs))
+        lines.append(Line(task, figure, kind, seeds_with(found), len(known), really, *means, differs))
     return tuple(lines)
 
 
-def _known(both: Sequence[tuple[Sums, Sums]], figure: str) -> list[tuple[float, float]]:
-    pairs = [(getattr(one, figure), getattr(other, figure)) for one, other in both]
-    return [(float(one), float(other)) for one, other in pairs if one is not None and other is not None]
+def _both(both: Sequence[tuple[Sums, Sums]], figure: str) -> list[Pair]:
+    return [(_float(getattr(one, figure)), _float(getattr(other, figure))) for one, other in both]
+
+
+def _float(value: float | None) -> float | None:
+    return None if value is None else float(value)
 
 
 def _mean(values: list[float]) -> float | None:
@@ -302,10 +313,9 @@ def lines_of(answer: WhatIf, names: tuple[str, str], style: Style) -> list[str]:
         )
     lines.append(f"baseline   {names[0]}")
     lines += [f"changed    {names[1]}", ""]
-    really = answer.calibration is not None
-    columns = tuple(column for column in _COLUMNS if really or column.head != "REALLY")
-    lines += table(columns, [line for line in answer.lines if line.baseline is not None], 0, style)
-    lines.append("")
+    heads, rows = figure_table(answer)
+    lines += table([_column(at, head) for at, head in enumerate(heads)], rows, 0, style)
+    lines += ["", *([PAIRS_TEXT] if PAIRS in heads else [])]
     if answer.calibration is not None:
         lines.append(calibration_text(answer.calibration))
     lines += [f"warning    {text}" for text in answer.warnings]
@@ -330,10 +340,14 @@ def _relative(then: float, again: float) -> str:
     return f"{100 * (again - then) / then:+.1f} %" if then else ("the same" if again == then else "from nothing")
 
 
-def row_of(line: Line) -> tuple[str, ...]:
-    """The cells of a figure's row: task, figure, really, baseline, changed, difference."""
-    values = (_cell(line, value) for value in (line.really, line.baseline, line.changed))
-    return line.task, _WORDS[line.figure], *values, _difference(line)
+def figure_table(answer: WhatIf) -> tuple[list[str], list[tuple[str, ...]]]:
+    """Heads and rows: the figures that one of the two has in some seed. What really happened is a column where it is
+    known; so is of how many pairs a row is, where one is not of all."""
+    lines = [line for line in answer.lines if line.seeds]
+    left_out = [REALLY] if answer.calibration is None else []
+    left_out += [PAIRS] if all(line.pairs == len(answer.seeds) for line in lines) else []
+    heads = [head for head in _CELLS if head not in left_out]
+    return heads, [tuple(_CELLS[head](line) for head in heads) for line in lines]
 
 
 def _cell(line: Line, value: float | None) -> str:
@@ -344,7 +358,8 @@ def _cell(line: Line, value: float | None) -> str:
     return thousands(round(value)) if value == int(value) else f"{value:.1f}"
 
 
-def _difference(line: Line) -> str:
+def difference_text(line: Line) -> str:
+    """The last cell of its row."""
     if line.baseline is None or line.changed is None:
         return "-"
     difference = line.changed - line.baseline
@@ -360,11 +375,16 @@ _WORDS = {
     "p95_wait_ns": "wait, p95", "mean_response_ns": "arrival to end, mean", "p95_response_ns": "arrival to end, p95",
     "makespan_ns": "makespan",
 }  # fmt: skip
-HEADS = ("TASK", "FIGURE", "REALLY", "BASELINE", "CHANGED", "DIFFERENCE")
+_CELLS: dict[str, Callable[[Line], str]] = {
+    "TASK": lambda line: line.task,
+    "FIGURE": lambda line: _WORDS[line.figure],
+    PAIRS: lambda line: str(line.pairs),
+    REALLY: lambda line: _cell(line, line.really),
+    "BASELINE": lambda line: _cell(line, line.baseline),
+    "CHANGED": lambda line: _cell(line, line.changed),
+    "DIFFERENCE": difference_text,
+}
 
 
-def _column(at: int) -> Column[Line]:
-    return Column(HEADS[at], lambda line, _: row_of(line)[at], right=2 <= at <= 4)
-
-
-_COLUMNS: tuple[Column[Line], ...] = tuple(map(_column, range(len(HEADS))))
+def _column(at: int, head: str) -> Column[tuple[str, ...]]:
+    return Column(head, lambda cells, _: cells[at], right=head in (PAIRS, REALLY, "BASELINE", "CHANGED"))

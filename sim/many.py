@@ -155,11 +155,13 @@ def _badness(world: Drawn) -> tuple[bool, bool, int, float, float]:
 class Comparison(Struct, frozen=True):
     """One figure under both scenarios, seed by seed. `difference` is first less baseline: its mean, and its interval.
 
+    `pairs`: seeds in which both have it, of which all the rest is told; `seeds`: those in which one of them has.
     `verdict`: `better` or `worse` (or `more`, `less` where neither way is good) when the difference is larger than the
     noise; `same` when no seed differs; empty: it may be luck.
     """
 
     figure: str
+    seeds: int
     pairs: int
     baseline: float | None
     first: float | None
@@ -179,19 +181,30 @@ def compare(first: Sequence[Drawn], baseline: Sequence[Drawn]) -> tuple[Comparis
         name for name in dict.fromkeys(name for world in first for name in world.figures)
         if any(name in other.figures for _, other in pairs)
     ]  # fmt: skip
-    values = {name: _values(name, pairs) for name in names}
-    differing = sum(any(one != other for one, other in found) for found in values.values())
-    return tuple(_compare(name, found, 1.0 - (1.0 - LEVEL) / max(1, differing)) for name, found in values.items())
+    found = {name: [(world.figures.get(name), other.figures.get(name)) for world, other in pairs] for name in names}
+    values = {name: both_known(of_name) for name, of_name in found.items()}
+    differing = sum(any(one != other for one, other in known) for known in values.values())
+    level = 1.0 - (1.0 - LEVEL) / max(1, differing)
+    return tuple(_compare(name, seeds_with(found[name]), known, level) for name, known in values.items())
 
 
-def _values(name: str, pairs: Sequence[tuple[Drawn, Drawn]]) -> list[tuple[float, float]]:
-    found = [(world.figures.get(name), other.figures.get(name)) for world, other in pairs]
-    return [(one, other) for one, other in found if one is not None and other is not None]
+Pair = tuple[float | None, float | None]
+"""A figure under both scenarios, of one seed; None: undefined."""
 
 
-def _compare(name: str, values: list[tuple[float, float]], level: float) -> Comparison:
+def both_known(pairs: Sequence[Pair]) -> list[tuple[float, float]]:
+    """Those that can be compared."""
+    return [(one, other) for one, other in pairs if one is not None and other is not None]
+
+
+def seeds_with(pairs: Sequence[Pair]) -> int:
+    """In how many one of the two is defined."""
+    return sum(pair != (None, None) for pair in pairs)
+
+
+def _compare(name: str, seeds: int, values: list[tuple[float, float]], level: float) -> Comparison:
     if not values:
-        return Comparison(name, 0, None, None, None, None, "", None)
+        return Comparison(name, seeds, 0, None, None, None, None, "", None)
     differences = [one - other for one, other in values]
     mean = mean_of(differences)
     figure, verdict = find(name), "same"
@@ -200,6 +213,7 @@ def _compare(name: str, values: list[tuple[float, float]], level: float) -> Comp
         verdict = _verdict(figure.better, mean) if larger else ""
     return Comparison(
         name,
+        seeds,
         len(values),
         mean_of([other for _, other in values]),
         mean_of([one for one, _ in values]),

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from shell.config.scenario import LoadedScenario
 from shell.expectations import UNDEFINED, figure_text
-from shell.many_worlds import ManyWorlds
+from shell.many_worlds import PAIRS_TEXT, ManyWorlds
 from shell.metric_tables import after_last_text, beginning_texts, hosts_up_text, missed_text
 from shell.report.again import again, made_by
 from shell.report.assumptions import assumptions
@@ -274,13 +274,23 @@ def _many(many: ManyWorlds) -> list[str]:
         ]  # fmt: skip
         parts.append(table(("expected", "met in", "missed by most", "seed"), rows))
     summaries = [
-        (safe(line.figure), *(figure_text(found, find(line.figure).unit) for found in (
+        (safe(line.figure), str(line.summary.count), *(figure_text(found, find(line.figure).unit) for found in (
             line.summary.median, line.summary.low, line.summary.high, line.summary.mean)),
          _interval(line.figure, line.summary.interval), _interval(line.figure, line.summary.median_interval),
          "-" if line.worst is None else str(line.worst))
         for line in many.figures if line.summary.count
     ]  # fmt: skip
-    heads = ("figure", "median", "least", "most", "mean", "95 % of the mean", "95 % of the median", "worst seed")
+    heads = (
+        "figure",
+        "seeds",
+        "median",
+        "least",
+        "most",
+        "mean",
+        "95 % of the mean",
+        "95 % of the median",
+        "worst seed",
+    )
     parts.append(table(heads, summaries))
     if many.comparisons:
         parts += [f"<h2>{safe(this)} against {safe(many.against)}</h2>", _compared(many)]
@@ -290,17 +300,19 @@ def _many(many: ManyWorlds) -> list[str]:
 def _compared(many: ManyWorlds) -> str:
     rows = []
     for line in many.comparisons:
-        if not line.pairs:
+        if not line.seeds:
             continue
         unit = find(line.figure).unit
         sign = "+" if line.difference and line.difference > 0 else ""
-        verdict = {"": "may be luck", "same": "no difference"}.get(line.verdict, f"<strong>{line.verdict}</strong>")
+        unsure = {"": "may be luck" if line.pairs else "-", "same": "no difference"}
+        verdict = unsure.get(line.verdict, f"<strong>{line.verdict}</strong>")
         cells = [figure_text(found, unit) for found in (line.baseline, line.first)]
         difference = "-" if line.difference is None else sign + _signed(line.figure, line.difference)
-        rows.append((safe(line.figure), *cells, difference, _interval(line.figure, line.interval), verdict))
-    return table(("figure", "baseline", "this", "difference", "95 %", "verdict"), rows, (5,)) + (
+        interval = _interval(line.figure, line.interval)
+        rows.append((safe(line.figure), str(line.pairs), *cells, difference, interval, verdict))
+    return table(("figure", "pairs", "baseline", "this", "difference", "95 %", "verdict"), rows, (6,)) + (
         "<p>The same seeds for both, so the same weather: differences are taken seed by seed. A verdict stands where "
-        "the difference is larger than the noise, at 95 % for all figures together.</p>"
+        f"the difference is larger than the noise, at 95 % for all figures together; {PAIRS_TEXT}.</p>"
     )
 
 

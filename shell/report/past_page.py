@@ -11,12 +11,13 @@ from datetime import datetime
 from pathlib import Path
 
 from shell.file_errors import unwritable
+from shell.many_worlds import PAIRS_TEXT
 from shell.report.again import again
 from shell.report.against_live import ended_and_waited
 from shell.report.drawing import TimeAxis
 from shell.report.html import document, figure, items, safe, table
 from shell.report.making import write_text
-from shell.whatif import HEADS, Compared, calibration_text, row_of
+from shell.whatif import PAIRS, Compared, calibration_text, figure_table
 from shell.wording import count, duration, thousands
 from sim.retelling import JobLife
 
@@ -47,8 +48,10 @@ def page(compared: Compared, names: tuple[str, str], command: str) -> str:
     if answer.calibration is not None:
         parts.append(f'<p class="verdict">{safe(calibration_text(answer.calibration))}</p>')
     parts.append("<dl>" + "".join(f"<dt>{name}</dt><dd>{safe(text)}</dd>" for name, text in head) + "</dl>")
-    rows = [tuple(map(safe, row_of(line))) for line in answer.lines if line.baseline is not None]
-    parts += ["<h2>Figures</h2>", table(tuple(map(str.lower, HEADS)), rows, (1, 5))]
+    heads, rows = figure_table(answer)
+    words = (1, len(heads) - 1)
+    parts += ["<h2>Figures</h2>", table([*map(str.lower, heads)], [tuple(map(safe, row)) for row in rows], words)]
+    parts += [f"<p>{PAIRS_TEXT}</p>"] if PAIRS in heads else []
     ends = [life.ended_ns for lives in (compared.really, *compared.baseline) for life in lives.values()]
     end_ns = max([answer.span_ns, *(end for end in ends if end is not None)])
     svg, caption = ended_and_waited(compared.really, compared.baseline, compared.changed, TimeAxis(start, end_ns))

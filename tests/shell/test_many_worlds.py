@@ -116,6 +116,21 @@ def test_a_change_that_helps_is_told_from_noise(night: Path, capsys: pytest.Capt
     assert "tasks.warp.host={name: node2, wait: 1m} against night.yaml, the same 8 seeds each" in out
 
 
+def test_a_row_says_of_how_many_seeds_it_is(night: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a host that is back nothing recovers, so there is no time in which it does."""
+    (night / "calm.yaml").write_text(SCENARIO.partition("faults")[0])
+    _, out, _ = run("sim calm.yaml --seeds 1-3 --against night.yaml", capsys)
+    lines = [line.split() for line in out.splitlines()]
+    heads = next(words for words in lines if words[:1] == ["FIGURE"] and "VERDICT" in words)
+    rows = {words[0]: words for words in lines if len(words) > 2}
+    assert heads[:2] == ["FIGURE", "PAIRS"]
+    assert rows["p95_recovery"] == ["p95_recovery", "0", "-", "-", "-"]
+    assert rows["p95_wait"][1] == "3"
+    assert "pairs: seeds in which both have the figure; a row is of these alone" in out
+    _, out, _ = run("sim night.yaml --seeds 1-3 --against night.yaml --set 'tasks.warp.periods.exec=2m'", capsys)
+    assert "PAIRS" not in out and "SEEDS" not in out  # all have all
+
+
 def test_a_failing_world_is_made_small_and_fails_alike(night: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = run("sim night.yaml --seeds 1-40 --until expect --shrink small.yaml", capsys)
     assert code == 1

@@ -23,7 +23,7 @@ from live.recovery import recover
 from model.job import SECOND
 from shell.config.scenario import load_rehearsal
 from shell.main import main
-from shell.whatif import ALL, NUMBER, TIME, Line, figure_lines, row_of
+from shell.whatif import ALL, NUMBER, TIME, Line, WhatIf, difference_text, figure_lines, figure_table
 from sim.distributions import Lognormal
 from sim.retelling import JobLife
 from tests.shell.past_nights import make_night
@@ -170,7 +170,7 @@ def test_a_past_is_the_same_when_its_journal_was_compacted(
 
 def test_a_difference_is_worded_as_a_measured_value() -> None:
     def difference(baseline: float, changed: float, kind: str = TIME) -> str:
-        return row_of(Line("warp", "mean_wait_ns", kind, None, baseline, changed, differs=True))[-1]
+        return difference_text(Line("warp", "mean_wait_ns", kind, 1, 1, None, baseline, changed, differs=True))
 
     assert difference(7_000_000, 6_600_000) == "-0.4 ms (-5.7 %)"
     assert difference(7_000, 6_600) == "-400 ns (-5.7 %)"
@@ -206,3 +206,30 @@ def test_equal_configurations_do_not_differ_in_any_of_their_many_figures(seeds: 
     assert wrong <= 6  # 5 % of 60 is 3; without regard to their number it would be 20 to 60
     surely = figure_lines({}, [(lives(chance), lives(chance))], (ALL,), by_chance=False)
     assert all(line.differs == (line.baseline != line.changed) for line in surely)
+
+
+def test_a_row_says_of_how_many_pairs_it_is() -> None:
+    def ended(*after_s: int) -> dict[str, JobLife]:
+        return {f"warp/{at}": JobLife("warp", 0, 0, 0, s * SECOND, "", good=True) for at, s in enumerate(after_s)}
+
+    pairs = [(ended(1), ended(3)), (ended(1), {}), ({}, {})]
+    lines = figure_lines({}, pairs, (ALL,), by_chance=True)
+    found = {line.figure: line for line in lines}
+    assert (found["jobs"].seeds, found["jobs"].pairs) == (3, 3)
+    response = found["mean_response_ns"]
+    assert (response.seeds, response.pairs, response.baseline, response.changed) == (2, 1, SECOND, 3 * SECOND)
+
+    def shown(*seeds: int) -> tuple[list[str], list[tuple[str, ...]]]:
+        some = [pairs[seed] for seed in seeds]
+        lines = figure_lines({}, some, (ALL,), by_chance=True)
+        return figure_table(WhatIf(0, 0, seeds, 1, 1, 0, 0, {}, lines, None, ()))
+
+    heads, rows = shown(0, 1, 2)
+    assert heads == ["TASK", "FIGURE", "PAIRS", "BASELINE", "CHANGED", "DIFFERENCE"]
+    assert (ALL, "arrival to end, mean", "1", "1 s", "3 s", "+2 s (+200.0 %) may be luck") in rows
+    heads, rows = shown(0)
+    assert heads == ["TASK", "FIGURE", "BASELINE", "CHANGED", "DIFFERENCE"]
+    heads, rows = shown(1)
+    assert (ALL, "arrival to end, mean", "0", "-", "-", "-") in rows  # it was there, and is not: that is told
+    heads, rows = shown(2)
+    assert "arrival to end, mean" not in {row[1] for row in rows}

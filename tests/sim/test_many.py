@@ -17,9 +17,9 @@ from sim.simulation import simulate
 from sim.swarm import swarm
 
 
-def world(seed: int, *, unmet: int = 0, broken: int = 0, **figures: float | None) -> Drawn:
+def world(seed: int, *, unmet: int = 0, broken: int = 0, error: str = "", **figures: float | None) -> Drawn:
     judged = tuple(Judged("lost ==", "count", 0, 1, held=False) for _ in range(unmet))
-    return Drawn(seed, broken=broken, judged=judged, figures=figures)
+    return Drawn(seed, broken=broken, judged=judged, figures=figures, error=error)
 
 
 def worlds_of(name: str, values: list[float]) -> list[Drawn]:
@@ -108,7 +108,15 @@ def test_the_same_small_count_in_two_seeds_is_no_difference_yet() -> None:
 
 def test_only_seeds_that_both_have_are_pairs() -> None:
     line = compared(worlds_of("queue_max", [1.0, 2.0, 3.0, 4.0]), worlds_of("queue_max", [2.0, 3.0]))["queue_max"]
-    assert (line.pairs, line.difference) == (2, -1.0)
+    assert (line.seeds, line.pairs, line.difference) == (2, 2, -1.0)
+
+
+def test_seeds_without_the_figure_are_no_pairs_and_are_counted() -> None:
+    this = [world(1, p95_wait=3.0, oldest=1.0), world(2, p95_wait=None, oldest=2.0), world(3, error="a bug")]
+    other = [world(1, p95_wait=1.0, oldest=None), world(2, p95_wait=None, oldest=None), world(3, p95_wait=2.0)]
+    found = compared(this, other)
+    assert (found["p95_wait"].seeds, found["p95_wait"].pairs, found["p95_wait"].difference) == (2, 1, 2.0)
+    assert (found["oldest"].seeds, found["oldest"].pairs, found["oldest"].difference) == (2, 0, None)
 
 
 def test_better_is_lower_for_waits_and_higher_for_goodput() -> None:
