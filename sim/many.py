@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from model.configuration import Configuration
 from model.errors import LaulimaError
-from sim.confidence import LEVEL, Interval, Summary, beyond_noise, deviation, mean_interval, mean_of, summary
+from sim.confidence import LEVEL, Interval, Summary, beyond_noise, deviation, mean_of, student_interval, summary
 from sim.expectations import Judged, judge_expectations
 from sim.figures import Better, Unit, find, value
 from sim.metrics import Metrics
@@ -218,7 +218,7 @@ def _compare(name: str, seeds: int, values: list[tuple[float, float]], level: fl
         mean_of([other for _, other in values]),
         mean_of([one for one, _ in values]),
         mean,
-        mean_interval(differences),
+        student_interval(differences),
         verdict,
         _gain(values, differences),
     )

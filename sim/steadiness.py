@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from sim.confidence import Interval, mean_interval, mean_of
+from sim.confidence import Interval, mean_of, student_interval
 from sim.timeline import NONE, VERDICTS, Timeline
 from sim.waiting import OF_JOBS
 
@@ -80,7 +80,7 @@ def _noise(levels: Sequence[float]) -> Interval | None:
     """Where the mean of such a stretch would be by chance."""
     size = len(levels) // BATCHES
     rest = len(levels) - size * BATCHES
-    return mean_interval([mean_of(levels[at : at + size]) for at in range(rest, len(levels), size)])
+    return student_interval([mean_of(levels[at : at + size]) for at in range(rest, len(levels), size)])
 
 
 def _mean(levels: Sequence[float], weights: Sequence[float]) -> float:
