@@ -406,8 +406,9 @@ def nothing_waits_for_the_sync(patch: Patch) -> None:
     take = Disk.take
 
     def mutant(self: Disk, node: Any, effects: Any) -> None:
-        take(self, node, [one for one in effects if type(one) is Commit])
-        self._carry_out(node, [one for one in effects if type(one) is not Commit])
+        wanted = list(effects)
+        take(self, node, iter([one for one in wanted if type(one) is Commit]))
+        self._carry_out(node, [one for one in wanted if type(one) is not Commit])
 
     patch.setattr(Disk, "take", mutant)
 
