@@ -154,10 +154,13 @@ def read_secret(secret: Secret, directory: Path) -> str:
         path = directory / secret.file
         try:
             with path.open("rb") as file:
-                text = file.read(SECRET_MAX).decode().strip()
+                content = file.read(SECRET_MAX + 1)
+            text = content.decode().strip()
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
             raise NotifierError(f"{path} cannot be read: {why}") from None
+        if len(content) > SECRET_MAX:
+            raise NotifierError(f"{path} has more than {SECRET_MAX} bytes: this is no secret")
         if not text:
             raise NotifierError(f"{path} is empty")
     if not text.isprintable():

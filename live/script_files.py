@@ -11,10 +11,8 @@ import stat
 from collections.abc import Callable
 
 from live.texts import append, open_for_writing
-from model.scripting import FileUsed, FileVerb, UseFile, text_of_bytes
+from model.scripting import FILE_MAX, FileUsed, FileVerb, UseFile, text_of_bytes
 
-FILE_MAX = 64 << 20
-"""Bytes of a file that a script may read."""
 PATHS_MAX = 1_000_000
 """Paths that a pattern may match."""
 _PIECE = 1 << 20

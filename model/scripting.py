@@ -50,6 +50,10 @@ class FileVerb(Enum):
     """`FileUsed.paths`: what matches, sorted"""
 
 
+FILE_MAX = 64 << 20
+"""Bytes of a file that a script may read, or that is one: it is in memory as a whole."""
+
+
 def text_of_bytes(content: bytes) -> str:
     """A file as scripts read it: UTF-8, or else Latin-1, in which the scripts of 2005 and their tables were written."""
     try:

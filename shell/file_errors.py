@@ -1,4 +1,4 @@
-"""What is said about a file that cannot be read or written: which one, why, and what to type about it.
+"""What is said about a file that cannot be read or written, or has too much: which one, why, and what to type about it.
 
 Called by the commands that read or write files which a person has named. A file of the server's own is not such a one.
 """
@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from pathlib import Path
+from typing import BinaryIO
 
 from model.errors import ConfigurationError, LaulimaError
 
@@ -33,7 +35,7 @@ def refuse_without_folder(path: Path | str) -> None:
         raise unwritable(path, FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)))
 
 
-def unreadable(path: Path | str, error: OSError, hint: str) -> ConfigurationError:
+def unreadable(path: Path | str, error: OSError | ValueError, hint: str) -> ConfigurationError:
     """That `path` cannot be read; `hint` is the way out when it is not there at all, or is something else."""
     file = Path(path)
     if isinstance(error, FileNotFoundError):
@@ -42,4 +44,25 @@ def unreadable(path: Path | str, error: OSError, hint: str) -> ConfigurationErro
         return ConfigurationError(f"{file} is a folder", f"give the name of a file in it: ls {file}")
     if isinstance(error, PermissionError):
         return ConfigurationError(f"{file} cannot be read: {error.strerror}", f"who may read it: ls -l {file}")
-    return ConfigurationError(f"{file} cannot be read: {error.strerror or error}", hint)
+    return ConfigurationError(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}", hint)
+
+
+def read_bounded(path: Path, bytes_max: int, hint: str) -> bytes:
+    """All of the file, which may be a pipe. Raises `ConfigurationError`, also when it has more than `bytes_max`."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(bytes_max + 1)
+            if len(content) > bytes_max:
+                raise ConfigurationError(f"{path} {too_large(file, bytes_max)}", hint)
+    except (OSError, ValueError) as error:  # ValueError: a NUL byte inside the path
+        raise unreadable(path, error, hint) from error
+    return content
+
+
+def too_large(file: BinaryIO, bytes_max: int) -> str:
+    """What is wrong with a file that has more than `bytes_max` (whole MiB). A device may have no end at all."""
+    mode = os.fstat(file.fileno()).st_mode
+    what = (
+        "is a device and no file: it gives more than" if stat.S_ISCHR(mode) or stat.S_ISBLK(mode) else "is larger than"
+    )
+    return f"{what} {bytes_max >> 20} MiB"

@@ -17,6 +17,9 @@ from model.errors import ConfigurationError
 from shell.file_errors import unreadable, unwritable
 from sim.many import Drawn
 
+LINE_MAX = 16 << 20
+"""Bytes of one line: figures of a world are some kB."""
+
 
 class _Head(Struct, frozen=True):
     """The first line: `inputs` is a digest of all that decides the worlds."""
@@ -58,16 +61,20 @@ class FinishedWorlds:
 
     def _read(self, path: Path, inputs: str) -> int:
         """Gives the length of the lines that are whole."""
-        lines = path.read_bytes().splitlines(keepends=True)
+        with path.open("rb") as file:
+            return self._take(path, file, inputs)
+
+    def _take(self, path: Path, file: IO[bytes], inputs: str) -> int:
+        line = file.readline(LINE_MAX)
         hint = f"to begin anew: rm {path}; or name another file"
         try:
-            head = msgspec.json.decode(lines[0] if lines else b"", type=_Head)
+            head = msgspec.json.decode(line, type=_Head)
         except msgspec.MsgspecError as error:
             raise ConfigurationError(f"{path} holds no finished worlds", "name another file") from error
         if head.inputs != inputs:
             raise ConfigurationError(f"{path} holds worlds of other files, options or versions", hint)
-        whole = len(lines[0])
-        for line in lines[1:]:
+        whole = len(line)
+        while line := file.readline(LINE_MAX):
             try:
                 kept = msgspec.json.decode(line, type=_Kept)
             except msgspec.MsgspecError:

@@ -125,16 +125,23 @@ class Block:
     def __init__(self, talk: Talk) -> None:
         self._talk = talk
         self.lines: list[str] = []
+        self._letters = 0
 
     def add(self, line: str) -> Ran:
         """One more line; how they went, or that there must be `more`."""
         self.lines.append(line.rstrip("\n") + "\n")
-        if len(self.lines) > 1 and CLOSING not in line.lower():
+        self._letters += len(self.lines[-1])
+        if len(self.lines) > 1 and CLOSING not in line.lower() and self._letters <= TEXT_MAX:
             return Ran(ok=True, more=True)
         ran = self._talk.run("".join(self.lines))
         if not ran.more:
-            self.lines.clear()
+            self.drop()
         return ran
+
+    def drop(self) -> None:
+        """Begin anew; what was not closed is not run."""
+        self.lines.clear()
+        self._letters = 0
 
 
 @contextlib.contextmanager
@@ -177,11 +184,13 @@ def read_lines(talk: Talk, lines: Iterable[str], note: Callable[[str], None], in
 
 
 def plain_prompt(talk: Talk, note: Callable[[str], None]) -> int:
-    """Read standard input as it comes; a terminal is invited, a pipe is not."""
+    """Read standard input as it comes; a terminal is invited, a pipe is not. A line that is too long is refused as
+    such when so much of it has come."""
+    lines = iter(lambda: sys.stdin.readline(TEXT_MAX + 1), "")
     if not sys.stdin.isatty():
-        return read_lines(talk, sys.stdin, note)
+        return read_lines(talk, lines, note)
     show("out", PROMPT)
-    code = read_lines(talk, sys.stdin, note, show)
+    code = read_lines(talk, lines, note, show)
     show("out", "\n")
     return code
 
@@ -211,7 +220,7 @@ def editing_prompt(talk: Talk, note: Callable[[str], None]) -> int:
             try:
                 line = session.prompt(CONTINUATION if block.lines else PROMPT)
             except KeyboardInterrupt:  # the line, or the block, is dropped
-                block.lines.clear()
+                block.drop()
                 continue
             except EOFError:
                 return 0

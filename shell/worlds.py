@@ -22,8 +22,13 @@ from ruamel.yaml.error import YAMLError
 
 from model.configuration import Configuration
 from model.errors import ConfigurationError
+from shell.file_errors import read_bounded
 from sim.plain import plain, world_of
 from sim.scenario import Scenario
+
+WORLD_MAX = 1 << 20
+"""Bytes of a world's file; those of small worlds have some kB."""
+HINT = "a world is written by `laulima torture --save`"
 
 
 class WrittenWorld(Struct):
@@ -61,13 +66,13 @@ def is_world(told: object) -> bool:
 
 
 def read_world(path: Path) -> WrittenWorld:
-    """The world of a file. Raises `ConfigurationError` for what is none, `OSError`."""
+    """The world of a file. Raises `ConfigurationError` for what is none."""
     try:
-        told = YAML(typ="safe", pure=True).load(path.read_text())
+        told = YAML(typ="safe", pure=True).load(read_bounded(path, WORLD_MAX, HINT))
     except YAMLError as error:
-        raise ConfigurationError(f"{path}: {error}", "a world is written by `laulima torture --save`") from error
+        raise ConfigurationError(f"{path}: {error}", HINT) from error
     if not isinstance(told, dict):
-        raise ConfigurationError(f"{path} tells no world", "a world is written by `laulima torture --save`")
+        raise ConfigurationError(f"{path} tells no world", HINT)
     configuration, scenario = world_of(told)
     about, promise, plant = told.get("about", ""), told.get("promise", ""), told.get("plant", 0)
     return WrittenWorld(str(about), str(promise), configuration, scenario, int(plant))

@@ -18,15 +18,13 @@ import msgspec
 from msgspec import Struct
 
 from model.errors import ConfigurationError
-from sim.log import Header, Line
+from sim.log import LINE_MAX, Header, Line
 
 CONTEXT = 5
 """Events that are shown of before the difference, and of its job."""
 WATCHED_JOBS_MAX = 100_000
 """Of so many jobs the last events are kept; of older ones nobody asks."""
 HINT = "one is written by `laulima sim FILE --log events.jsonl`"
-LINE_MAX = 16 << 20
-"""Bytes of one line: a longer one is no event log."""
 
 
 class Event(Struct, frozen=True):

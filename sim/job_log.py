@@ -117,6 +117,8 @@ def survey(path: Path, *, first: int = 0, slots_max: int = 0) -> Survey:
 
     Raises `ConfigurationError` for a file that is no job log, or holds no job that can be replayed.
     """
+    if path.is_fifo():
+        raise ConfigurationError(f"{path} is a pipe, and a job log is read twice", "write it into a file first")
     header = read_header(path)
     found = Survey(path, header, first, slots_max or header.processors)
     one_size = slots_max or (header.processors if len(header.partitions) <= 1 else 0)

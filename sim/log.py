@@ -25,6 +25,8 @@ from model.resources import Amounts
 
 CHUNK = 256
 """Lines that are encoded, hashed and written in one go."""
+LINE_MAX = 16 << 20
+"""Bytes of one line: a longer one is no event log."""
 READ_AT_ONCE = 1 << 20
 """Bytes."""
 
@@ -376,5 +378,5 @@ def read_log(path: Path) -> Iterator[Line]:
     """The lines of a log file, in order. Raises `msgspec.ValidationError` on a line that is not one of ours."""
     decoder = msgspec.json.Decoder(Line)
     with path.open("rb") as file:
-        for text in file:
+        while text := file.readline(LINE_MAX):
             yield decoder.decode(text)

@@ -30,6 +30,7 @@ from ruamel.yaml.events import (
 )
 
 from shell.config.problems import InvalidConfiguration, KeyPath, Problem, Spot, dotted
+from shell.file_errors import too_large
 from shell.wording import clean, cut
 
 BYTES_MAX = 1 << 20
@@ -141,6 +142,8 @@ def parse_file(path: Path, name: str = "") -> Document:
     try:
         with path.open("rb") as stream:
             content = stream.read(BYTES_MAX + 1)
+            if len(content) > BYTES_MAX:
+                raise InvalidConfiguration(name, [Problem(None, "", too_large(stream, BYTES_MAX))])
     except FileNotFoundError:
         raise InvalidConfiguration(name, [Problem(None, "", "there is no such file")]) from None
     except (OSError, ValueError) as error:

@@ -15,8 +15,10 @@ from pathlib import Path
 from msgspec import structs
 
 from model.configuration import ClusterDefinition, Configuration, LanguageSettings
-from model.scripting import text_of_bytes
-from shell.file_errors import unreadable
+from model.errors import ConfigurationError
+from model.scripting import FILE_MAX, text_of_bytes
+from shell.config.reading import YAML_SUFFIXES
+from shell.file_errors import read_bounded
 from shell.language.parsing import parse
 from shell.language.tree import Body, Line, Statement, TaskBlock
 
@@ -42,10 +44,12 @@ def load_script(path: Path, settings: LanguageSettings | None = None) -> Configu
 
 def read_script(path: Path) -> str:
     """Its text. Raises `ConfigurationError`."""
-    try:
-        return text_of_bytes(path.read_bytes())
-    except OSError as error:
-        raise unreadable(path, error, "a small pipeline to start from: laulima init") from error
+    if path.is_fifo():
+        raise ConfigurationError(
+            f"{path} is a pipe, and a script is read again when it runs",
+            f"write it into a file first; YAML may come by a pipe whose name ends in {' or '.join(YAML_SUFFIXES)}",
+        )
+    return text_of_bytes(read_bounded(path, FILE_MAX, "a small pipeline to start from: laulima init"))
 
 
 def with_what_is_known(language: LanguageSettings, directory: Path) -> LanguageSettings:

@@ -27,6 +27,7 @@ from model.records import AttemptEnded, AttemptStarted, JobAccepted, Record
 from shell.file_errors import unreadable
 from shell.page.snapshots import EVENTS_MAX, MINUTE_MS, MINUTES, Row
 from sim.log import (
+    LINE_MAX,
     Committed,
     FaultChanged,
     Finished,
@@ -225,7 +226,7 @@ class Recording:
         number = 0
         try:
             with self.path.open("rb") as file:
-                for number, text in enumerate(file, 1):  # noqa: B007 - told in the error
+                for number, text in enumerate(iter(lambda: file.readline(LINE_MAX), b""), 1):  # noqa: B007 - told in the error
                     if not text.startswith(PASSED_OVER):
                         yield decoder.decode(text)
         except OSError as error:

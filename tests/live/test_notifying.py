@@ -23,6 +23,7 @@ from live.errands import Errands
 from live.notifying import (
     BODY_MAX,
     ITEMS_TOLD,
+    SECRET_MAX,
     TEXT_MAX,
     NotifierError,
     Notifying,
@@ -199,11 +200,13 @@ def test_a_redirection_is_not_followed(hook: Hook, tmp_path: Path) -> None:
 def test_a_secret_that_is_not_there_or_is_no_line_is_said(hook: Hook, tmp_path: Path) -> None:
     (tmp_path / "two").write_text("a\nX-Other: b")
     (tmp_path / "empty").write_text("\n")
+    (tmp_path / "long").write_text("a" * (SECRET_MAX + 1))
     for secret, word in (
         (Secret(env="LAULIMA_NO_SUCH_VARIABLE"), "LAULIMA_NO_SUCH_VARIABLE"),
         (Secret(file="none"), "No such file"),
         (Secret(file="two"), "more than one line"),
         (Secret(file="empty"), "is empty"),
+        (Secret(file="long"), f"has more than {SECRET_MAX} bytes"),
     ):
         assert word in refusal(to(hook.url, X_Token=secret), tmp_path)
     assert hook.got == []

@@ -109,6 +109,8 @@ def test_what_is_no_event_log_is_said(tmp_path: Path) -> None:
     wrong.write_text("{}\n")
     with pytest.raises(ConfigurationError, match=r"wrong.jsonl:1 is no line of an event log"):
         Recording(wrong)
+    with pytest.raises(ConfigurationError, match=r"/dev/zero:1 is no line of an event log"):
+        Recording(Path("/dev/zero"))
     wrong.write_text('{"event":"end","t":5}\n')
     with pytest.raises(ConfigurationError, match="is no event log"):
         Recording(wrong)

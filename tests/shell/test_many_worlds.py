@@ -208,6 +208,21 @@ def test_who_breaks_it_off_is_told_what_becomes_of_finished_worlds(
     assert told in err
 
 
+def test_finished_worlds_are_read_line_by_line(tmp_path: Path) -> None:
+    kept = tmp_path / "worlds"
+    finished = FinishedWorlds(kept, "inputs")
+    finished.add(0, Drawn(1))
+    finished.close(done=False)
+    with kept.open("ab") as file:
+        file.write(b'{"cut off')
+    again = FinishedWorlds(kept, "inputs")
+    again.close(done=False)
+    assert list(again.worlds) == [(0, 1)]
+    assert kept.read_bytes().count(b"\n") == 2 and kept.read_bytes().endswith(b"\n")
+    with pytest.raises(ConfigurationError, match="holds no finished worlds"):
+        FinishedWorlds(Path("/dev/zero"), "inputs")
+
+
 def test_finished_worlds_of_which_the_disk_takes_no_more_are_an_error_and_the_others_stay(tmp_path: Path) -> None:
     finished = FinishedWorlds(tmp_path / "worlds", "inputs")
     finished.add(0, Drawn(1))

@@ -27,7 +27,7 @@ import pytest
 
 from shell.completing import completions
 from shell.detaching import command_line
-from shell.prompt import CONTINUATION, PROMPT, history_file
+from shell.prompt import CONTINUATION, PROMPT, TEXT_MAX, history_file
 from tests.shell.stub import Ran, Stub
 
 Laulima = Callable[..., Ran]
@@ -124,6 +124,14 @@ def test_a_line_that_fails_lets_the_next_ones_run_and_makes_the_exit_code_1(
 ) -> None:
     ran = piped("fail\necho on\n")
     assert (ran.code, ran.out, ran.err) == (1, "on\n", "it failed\n")
+
+
+@pytest.mark.parametrize("text", ["if" + "x" * TEXT_MAX, "if (1)\n" + "echo\n" * (TEXT_MAX // 5)])
+def test_a_line_or_block_without_an_end_is_refused_when_it_is_too_long(
+    text: str, pretender: Pretender, piped: Callable[[str], Ran]
+) -> None:
+    ran = piped(text)
+    assert (ran.code, ran.err) == (1, f"more than {TEXT_MAX} letters at once\n  put them in a file: input FILE\n")
 
 
 def test_a_block_is_run_when_it_is_whole(pretender: Pretender, piped: Callable[[str], Ran]) -> None:

@@ -107,6 +107,15 @@ def test_a_script_file_that_is_not_there_is_told(folder: Path) -> None:
     assert (done.returncode, "nowhere.pro" in done.stderr) == (1, True)
 
 
+def test_yaml_may_come_by_a_pipe_and_a_script_may_not(folder: Path) -> None:
+    (folder / "in.yaml").symlink_to("/dev/stdin")
+    text = "tasks: {one: {command: [ls]}}\n"
+    checked = laulima_process("validate", "in.yaml", text=text)
+    assert (checked.returncode, checked.stdout) == (0, "in.yaml is valid: 1 task, 0 hosts\n")
+    refused = laulima_process("validate", "/dev/stdin", text=text)
+    assert (refused.returncode, "is a pipe, and a script is read again" in refused.stderr) == (1, True)
+
+
 def test_arguments_need_a_script(folder: Path) -> None:
     script(folder, "tasks: {one: {command: [ls]}}\n", "pipeline.yaml")
     done = laulima_process("run", "pipeline.yaml", "argument")

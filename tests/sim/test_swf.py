@@ -7,6 +7,7 @@ independent reference of a few lines, to the nanosecond, on a network without la
 from __future__ import annotations
 
 import gzip
+import os
 import random
 from heapq import heappop, heappush
 from pathlib import Path
@@ -160,6 +161,12 @@ def test_an_error_names_file_line_and_reason(tmp_path: Path, wrong: str, why: st
     with pytest.raises(ConfigurationError) as error:
         survey(path)
     assert f"{path}:4: {why}" in str(error.value)
+
+
+def test_a_pipe_is_refused_for_it_could_be_read_only_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.swf")
+    with pytest.raises(ConfigurationError, match="is a pipe, and a job log is read twice"):
+        survey(tmp_path / "pipe.swf")
 
 
 def test_a_damaged_gzip_file_is_named(tmp_path: Path) -> None:

@@ -83,6 +83,11 @@ def test_a_file_that_is_no_world_is_refused(text: str, tmp_path: Path) -> None:
         read_world(path)
 
 
+def test_a_file_without_an_end_is_no_world() -> None:
+    with pytest.raises(ConfigurationError, match="is a device and no file: it gives more than 1 MiB"):
+        read_world(Path("/dev/zero"))
+
+
 def test_counters_go_between_the_marks_of_the_page(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("before\n<!-- swarm -->\nold\n<!-- end -->\nafter\n<!-- empty -->\n<!-- end -->\n")
