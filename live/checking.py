@@ -149,7 +149,7 @@ class Checking:
         changes: list[ChangeRow] = await self._past(lambda: self._history.changes(asked))
         ends: list[HistoryRow] = await self._past(lambda: self._history.attempts(question))
         events = [EventRow(each.at, ordered_words(each.verb, each.by, each.reason)) for each in changes]
-        events += [EventRow(each.ended_at, _end_text(each)) for each in ends]
+        events += [EventRow(each.over_at, _end_text(each)) for each in ends]
         events += [EventRow(at, said.text) for at, said in self._notices if said.about == f"{about} {name}"]
         return sorted(events, key=lambda event: event.at)
 

@@ -170,11 +170,24 @@ class HistoryRow(Struct, frozen=True):
     accepted_at: int
     started_at: int | None
     ended_at: int
+    """when the end was recorded, which questions and the order go by"""
     waited_ns: int
     ran_for_ns: int
+    """as its host measured it; 0: not known"""
     final: bool
     stdout_bytes: int
     stderr_bytes: int
+
+    @property
+    def over_at(self) -> int:
+        """When the process ended: its run time after its start, where both are known, and at the latest when that was
+        heard of. Only the server's wall clock counts, so a host's may be wrong; and however the server's own was set
+        meanwhile, a job does not end before it started."""
+        if self.started_at is None:
+            return self.ended_at
+        if not self.ran_for_ns:
+            return max(self.started_at, self.ended_at)
+        return max(self.started_at, min(self.started_at + self.ran_for_ns, self.ended_at))
 
 
 class PlanRow(Struct, frozen=True):

@@ -276,7 +276,7 @@ HISTORY: tuple[Column[HistoryRow], ...] = (
     Column("TASK", lambda row, _: row.task, most=16),
     Column("OUTCOME", lambda row, _: outcome_word(row)),
     Column("HOST", lambda row, _: row.host or "-", most=16),
-    Column("ENDED", lambda row, now: clock(row.ended_at, now), weight=5),
+    Column("ENDED", lambda row, now: clock(row.over_at, now), weight=5),
     Column("WAITED", lambda row, _: duration(row.waited_ns), right=True, weight=3),
     Column("RAN", lambda row, _: "-" if row.started_at is None else duration(row.ran_for_ns), right=True, weight=4),
     Column("ITEM", lambda row, _: words(row.command, row.item) + (f"  ({row.reason})" if row.reason else "")),

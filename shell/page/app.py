@@ -162,7 +162,7 @@ class Page:
         return JSONResponse(
             {
                 "live": [_live_row(msgspec.to_builtins(row)) for row in live],
-                "ended": [_ended_row(msgspec.to_builtins(row)) for row in ended],
+                "ended": [_ended_row(row) for row in ended],
                 "trouble": "; ".join(troubles),
             }
         )
@@ -211,13 +211,13 @@ def _live_row(row: Row) -> Row:
             "for": row["since_ns"] // 1_000_000}  # fmt: skip
 
 
-def _ended_row(row: Row) -> Row:
+def _ended_row(row: HistoryRow) -> Row:
     names = ("job", "attempt", "task", "item", "host", "outcome", "exit_code", "signal", "command", "reason", "final")
     return {
-        **{name: row[name] for name in names},
-        "ended": row["ended_at"] // 1_000_000,
-        "ran": row["ran_for_ns"] // 1_000_000,
-        "waited": row["waited_ns"] // 1_000_000,
+        **{name: getattr(row, name) for name in names},
+        "ended": row.over_at // 1_000_000,
+        "ran": row.ran_for_ns // 1_000_000,
+        "waited": row.waited_ns // 1_000_000,
     }
 
 

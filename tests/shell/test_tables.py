@@ -150,6 +150,30 @@ def test_history_tells_the_exit_code_the_signal_or_the_outcome() -> None:
                                 "is", "down)"]  # fmt: skip
 
 
+def test_history_tells_when_a_process_ended_and_not_when_that_was_heard_of() -> None:
+    heard = NOW + HOUR
+    ends = {
+        "its host was away meanwhile": (
+            history_row(1, started_at=NOW, ran_for_ns=MINUTE, ended_at=heard),
+            NOW + MINUTE,
+        ),
+        "its start was heard of late, too": (
+            history_row(1, started_at=heard, ran_for_ns=MINUTE, ended_at=heard),
+            heard,
+        ),
+        "nobody knows how long it ran": (history_row(1, started_at=NOW, ran_for_ns=0, ended_at=heard), heard),
+        "it never started": (history_row(1, started_at=None, ran_for_ns=0, ended_at=heard), heard),
+        "the server's clock was set back": (
+            history_row(1, started_at=NOW, ran_for_ns=MINUTE, ended_at=NOW - HOUR),
+            NOW,
+        ),
+        "the same, run time unknown": (history_row(1, started_at=NOW, ran_for_ns=0, ended_at=NOW - HOUR), NOW),
+    }
+    assert {why: row.over_at for why, (row, _) in ends.items()} == {why: end for why, (_, end) in ends.items()}
+    away, _ = ends["its host was away meanwhile"]
+    assert " 14:31:00 " in table(HISTORY, [away], heard, Style(120))[1]
+
+
 def test_colour_marks_states_and_takes_no_room() -> None:
     rows = [task_row("copy"), task_row("stack", state="held", why="held: disk")]
     plain = table(TASKS, rows, NOW, Style(80))
