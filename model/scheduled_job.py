@@ -17,6 +17,7 @@ from model.task_state import TaskState
 
 AT_EXECUTOR = frozenset({JobState.ASSIGNED, JobState.PENDING, JobState.RUNNING, JobState.CANCELLING})
 """States in which an executor has the job's last attempt."""
+RESUME = ("laulima resume",)
 _READY = JobState.READY
 
 
@@ -106,9 +107,12 @@ def explain_job(
     patience_ns: int | None,
     stopped: str,
     in_line: Explanation | None,
+    *,
+    halted: bool,
 ) -> Explanation:
     """Why the job is where it is, as far as the scheduler knows. `patience_ns`: when it ends CONTROLLER_SILENT.
-    `in_line`: why it stands in its line, when that is before an executor that takes jobs."""
+    `in_line`: why it stands in its line, when that is before an executor that takes jobs. `halted`: its end came during
+    a halt that goes on."""
     state, since = job.state, job.since_ns
     release = f"laulima release {job.id}"
     if state is JobState.HELD:
@@ -122,6 +126,8 @@ def explain_job(
         why = job.special.cancel.value if job.special.cancel is not None else ""
         return Explanation(Reason.STOPPING, f"being ended ({why}), {executor} has not confirmed it", since)
     if state is JobState.REACTING:
+        if halted:
+            return Explanation(Reason.INTAKE_STOPPED, f"ended, nothing reacts to it: {stopped}", since, None, RESUME)
         return Explanation(Reason.BEHAVIOUR, "ended, its task's reaction is awaited", since)
     if away_since_ns is not None:
         text = f"{executor} does not answer"
@@ -132,7 +138,7 @@ def explain_job(
         if in_line is not None:
             return in_line
         if stopped:
-            return Explanation(Reason.INTAKE_STOPPED, stopped, since, None, ("laulima resume",))
+            return Explanation(Reason.INTAKE_STOPPED, stopped, since, None, RESUME)
         return Explanation(Reason.STOPPING, "its earlier attempt is still being ended", since)
     if state is JobState.ASSIGNED:
         return Explanation(Reason.NOT_ANSWERED, f"given to {executor}, not answered yet", since)

@@ -472,7 +472,10 @@ class Scheduler:
             return None
         executor = self.executor_of(job)
         patience_ns, in_line = self.assigning.silent.at(job.id), self.assigning.explain(job)
-        return explain_job(job, executor.name, executor.away_since_ns, patience_ns, self.orders.stopped, in_line)
+        return explain_job(
+            job, executor.name, executor.away_since_ns, patience_ns, self.orders.stopped, in_line,
+            halted=job.id in self.halted,
+        )  # fmt: skip
 
     def explain_task(self, name: str, now: int) -> Explanation | None:
         """Why a task spawns nothing now; None: no such task."""

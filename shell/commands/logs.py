@@ -30,7 +30,7 @@ FOLLOW_S = 0.25
 
 class Log(Struct, frozen=True):
     """`path`: None when nothing was written, or it stands on another machine, `host`. `bytes`: written so far. `waits`:
-    why the job does not run, if it has not ended."""
+    why the job does not run, if it is not final; it may have ended, and its handlers run."""
 
     path: str | None = None
     bytes: int = 0
@@ -92,7 +92,7 @@ class Output:
     def tell_waiting(self) -> None:
         """Say once why nothing comes."""
         if self.found.waits != self._told and not self.found.running:
-            self._session.note(f"job {self.job} waits: {clean(self.found.waits)}")
+            self._session.note(f"job {self.job}: {clean(self.found.waits)}")
         self._told = self.found.waits
 
     def begin_with(self, lines: int) -> None:

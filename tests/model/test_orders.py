@@ -284,6 +284,10 @@ def test_halt_reacts_to_nothing_until_resumed() -> None:
     world.give(OrderIntake(1, IntakeVerb.HALT))
     world.run(20)
     assert world.outcomes() == []
+    (job,) = world.scheduler.jobs.values()
+    found = world.scheduler.explain_job(job.id, world.now)
+    assert found is not None
+    assert (found.text, found.changes) == ("ended, nothing reacts to it: intake halted", ("laulima resume",))
     world.give(OrderIntake(2, IntakeVerb.RESUME))
     assert world.outcomes() == ["EXITED"]
 

@@ -110,14 +110,20 @@ def test_a_follower_waits_for_the_start_and_goes_on_with_the_next_attempt(
     told = [
         {"path": None, "waits": "limits.in_flight=4"},
         {"path": str(tmp_path / "1"), "bytes": 6, "attempt": 1, "host": "node1", "running": True},
-        {"path": str(tmp_path / "1"), "bytes": 6, "attempt": 1, "host": "node1", "waits": "back-off"},
+        {"path": str(tmp_path / "1"), "bytes": 6, "attempt": 1, "host": "node1", "waits": "ended, handlers run"},
+        {"path": str(tmp_path / "1"), "bytes": 6, "attempt": 1, "host": "node1", "waits": "waits for its back-off"},
         {"path": str(tmp_path / "2"), "bytes": 7, "attempt": 2, "host": "node2", "running": True},
         {"path": str(tmp_path / "2"), "bytes": 7, "attempt": 2, "host": "node2"},
     ]
     server.answers["logs"] = lambda _: told[len(server.requests) - 1]
     ran = laulima("logs", "7", "-f")
     assert ran.out == "first\nsecond\n"
-    assert ran.err == "job 7 waits: limits.in_flight=4\njob 7 waits: back-off\njob 7: attempt 2 on node2\n"
+    assert ran.err.splitlines() == [
+        "job 7: limits.in_flight=4",
+        "job 7: ended, handlers run",
+        "job 7: waits for its back-off",
+        "job 7: attempt 2 on node2",
+    ]
 
 
 @pytest.mark.parametrize("piece", [1, 2, 3, 1 << 16])

@@ -191,7 +191,7 @@ def test_logs_are_followed_from_before_the_start_to_the_end_of_both_streams(ther
         assert following.stdout is not None
         assert following.stderr is not None
         waits = following.stderr.readline()
-        assert b"waits: needs host node2" in waits, waits
+        assert f"job {job}: needs host node2".encode() in waits, waits
         laulima("host", "on", "node2")
         assert following.stdout.readline() == b"one\n", "while it runs"
         with (there / "gate2").open("w") as gate:
