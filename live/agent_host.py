@@ -56,11 +56,10 @@ class AgentHost:
         notice: Callable[[Notice], None],
         queue_max: int = 100_000,
         gives_back: bool = False,
-        looks_at_disk: bool = False,
     ) -> None:
         """`directory`: where relative paths of jobs start. `post(event)` brings an event to the machine, in a later
         turn (it may come before the machine is made). `notice` shows a sentence to people. `queue_max`,
-        `gives_back`: see `Agent`. `looks_at_disk`: whether it gets no work while the spool's disk is full."""
+        `gives_back`: see `Agent`."""
         self._name = name
         self._slots = slots
         self._path = spool
@@ -71,7 +70,7 @@ class AgentHost:
         self._queue_max = queue_max
         self._gives_back = gives_back
         self._looks = Looks(loop, directory, post)
-        self._room = ScratchRoom(loop, spool, post, self._dirty) if looks_at_disk else None
+        self._room = ScratchRoom(loop, spool, post, self._dirty)
         self._spool: Spool | None = None
         self._keepers: Keepers | None = None
         self._orders: Orders | None = None
@@ -107,8 +106,7 @@ class AgentHost:
             self._queue_max,
         )
         self.agent = Agent(*self.made, gives_back=self._gives_back)
-        if self._room is not None:
-            self._room.begin()
+        self._room.begin()
         return self.agent
 
     def _dirty(self) -> str:
@@ -169,8 +167,7 @@ class AgentHost:
     async def close(self) -> None:
         """Let go of everything; keepers and jobs stay as they are."""
         self._looks.close()
-        if self._room is not None:
-            self._room.close()
+        self._room.close()
         if self._keepers is not None:
             await self._keepers.close()
             self._keepers = self._orders = None

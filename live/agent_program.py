@@ -119,7 +119,6 @@ def agent_household(
         post=post,
         notice=notice,
         gives_back=True,
-        looks_at_disk=True,
     )
 
 

@@ -194,7 +194,9 @@ class Agent(Subordinate[HostedAttempt]):
         return self._queued
 
     def _unfit(self, spec: JobSpec) -> Report | None:
-        return Report(Outcome.OVERLOADED, reason=self.dirty, again=True) if self.dirty else None
+        if self.dirty and self.gives_back:
+            return Report(Outcome.OVERLOADED, reason=self.dirty, again=True)
+        return None
 
     def _taken(self, attempt: HostedAttempt) -> None:
         if attempt.state is _S.BLOCKED_BEFORE:
@@ -244,13 +246,16 @@ class Agent(Subordinate[HostedAttempt]):
         self.dirty = event.reason
         if self.uplink.open:
             self.uplink.outbox.append(Pong(0, self.busy, self._queued, self.dirty))
-        if self.dirty and self.gives_back:
+        if self.dirty:
             self._close(now)
+        else:
+            self._fill(now)
 
     # slots and keepers
 
     def _enqueue(self, attempt: HostedAttempt, now: int) -> None:
-        if not self._queue and self._load and self.busy + self._blocked + attempt.spec.slots <= self.slots:
+        fits = self.busy + self._blocked + attempt.spec.slots <= self.slots
+        if fits and not self._queue and self._load and not self.dirty:
             self._moved_ns = now
             self._start(attempt, now)  # most start when they come, so the queue is not asked
             return
@@ -272,7 +277,7 @@ class Agent(Subordinate[HostedAttempt]):
     def _fill(self, now: int) -> None:
         """Start what may start, in the order in which it came."""
         queue = self._queue
-        while queue and self._load:
+        while queue and self._load and not self.dirty:
             attempt = queue[0]
             if attempt.state is not _S.QUEUED:
                 queue.popleft()  # it ended while it waited
@@ -312,8 +317,9 @@ class Agent(Subordinate[HostedAttempt]):
         self._queue = kept
 
     def _close(self, now: int) -> None:
-        """The host is dirty: what waits is given back."""
-        self._give_back(now)
+        """The host is dirty: nothing starts. What waits is given back; where nobody else could take it, it waits on."""
+        if self.gives_back:
+            self._give_back(now)
         for attempt in self._lanes.staged():
             self._recall(attempt)
 
@@ -433,8 +439,7 @@ class Agent(Subordinate[HostedAttempt]):
             pids = " ".join(map(str, report.survivors))
             self.dirty = f"processes of job {number_text(attempt.key[0])} could not be ended: {pids}"
             self._effects.append(Notice("alarm", f"host {self.name}", self.dirty))
-            if self.gives_back:
-                self._close(now)
+            self._close(now)
         report = completed(attempt, report, self.name)
         block = attempt.spec.block
         if block is not None and attempt.state is not _S.STOPPING and self._wait_for_outputs(attempt, report, now):
@@ -524,7 +529,7 @@ class Agent(Subordinate[HostedAttempt]):
     def explain(self, key: AttemptKey) -> Explanation | None:
         """Why an attempt that this host holds does not run, or what it does; None: it is not here."""
         attempt = self.attempts.get(key)
-        return None if attempt is None else explain(attempt, self.name, self.busy, self.slots)
+        return None if attempt is None else explain(attempt, self.name, self.busy, self.slots, self.dirty)
 
 
 HANDLERS: Final = Agent.handlers()

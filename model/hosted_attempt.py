@@ -55,10 +55,13 @@ class HostedAttempt(HeldAttempt, eq=False, gc=False):
     """STAGED: its keeper was asked to give it back"""
 
 
-def explain(attempt: HostedAttempt, host: str, busy: int, slots: int) -> Explanation:
-    """Why the attempt does not run, or what it does; `busy` of the host's `slots` are in use."""
+def explain(attempt: HostedAttempt, host: str, busy: int, slots: int, dirty: str) -> Explanation:
+    """Why the attempt does not run, or what it does; `busy` of the host's `slots` are in use.
+    `dirty`: why nothing starts there."""
     state, spec = attempt.state, attempt.spec
     since = attempt.accepted_ns if attempt.since_ns is None else attempt.since_ns
+    if dirty and state in (_S.QUEUED, _S.STAGED):
+        return Explanation(Reason.HOST_PRESSURE, f"{host} is dirty: {dirty}", since, attempt.deadline_ns)
     if state in (_S.QUEUED, _S.STAGED):
         text = f"{busy} of {slots} slots of {host} are in use, it needs {spec.slots}"
         return Explanation(Reason.NO_SLOT, text, since, attempt.deadline_ns, ("a job there ends",))

@@ -17,7 +17,7 @@ from live import scratch_room
 from live.scratch_room import AGAIN_BYTES, FULL_BYTES, ScratchRoom, free_bytes
 from model.errors import LaulimaError
 from model.events import HostDirty
-from model.job import SECOND, HostWish
+from model.job import LOCAL, SECOND, HostWish
 from model.task import Periods, TaskDefinition
 from tests.live.running_server import RunningServer, cluster, until
 
@@ -74,19 +74,23 @@ def test_what_a_disk_has_is_what_its_file_system_says(tmp_path: Path) -> None:
         free_bytes(tmp_path / "nowhere")
 
 
-def test_a_host_whose_disk_is_full_gets_nothing_until_there_is_room(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("folder", "host"), [("hosts/node1", HostWish("node1", required=True)), ("local", HostWish(LOCAL))]
+)
+def test_a_host_whose_disk_is_full_gets_nothing_until_there_is_room(
+    tmp_path: Path, folder: str, host: HostWish
+) -> None:
     if os.geteuid() != 0:
         pytest.skip("mounting a tmpfs needs root")
     server = RunningServer(tmp_path)
-    disk = server.state / "hosts" / "node1"
+    disk = server.state / folder
     disk.mkdir(mode=0o700, parents=True)
     server.state.chmod(0o700)
-    (server.state / "hosts").chmod(0o700)
+    disk.parent.chmod(0o700)
     command = ["mount", "-t", "tmpfs", "-o", "size=3m,mode=700", "tmpfs", str(disk)]
     if subprocess.run(command, capture_output=True, check=False).returncode:
         pytest.skip("no tmpfs here")
     try:
-        host = HostWish("node1", required=True)
         beat = TaskDefinition("beat", command=("true",), periods=Periods(exec_ns=SECOND // 20), host=host)
         client = server.start(server.configuration(beat, cluster=cluster("node1")))
         until(lambda: client.ask("tasks")[0]["done"], "it works")
@@ -94,7 +98,7 @@ def test_a_host_whose_disk_is_full_gets_nothing_until_there_is_room(tmp_path: Pa
             os.posix_fallocate(file.fileno(), 0, free_bytes(disk))
         until(lambda: any("its disk is full" in alarm for alarm in client.ask("status")["alarms"]), "it is told")
         until(lambda: client.ask("tasks")[0]["running"] == 0, "what it had has ended")
-        assert "dirty: its disk is full" in client.ask("explain", about="host", name="node1")["reasons"][0]
+        until(lambda: "dirty: its disk is full" in client.ask("tasks")[0]["why"], "it says why nothing runs")
         done = client.ask("tasks")[0]["done"]
         (disk / "ballast").unlink()
         until(lambda: client.ask("tasks")[0]["done"] > done, "it works again")

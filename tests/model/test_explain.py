@@ -9,8 +9,9 @@ from datetime import UTC
 
 import pytest
 
-from model.events import JobVerb, OrderJob, OrderTask, Submit, TaskVerb, WallClock
+from model.events import HostDirty, JobVerb, OrderJob, OrderTask, Submit, TaskVerb, WallClock
 from model.explain import Explanation, Reason
+from model.hosted_attempt import AttemptState
 from model.job import LOCAL, SECOND, Block, HostPolicy, HostWish, JobId, JobSpec, Wait
 from model.task import DoneSource, FilesSource, Limits, Retry
 from model.windows import Window
@@ -155,6 +156,42 @@ def test_a_held_task_says_who_waits_for_what_and_is_back_at_its_until() -> None:
     world.run(60)
     later = world.scheduler.explain_task("t", world.now)
     assert later is not None and later.reason is not Reason.HELD
+
+
+def test_local_jobs_wait_while_the_own_host_is_dirty_and_what_runs_goes_on() -> None:
+    """There is no other host that could take them."""
+    world = SmallWorld((), cluster(("node1", 1), local_slots=1))
+    agent = world.hosts["local"].agent
+    seconds = [0.01] * 31 + [1.0, 1.0]  # so many brief ones that the next one is sent ahead
+
+    def local(number: int, run: float) -> Submit:
+        return Submit(number, JobSpec("brief", ("run", str(run), "0"), host=HostWish(LOCAL), timeout_ns=60 * SECOND))
+
+    def disk(why: str) -> None:
+        agent.receive(HostDirty(why), world.now)
+        world.settle()
+
+    for number, run in enumerate(seconds, 1):
+        world.give(local(number, run))
+    while len(world.outcomes()) < 30:
+        world.run(0.01)
+    assert any(attempt.state is AttemptState.STAGED for attempt in agent.attempts.values())
+    disk("its disk is full")
+    world.run(20)
+    assert len(world.outcomes()) == 31, "what ran has ended"
+    found = agent.explain((JobId(32), 1))
+    assert found is not None
+    assert (found.reason, found.text) == (Reason.HOST_PRESSURE, "local is dirty: its disk is full")
+    disk("")
+    world.run(5)
+    assert len(world.outcomes()) == 33
+    disk("its disk is full")
+    world.give(local(34, 1.0))
+    world.run(5)
+    assert len(world.outcomes()) == 33, "it came when nothing was there"
+    disk("")
+    world.run(5)
+    assert world.outcomes() == ["EXITED"] * 34
 
 
 def test_a_host_says_when_it_is_tried_again() -> None:
