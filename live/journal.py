@@ -527,8 +527,9 @@ def _refuse_network(directory: Path) -> None:
 
 def _explain(error: sqlite3.Error, path: Path) -> JournalError:
     """The error of SQLite in our words, by whose fault it is."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code == sqlite3.SQLITE_FULL:
+    extended = getattr(error, "sqlite_errorcode", 0)
+    code = extended & 0xFF
+    if code == sqlite3.SQLITE_FULL or extended == sqlite3.SQLITE_IOERR_SHMSIZE:
         return JournalFullError(f"the disk of {path} is full", "make room")
     if code == sqlite3.SQLITE_BUSY:
         return JournalError(f"{path} is locked by another program", "end the program that writes to it")

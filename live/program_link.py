@@ -169,11 +169,13 @@ class ProgramLink:
 
     async def _start(self) -> None:
         """Start one, and wait until it listens (the caller's time limit holds)."""
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         told, tell = os.pipe()
         try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             process = self._spawn(tell)
         except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise NotReachableError(f"{self._what} did not start: {self._is_full()}") from error
             raise NotReachableError(
                 f"{self._what} could not be started: {error.strerror}",
                 "the machine is out of processes or memory; it is tried again",
@@ -238,6 +240,10 @@ class ProgramLink:
             self._loop.remove_reader(told)
         return os.read(told, len(READY))
 
+    def _is_full(self) -> str:
+        """Bytes or files; where a folder that is not there yet would be, too."""
+        return f"the disk of {self._folder} is full (df -h, df -i); it is tried again"
+
     def _last_words(self) -> str:
         """The end of what it has written to its log, as the rest of a sentence."""
         try:
@@ -245,8 +251,8 @@ class ProgramLink:
                 log.seek(max(self._log_bytes, os.fstat(log.fileno()).st_size - LOG_TAIL_BYTES))
                 lines = log.read().decode(errors="backslashreplace").split("\n")
             words = [line.strip() for line in lines if line.strip()][-REASON_LINES:]
-            if not words and free_bytes(self._folder) < FULL_BYTES:
-                words = [f"the disk of {self._folder} is full"]
+            if free_bytes(self._folder) < FULL_BYTES:
+                words.append(self._is_full())
         except OSError:
             return ""
         return ": " + " / ".join(words) if words else ""

@@ -126,8 +126,10 @@ class StateDirectory:
             if service is not None:
                 self._claim(service)
         except OSError as error:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            hint = f"what is free there: df -h {self.path.parent}; df -i; or choose" if full else "choose"
             raise StateDirectoryError(
-                f"the state directory {self.path} cannot be used: {error.strerror}", "choose another with --state"
+                f"the state directory {self.path} cannot be used: {error.strerror}", f"{hint} another with --state"
             ) from error
         except StateDirectoryError:
             self.close()

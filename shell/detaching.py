@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import IO
 
 from live.complaints import set_aside
+from live.scratch_room import FULL_BYTES, free_bytes
 from live.state_directory import owner_pid
 from model.errors import LaulimaError, NotReachableError, WaitedTooLongError
 from model.views import Status
 from shell.client import Client
+from shell.file_errors import unwritable
 from shell.session import Session
 
 ANSWER_S = 30.0
@@ -82,12 +84,15 @@ def wait_for_answer(server: subprocess.Popen[bytes], state: Path, limit_s: float
 
 def start_detached(session: Session, file: Path, state: Path, words: Sequence[str]) -> int:
     """Start a server in the background; return once it answers."""
-    state.mkdir(mode=0o700, parents=True, exist_ok=True)
     log = state / "server.log"
-    if owner_pid(state) is None:
-        set_aside(log)
-    start = log.stat().st_size if log.exists() else 0
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if owner_pid(state) is None:
+            set_aside(log)
+        start = log.stat().st_size if log.exists() else 0
+        descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise unwritable(log, error) from error
     try:
         server = start_server(file, state, words, descriptor)
     finally:
@@ -108,4 +113,5 @@ def _tail(log: Path, start: int) -> str:
     with log.open("rb") as file:
         file.seek(start)
         lines = file.read().decode(errors="replace").splitlines()
-    return "\n".join(lines[-LOG_LINES:]) or "(it said nothing)"
+    full = f"(it could say nothing: the disk of {log.parent} is full)" if free_bytes(log.parent) < FULL_BYTES else ""
+    return "\n".join(lines[-LOG_LINES:]) or full or "(it said nothing)"

@@ -216,6 +216,15 @@ def test_a_full_disk_writes_nothing_says_so_and_the_same_records_go_in_later(pat
     one.close()
 
 
+def test_a_journal_that_finds_no_room_for_its_index_is_full_and_not_broken(tmp_path: Path) -> None:
+    """SQLite calls it an I/O error."""
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR_SHMSIZE
+    assert isinstance(journal._explain(error, tmp_path), JournalFullError)
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR_READ
+    assert isinstance(journal._explain(error, tmp_path), JournalBrokenError)
+
+
 def test_the_reserve_is_kept_and_spent_once(path: Path) -> None:
     one = Journal(path)
     assert one.keep_reserve()

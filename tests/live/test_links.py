@@ -7,6 +7,8 @@ Method: `Links` over dialers of the test's own, whose other ends live in the sam
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import socket
 from pathlib import Path
 
@@ -232,12 +234,21 @@ def test_a_program_that_does_not_start_has_its_own_last_words_and_not_those_of_a
     assert "an old story" not in said
 
 
+def no_room(link: ProgramLink, tell: int) -> int:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 def test_a_program_that_can_say_nothing_on_a_full_disk_has_that_said_for_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "agent.log").symlink_to("/dev/null")
     monkeypatch.setattr("live.program_link.free_bytes", lambda _: 0)
-    assert why_not(tmp_path) == f"the agent did not start: the disk of {tmp_path} is full"
+    full = f"the disk of {tmp_path} is full (df -h, df -i); it is tried again"
+    assert why_not(tmp_path) == f"the agent did not start: {full}"
+    (tmp_path / "agent.log").unlink()
+    assert why_not(tmp_path).endswith(f"No module named no_such_module / {full}"), "beside what it could say"
+    monkeypatch.setattr(Failing, "_spawn", no_room)
+    assert why_not(tmp_path) == f"the agent did not start: {full}", "there may be bytes, and no more files"
 
 
 def test_times_survive_the_command_line() -> None:

@@ -5,6 +5,7 @@ Method: real folders, locks and sockets in temporary folders; the other owner is
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import subprocess
@@ -99,6 +100,16 @@ def test_a_path_that_is_no_directory_is_refused_with_a_sentence(tmp_path: Path) 
     (tmp_path / "file").write_text("")
     with pytest.raises(StateDirectoryError, match="cannot be used"):
         StateDirectory(tmp_path / "file")
+
+
+def test_a_full_disk_is_named_with_a_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, mode: int = 0o777, parents: bool = False, exist_ok: bool = False) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(StateDirectoryError, match="No space left on device") as caught:
+        StateDirectory(tmp_path / "state")
+    assert caught.value.hint == f"what is free there: df -h {tmp_path}; df -i; or choose another with --state"
 
 
 @pytest.mark.parametrize("length", [1, SOCKET_PATH_MAX + 20])

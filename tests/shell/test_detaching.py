@@ -1,7 +1,7 @@
 """Goal: what a detached server writes is kept below a size, never while one still writes it, and a start that fails is
 told in the words of that start alone.
 
-Method: the server is a program of the test that says a sentence and ends.
+Method: the server is a program of the test that says a sentence and ends. Full disks are a pretence.
 """
 
 from __future__ import annotations
@@ -60,3 +60,24 @@ def test_the_log_of_a_server_that_runs_stays_in_its_place(tmp_path: Path, monkey
     (tmp_path / "server.log").write_bytes(long)
     start(tmp_path)
     assert logs(tmp_path) == {"server.log": long + f"{NEW}\n".encode()}
+
+
+def test_a_start_that_can_say_nothing_on_a_full_disk_has_that_said_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(detaching, "free_bytes", lambda _: 0)
+    start(tmp_path)
+    (tmp_path / "server.log").unlink()
+    (tmp_path / "server.log").symlink_to("/dev/null")  # is not followed, so nothing can be said at all
+    with pytest.raises(LaulimaError, match=r"server\.log cannot be written"):
+        detaching.start_detached(Session("run"), Path("pipeline.yaml"), tmp_path, ())
+    empty = tmp_path / "empty.log"
+    empty.touch()
+    assert detaching._tail(empty, 0) == f"(it could say nothing: the disk of {tmp_path} is full)"
+
+
+def test_a_state_directory_that_cannot_be_made_is_named_with_a_way_out(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(LaulimaError, match=r"File exists|Not a directory") as caught:
+        detaching.start_detached(Session("run"), Path("pipeline.yaml"), tmp_path / "file" / "state", ())
+    assert str(tmp_path / "file") in str(caught.value) and caught.value.hint
