@@ -525,7 +525,7 @@ class Controller:
             if host is None:
                 host = self.table.add(given.host, given.spec.slots, now)
                 host.order, host.order_reason = HostOrder.OFF, GONE
-                host.provisional = True
+                host.provisional = host.leaves = True
             superior = self.superiors.of(key[0])
             assert superior is not None, f"{key} is of a superior that was forgotten while it was here"
             job = self._take_in(superior, key, given.spec, 0, now)

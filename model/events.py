@@ -260,6 +260,8 @@ class OrderHost(Struct, frozen=True):
     """ADD and SLOTS only: what it has beside slots; None: none, or what was said before"""
     labels: tuple[str, ...] | None = None
     by: str = ""
+    leaves: bool = False
+    """OFF only: nobody wants the host any more, so it is forgotten once it is off and no job waits for just it"""
 
 
 class PartFromHosts(Struct, frozen=True):

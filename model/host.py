@@ -42,7 +42,7 @@ HOST_MOVES: dict[HostState, frozenset[HostState]] = {
     _H.DRAINING: frozenset({_H.UP, _H.SILENT, _H.CONNECTING, _H.DOWN, _H.OFF}),
     _H.ASIDE: frozenset({_H.UP, _H.DRAINING, _H.SILENT, _H.CONNECTING, _H.DOWN, _H.OFF}),
 }
-"""A host leaves the table by `host delete`, from OFF or DOWN."""
+"""A host leaves the table by `host delete`, from OFF or DOWN; by itself from OFF when nobody wants it any more."""
 
 
 class HostOrder(Enum):
@@ -71,6 +71,7 @@ class Host:
         "holding",
         "labels",
         "lead",
+        "leaves",
         "link",
         "name",
         "next_try_ns",
@@ -118,6 +119,8 @@ class Host:
         """when the first of its attempts should have been ended, or before that; `NEVER_NS`: none runs with a limit"""
         self.threads = 1
         """what `job.THREADS_WORD` stands for here"""
+        self.leaves = False
+        """nobody wants it any more: it is forgotten when it is off"""
         self.provisional = False
         """nobody in this life has defined it yet; it is there for attempts of an earlier one"""
         self.stock = Stock()

@@ -14,6 +14,7 @@ from model.effects import Answer, Commit, Connect, Disconnect, Effect, Notice, T
 from model.events import HostVerb, LinkDown, LinkUp, OrderHost
 from model.explain import attributed
 from model.host import HOST_MOVES, Host, HostOrder, HostState
+from model.job import SECOND
 from model.near_miss import nearest
 from model.placing import Placing
 from model.records import SET_ASIDE, HostChanged, PersonOrdered
@@ -22,6 +23,8 @@ from model.states import check_move
 from model.timers import NEVER_NS, Timers
 
 _CLOSED, _OFF = LinkState.CLOSED, HostState.OFF
+LEFT_LOOK_NS = 60 * SECOND
+"""How often it is looked whether a job still waits for a host that has left."""
 _DONE = {
     HostVerb.ADD: "is added",
     HostVerb.ON: "is on",
@@ -48,6 +51,9 @@ class HostTable:
         self._effects = effects
         self._tries: Timers[str] = Timers()
         self._pressure: Timers[str] = Timers()
+        self._leaving: Timers[str] = Timers()
+        self._said = 0
+        """batches to a forgotten host, at most: one of the same name goes on from there, since its agent may live on"""
 
     def next_due(self) -> int:
         """When something of `links` or `advance` is due (ns); `NEVER_NS`: nothing is."""
@@ -56,16 +62,20 @@ class HostTable:
             due = self._tries.first
         if self._pressure.first < due:
             due = self._pressure.first
+        if self._leaving.first < due:
+            due = self._leaving.first
         if self.health.pauses.first < due:
             due = self.health.pauses.first
         return due
 
     def advance(self, now: int) -> None:
-        """Connect again what is due, and offer work again where there was no room."""
+        """Connect again what is due, offer work again where there was no room, and forget who has left."""
         for name in self._tries.take(now):
             self._connect(self.hosts[name], now)
         for name in self._pressure.take(now):
             self.placing.offer(self.hosts[name], now)
+        for name in self._leaving.take(now):
+            self._look_who_left(self.hosts[name], now)
         self.health.advance(now)
 
     def notice_stall(self, now: int) -> None:
@@ -106,6 +116,7 @@ class HostTable:
     ) -> Host:
         """A host is defined, and connected to. `times`: of its link (default: the cluster's)."""
         host = Host(name, slots, self._epoch, times or self._cluster.times, now)
+        host.link.sequence = self._said
         host.declare(resources, labels)
         self.hosts[name] = host
         self._connect(host, now)
@@ -204,6 +215,15 @@ class HostTable:
         host.next_try_ns = None
         self._set_state(host, HostState.OFF, host.order_reason, now)
         self.placing.withdraw(host.name, now)
+        if host.leaves:
+            self._leaving.set(host.name, now)
+
+    def _look_who_left(self, host: Host, now: int) -> None:
+        """Forget a host that is off, unless a job waits for just it: that would find its host unknown."""
+        if self.placing.waits_for(host.name):
+            self._leaving.set(host.name, now + LEFT_LOOK_NS)
+        else:
+            self._forget(host, now)
 
     # orders of a person
 
@@ -280,12 +300,16 @@ class HostTable:
                 return f"host {host.name} is {host.state.value}, only a host that is down can be tried again"
             self._connect(host, now)
             return ""
+        host.leaves = host.leaves or order.leaves
         self._switch(host, HostOrder(verb.value), attributed(order.reason, order.by), now)
         return ""
 
     def _switch(self, host: Host, wanted: HostOrder, reason: str, now: int) -> None:
         host.order = wanted
         host.order_reason = reason
+        if wanted is not HostOrder.OFF:
+            host.leaves = False
+            self._leaving.cancel(host.name)
         if wanted is HostOrder.ON:
             self.health.recover(host, reason or "a person says so", now)
         if host.order is HostOrder.ON and host.state is HostState.OFF:
@@ -303,15 +327,19 @@ class HostTable:
             return f"host {host.name} is {host.state.value}: switch it off first (laulima host off {host.name})"
         if host.holding:
             return f"jobs of host {host.name} are not ended yet"
+        self._forget(host, now)
+        return ""
+
+    def _forget(self, host: Host, now: int) -> None:
         del self.hosts[host.name]
+        self._said = max(self._said, host.link.sequence)
         self.talking.pop(host.name, None)
-        for timers in (self.links, self._tries, self._pressure):
+        for timers in (self.links, self._tries, self._pressure, self._leaving):
             timers.cancel(host.name)
         self.health.forget(host.name)
         self.placing.withdraw(host.name, now)
         self.placing.announce(host.name)
         self.placing.judge_waiting(host.name, now)
-        return ""
 
     # after a restart
 

@@ -230,6 +230,11 @@ class Placing:
                 if policy is not None and policy.action is Wait.ELSEWHERE:
                     self._go_anywhere(job)
 
+    def waits_for(self, name: str) -> bool:
+        """Whether a job waits for just this host."""
+        queue = self.queues.get(name)
+        return queue is not None and any(not self._owner.jobs[waiting.key].anywhere for waiting in queue.all())
+
     def unqueue(self, job: ControllerJob, now: int) -> None:
         """The attempt waits no longer, whatever becomes of it."""
         job.queued = False

@@ -99,8 +99,8 @@ def task_orders(found: Difference) -> list[DefineTask | OrderTask | SetAlarms]:
 
 
 def host_orders(old: Configuration, found: Difference, known: frozenset[str]) -> list[OrderHost]:
-    """For the controller, which has the hosts `known`. A host that is gone finishes what it has and is off then; one
-    that is down is off at once, and nobody's trouble any more. Nothing is for later lives: they read the file."""
+    """For the controller, which has the hosts `known`. A host that is gone finishes what it has and leaves then; one
+    that is down leaves at once, and is nobody's trouble any more. Nothing is for later lives: they read the file."""
     before = {host.name for host in old.cluster.hosts}
     orders: list[OrderHost] = []
     for host in found.hosts:
@@ -111,7 +111,7 @@ def host_orders(old: Configuration, found: Difference, known: frozenset[str]) ->
         if host.name in known and host.name not in before:
             orders.append(OrderHost(0, HostVerb.ON, host.name, lasting=False))
     gone = [name for name in found.hosts_gone if name in known]
-    return [*orders, *(OrderHost(0, HostVerb.OFF, name, reason=GONE, lasting=False) for name in gone)]
+    return [*orders, *(OrderHost(0, HostVerb.OFF, name, reason=GONE, lasting=False, leaves=True) for name in gone)]
 
 
 def _settings(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, str, str]]:

@@ -6,13 +6,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from msgspec.structs import replace
 
 from model.alarm_kinds import host_troubles
 from model.configuration import ClusterDefinition, Configuration, HostDefinition, OnExit
-from model.events import HostVerb, OrderHost
+from model.events import DefineTask, HostVerb, JobVerb, OrderHost, OrderJob
 from model.host import HostState
-from model.job import HostWish
+from model.job import HostPolicy, HostWish, Wait
 from model.reloading import difference, host_orders, task_orders
 from model.task import Limits, TaskDefinition
 from tests.model.small_world import SmallHost, SmallWorld, task
@@ -97,12 +98,12 @@ def test_hosts_come_grow_and_go_while_their_jobs_run() -> None:
     world.run(5)
     assert world.controller.hosts["node1"].slots == 3
     assert len(world.hosts["node1"].processes) == 3
-    assert world.controller.hosts["node2"].state is HostState.OFF
+    assert "node2" not in world.controller.hosts
     assert world.controller.hosts["node3"].state is HostState.UP
     reload(world, new, old)
     world.run(1)
     assert world.controller.hosts["node2"].state is HostState.UP, "it is back in the file"
-    assert world.controller.hosts["node3"].state is HostState.OFF
+    assert "node3" not in world.controller.hosts
     world.run(60)
     assert set(world.outcomes()) == {"EXITED"}
     assert len(world.hosts["node1"].processes) <= 1
@@ -121,6 +122,72 @@ def test_a_host_that_is_gone_ends_what_it_has_and_one_that_is_down_is_nobodys_tr
     world.run(30)
     assert world.outcomes() == ["EXITED"]
     assert (node2.state, node2.reason) == (HostState.OFF, "not in the configuration any more")
+    assert list(world.controller.hosts) == ["node1"]
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "stays"), [(None, False), (HostVerb.OFF, False), (HostVerb.DRAIN, True), (HostVerb.ON, True)]
+)
+def test_a_host_that_is_gone_is_there_as_long_as_a_job_waits_for_just_it(
+    meanwhile: HostVerb | None, stays: bool
+) -> None:
+    """Else that job would find its host unknown. Who orders something else of it wants it."""
+    wish = HostWish("node2", required=True, when_down=HostPolicy(Wait.WAIT))
+    definition = task("a", "run", "2", "0", every=1000, host=wish)
+    old, new = configured(definition, hosts={"node1": 1, "node2": 1}), configured(definition, hosts={"node1": 1})
+    world = SmallWorld(definition=old.cluster)
+    world.cut("node2")
+    world.give(DefineTask(1, definition))
+    world.run(2)
+    assert world.made and not world.outcomes()
+    reload(world, old, new)
+    world.run(200)
+    assert world.controller.hosts["node2"].state is HostState.OFF and not world.outcomes()
+    if meanwhile:
+        world.order_host(OrderHost(2, meanwhile, "node2"))
+        world.order_host(OrderHost(3, HostVerb.OFF, "node2"))
+    world.give(OrderJob(4, JobVerb.KILL, world.made[0].job))
+    world.run(70)
+    assert ("node2" in world.controller.hosts) is stays
+
+
+def test_a_host_that_is_gone_and_is_switched_on_meanwhile_stays() -> None:
+    definition = task("a", "run", "20", "0", every=1000, host=HostWish("node2", required=True))
+    old = configured(definition, hosts={"node1": 1, "node2": 1})
+    world = world_of(old)
+    world.run(1)
+    reload(world, old, configured(definition, hosts={"node1": 1}))
+    world.order_host(OrderHost(1, HostVerb.ON, "node2"))
+    world.run(60)
+    assert world.controller.hosts["node2"].state is HostState.UP
+    world.order_host(OrderHost(2, HostVerb.OFF, "node2"))
+    world.run(60)
+    assert world.controller.hosts["node2"].state is HostState.OFF, "a person's order alone lets no host be forgotten"
+
+
+def test_a_host_of_an_earlier_configuration_is_forgotten_when_its_last_job_has_ended() -> None:
+    definition = task("a", "run", "20", "0", every=1000, host=HostWish("node2", required=True))
+    world = world_of(configured(definition, hosts={"node1": 1, "node2": 1}))
+    world.run(1)
+    world.cluster = configured(hosts={"node1": 1}).cluster
+    world.restart_server()
+    world.run(1)
+    assert world.controller.hosts["node2"].holding == 1
+    world.run(60)
+    assert world.outcomes() == ["EXITED"]
+    assert list(world.controller.hosts) == ["node1"]
+
+
+def test_a_host_that_was_deleted_and_is_added_again_answers_at_once() -> None:
+    """Its agent has lived on, and takes what the controller said before for newer than what begins from one again."""
+    world = world_of(configured(hosts={"node1": 1, "node2": 1}))
+    world.run(60)
+    world.order_host(OrderHost(1, HostVerb.OFF, "node2"))
+    world.order_host(OrderHost(2, HostVerb.DELETE, "node2"))
+    world.order_host(OrderHost(3, HostVerb.ADD, "node2"))
+    assert all(answer.ok for answer in world.answers)
+    world.run(1)
+    assert world.controller.hosts["node2"].state is HostState.UP
 
 
 def test_nothing_of_a_reload_is_kept_for_later_lives_which_read_the_file() -> None:
