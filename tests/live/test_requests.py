@@ -279,10 +279,10 @@ def test_what_stays_is_said_to_have_a_parting_lease_only_where_the_disk_took_it(
             asking.submit(other.answer, "stop")
             until(lambda: client.ask("status")["alarms"], "the standstill is noticed")
         answer = asking.submit(client.ask, "shutdown")
-        looking = Client(server.state)
-        until(lambda: "shutting down" in looking.ask("status")["intake"], "it ends")
-        looking.close()
         if not known:
+            looking = Client(server.state)
+            until(lambda: "shutting down" in looking.ask("status")["intake"], "it ends")
+            looking.close()
             held.unlink()
         text = answer.result()["text"]
         held.unlink(missing_ok=True)
