@@ -15,7 +15,7 @@ from model.alarm_kinds import AGAIN, RECOVERED
 from model.job import JobId, Outcome, Report
 from model.records import AlarmChanged, AlarmTold, AttemptEnded, AttemptStarted, JobAccepted
 from sim.host_states import HostStates
-from sim.log import Committed, FaultChanged, Header, Sized
+from sim.log import Committed, FaultChanged, Header, ProcessEnded, ProcessStarted, Sized
 
 SCHEDULER = "scheduler"
 BEGUN = -1
@@ -35,7 +35,8 @@ def outcome_name(report: Report) -> str:
 
 @dataclass(slots=True)  # of few objects, which change with each job: a field of a struct is stored in the general way
 class TaskTally:
-    """One task's jobs. Times in ns: `waits` from the making of a job to its first start, `runs` of each attempt."""
+    """One task's jobs. Times in ns: `waits` from the making of a job to its first start, `runs` of each attempt that is
+    known to have run so long: of one that was lost with its host nothing is."""
 
     made: int = 0
     final: int = 0
@@ -54,12 +55,15 @@ class TaskTally:
 
 @dataclass(slots=True)
 class HostTally:
-    """One host: attempts that ended there, and how long it was without power (ns). `busy_ns`: run times x slots."""
+    """One host: attempts that ended there, and how long it was without power (ns). `busy_ns`: slots x ns of processes,
+    lost ones and those that still run at the end included."""
 
     slots: int = 0
     done: int = 0
     failed: int = 0
     busy_ns: int = 0
+    running: int = 0
+    """slots of processes; while they run `busy_ns` holds their starts, taken off"""
     off_ns: int = 0
     off_since: int | None = None
 
@@ -97,9 +101,9 @@ class Tally:
         """alarms that have begun, by kind"""
         self.told: dict[str, NotifierTally] = {}
         """by notifier"""
-        self._open: dict[JobId, tuple[TaskTally, int, int]] = {}
-        """job -> (its task's, made at or `BEGUN`, slots)"""
-        self._made = (TaskTally(), 0, 0)
+        self._open: dict[JobId, tuple[TaskTally, int]] = {}
+        """job -> (its task's, made at or `BEGUN`)"""
+        self._made = (TaskTally(), 0)
         """that of the last one: jobs of a task that are made in one turn share it"""
 
     @property
@@ -114,6 +118,8 @@ class Tally:
             AlarmTold: self._told,
             FaultChanged: self._fault,
             Sized: self._sized,
+            ProcessStarted: self._process_started,
+            ProcessEnded: self._process_ended,
         }
 
     def _header(self, line: Header) -> None:
@@ -125,6 +131,8 @@ class Tally:
     def finish(self, until_ns: int) -> None:
         """The end of the log: close what is open."""
         for host in self.hosts.values():
+            host.busy_ns += host.running * until_ns
+            host.running = 0
             if host.off_since is not None:
                 host.off_ns += until_ns - host.off_since
                 host.off_since = None
@@ -139,8 +147,8 @@ class Tally:
             tally = self.tasks[task] = TaskTally()
         tally.made += 1
         made = self._made
-        if made[1] != line.t or made[0] is not tally or made[2] != record.spec.slots:
-            made = self._made = (tally, line.t, record.spec.slots)
+        if made[1] != line.t or made[0] is not tally:
+            made = self._made = (tally, line.t)
         self._open[record.job] = made
 
     def _started(self, line: Committed) -> None:
@@ -149,7 +157,7 @@ class Tally:
         record: AttemptStarted = line.record  # type: ignore[assignment]
         job = self._open.get(record.job)
         if job is not None and job[1] != BEGUN:
-            self._open[record.job] = job[0], BEGUN, job[2]
+            self._open[record.job] = job[0], BEGUN
             job[0].waits.append(line.t - job[1])
 
     def _ended(self, line: Committed) -> None:
@@ -170,14 +178,24 @@ class Tally:
         else:
             tally.retries += 1
         if report.started:
-            tally.runs.append(report.ran_for_ns)
+            if report.ran_for_ns or report.outcome is not Outcome.LOST:
+                tally.runs.append(report.ran_for_ns)
             host = self.hosts.get(report.host)
             if host is not None:
-                host.busy_ns += report.ran_for_ns * job[2]
                 if name == "exit 0":
                     host.done += 1
                 else:
                     host.failed += 1
+
+    def _process_started(self, line: ProcessStarted) -> None:
+        host = self.hosts[line.node]
+        host.running += line.slots
+        host.busy_ns -= line.slots * line.t
+
+    def _process_ended(self, line: ProcessEnded) -> None:
+        host = self.hosts[line.node]
+        host.running -= line.slots
+        host.busy_ns += line.slots * line.t
 
     def _alarm(self, line: Committed) -> None:
         record: AlarmChanged = line.record  # type: ignore[assignment]

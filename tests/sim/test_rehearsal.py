@@ -111,3 +111,20 @@ def test_a_wrong_fault_starts_nothing(pipeline: Path, capsys: pytest.CaptureFixt
 def test_a_log_that_cannot_be_written_is_told(pipeline: Path, tmp_path: Path) -> None:
     with pytest.raises(LaulimaError, match="cannot be written"):
         simulate.run(pipeline, log=tmp_path / "missing" / "log.jsonl")
+
+
+def test_a_host_was_busy_with_what_still_runs_and_with_what_was_lost_there(
+    pipeline: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of two slots one is taken for an hour of four by a job that is lost, and from then on by one that never ends."""
+    night = tmp_path / "night.yaml"
+    tasks = "tasks: {warp: {run: 100h}}"
+    night.write_text(f"pipeline: pipeline.yaml\nfor: 4h\n{tasks}\nfaults: [node2 reboot 01:00]\n")
+    changes = ("tasks.warp.limits={in_flight: 1}", "tasks.warp.periods={exec: 1m, timeout: 4d}")
+    assert simulate.run(night, changes=changes, json=True) == 0
+    found = answer(capsys)
+    hosts = {host["host"]: host["busy"] for host in found["hosts"]}  # type: ignore[attr-defined]
+    assert hosts["node2"] == pytest.approx(0.5, abs=0.01)
+    assert hosts["node1"] == 0.0
+    assert found["tasks"][0]["outcomes"] == {"LOST": 1}  # type: ignore[index]
+    assert found["tasks"][0]["run_p50_ns"] is None, "nobody knows how long it would have run"  # type: ignore[index]
