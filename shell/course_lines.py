@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from model.job import SECOND
 from shell.tables import Style
 from shell.wording import count, duration, sparkline
+from sim.series import Most
 from sim.timeline import NONE, VERDICTS, Timeline
 from sim.unused_slots import CLOSED, DOWN, SLOTS, UNREACHED
 from sim.waiting import OF_JOBS
@@ -22,6 +24,8 @@ HEAD, TAIL = 11, 30
 """Columns before and behind the bars."""
 THINNEST = 0.002
 """What is less of a whole bar cannot be told from nothing."""
+BRIEF_NS = SECOND
+"""Where no job waited for so long, nobody wants to know how many did: each takes some ms to its host."""
 ENDS = 12
 """Bars of a task's ends, as those of `history --stats`."""
 DAY_NS = 24 * 3600 * 10**9
@@ -41,14 +45,15 @@ def course_lines(timeline: Timeline, start: datetime, style: Style) -> list[str]
     slots = max(series.means(SLOTS, end), default=0.0)
     lines = [
         f"course     {_clock(start, 0, end)} to {_clock(start, end, end)}, each mark {duration(end // marks)}",
-        f"waiting    {_bars(waiting, marks, unicode)}  {_most(waiting, 'job', timeline, start)}",
+        f"waiting    {_bars(waiting, marks, unicode, least=1.0)}  {_most_waiting(timeline, start)}",
     ]
     if slots:
         lines.append(f"busy       {_bars(busy, marks, unicode, slots)}  of {count(round(slots), 'slot')}")
     for head, name in (("no power", DOWN), ("no answer", UNREACHED), ("closed", CLOSED)):
         away = series.means(name, end)
         if any(away):
-            lines.append(f"{head:<10} {_bars(away, marks, unicode, slots)}  {_most(away, 'slot', timeline, start)}")
+            most = _most(timeline.most_slots[name], "slot", timeline, start)
+            lines.append(f"{head:<10} {_bars(away, marks, unicode, slots)}  {most}")
     return lines
 
 
@@ -67,24 +72,26 @@ def _sums(timeline: Timeline, names: Sequence[str]) -> list[float]:
     return [sum(parts) for parts in zip(*(timeline.series.means(name, timeline.end) for name in names), strict=True)]
 
 
-def _bars(values: Sequence[float], marks: int, unicode: bool, top: float = 0.0) -> str:
-    """So many bars, each the mean of its part; `top`: what a whole one stands for, else the largest."""
+def _bars(values: Sequence[float], marks: int, unicode: bool, least: float) -> str:
+    """So many bars, each the mean of its part. A whole one is the largest, or `least` if that is more."""
     parts = [
         values[at * len(values) // marks : max(at * len(values) // marks + 1, (at + 1) * len(values) // marks)]
         for at in range(marks)
     ]
     means = [sum(part) / len(part) for part in parts]
-    whole = max(top, *means)
-    levels = [-int(-8 * mean / whole // 1) if whole and mean > whole * THINNEST else 0 for mean in means]
+    whole = max(least, *means)
+    levels = [-int(-8 * mean / whole // 1) if mean > whole * THINNEST else 0 for mean in means]
     return sparkline(levels, top=8, unicode=unicode)
 
 
-def _most(values: Sequence[float], what: str, timeline: Timeline, start: datetime) -> str:
-    most = max(values)
-    if round(most) < 1:
-        return f"never a {what}"
-    at_ns = values.index(most) * timeline.series.width_ns
-    return f"most {count(round(most), what)}, {_clock(start, at_ns, timeline.end)}"
+def _most_waiting(timeline: Timeline, start: datetime) -> str:
+    if timeline.longest_wait < BRIEF_NS:
+        return f"never a job for {duration(BRIEF_NS)}"
+    return _most(timeline.most_waiting, "job", timeline, start)
+
+
+def _most(most: Most, what: str, timeline: Timeline, start: datetime) -> str:
+    return f"most {count(most.value, what)}, {_clock(start, most.at, timeline.end)}"
 
 
 def _clock(start: datetime, at_ns: int, end_ns: int) -> str:

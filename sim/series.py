@@ -5,11 +5,32 @@ Filled by `sim/timeline.py` and `sim/waiting.py`; read by `shell/report/` and `s
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from msgspec import Struct
+
 from model.job import SECOND
 
 BINS = 300
 """Time is cut into at most so many pieces: more cannot be seen in a picture."""
 FIRST_BIN_NS = SECOND
+
+
+class Most(Struct, frozen=True):
+    """The largest value at any moment, however short it was, and when it was first reached (ns)."""
+
+    value: int = 0
+    at: int = 0
+
+
+def most_of(changes: Iterable[tuple[int, int]]) -> Most:
+    """Of what begins at 0: (when, by how much). What ends at a moment is gone when something else begins at it."""
+    most, value = Most(), 0
+    for at, by in sorted(changes):
+        value += by
+        if value > most.value:
+            most = Most(value, at)
+    return most
 
 
 class Series:

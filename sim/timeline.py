@@ -21,7 +21,7 @@ from sim.faults import MOMENTS, SCHEDULER
 from sim.host_states import AWAY, HostStates
 from sim.log import Committed, FaultChanged, Finished, Header, ProcessEnded, ProcessStarted, Sized
 from sim.measuring import judge_attempt
-from sim.series import Series
+from sim.series import Most, Series
 from sim.tally import outcome_name
 from sim.unused_slots import UnusedSlots
 from sim.waiting import Waiting
@@ -109,6 +109,21 @@ class Timeline:
     def hurt(self) -> Counter[tuple[str, str, str]]:
         """(task, `Reason`'s value, host): how long jobs waited for that reason, jobs x ns."""
         return self._waiting.hurt
+
+    @property
+    def most_waiting(self) -> Most:
+        """Jobs that waited at once."""
+        return self._waiting.most
+
+    @property
+    def longest_wait(self) -> int:
+        """ns"""
+        return self._waiting.longest
+
+    @property
+    def most_slots(self) -> dict[str, Most]:
+        """That were away at once, by `NOT_FREE`."""
+        return self._unused.most
 
     @property
     def table(self) -> dict[type, Callable[[Any], None]]:

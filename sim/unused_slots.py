@@ -7,14 +7,14 @@ free. The scheduler's own computer is not counted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
 from model.events import HostVerb
 from model.job import LOCAL
 from model.records import SET_ASIDE, WELL
-from sim.series import Series
+from sim.series import Most, Series, most_of
 
 SLOTS, DOWN, CLOSED, UNREACHED = "slots", "down", "closed", "unreached"
 """Names of series: all slots that hosts have; without power; empty on a host that is drained, off, deleted or set
@@ -73,6 +73,8 @@ class UnusedSlots:
     """Of all hosts, in the order in which they came."""
 
     def __init__(self) -> None:
+        self.most: dict[str, Most] = {}
+        """the most slots at once, of each of `NOT_FREE` that there was; after `add_to`"""
         self._hosts: dict[str, _Host] = {}
 
     def _settled(self, name: str, now: int) -> _Host:
@@ -109,26 +111,31 @@ class UnusedSlots:
         """`series` gets `SLOTS`, `DOWN`, `CLOSED` and `UNREACHED`; what is left of `SLOTS` beside what ran is free.
 
         `changes`: (when, by how many slots) what runs on a host gets more or less; of each host that `finish` gave."""
+        found: dict[str, list[tuple[int, int]]] = {}
         for name, host in self._hosts.items():
             if name == LOCAL:
                 continue
             for stretch in host.past:
                 series.add(SLOTS, stretch.begin, stretch.end, stretch.slots)
             if name in changes:
-                _add_empty(series, host.past, sorted(changes[name]))
+                for use, begin, end, slots in _empty(host.past, sorted(changes[name])):
+                    series.add(use, begin, end, slots)
+                    found.setdefault(use, []).extend(((begin, slots), (end, -slots)))
+        self.most = {use: most_of(of_all) for use, of_all in found.items()}
 
 
-def _add_empty(series: Series, stretches: Sequence[_Stretch], changes: Sequence[tuple[int, int]]) -> None:
-    """What was empty and not free of one host. A host that was made smaller may run more than it has."""
+def _empty(stretches: Sequence[_Stretch], changes: Sequence[tuple[int, int]]) -> Iterator[tuple[str, int, int, int]]:
+    """What was empty and not free of one host: (use, begin, end, slots). A host that was made smaller may run more than
+    it has."""
     running = at = 0
     for stretch in stretches:
         begin = stretch.begin
         while at < len(changes) and changes[at][0] < stretch.end:
             when, by = changes[at]
             if stretch.use != FREE:
-                series.add(stretch.use, begin, when, max(0, stretch.slots - running))
+                yield stretch.use, begin, when, max(0, stretch.slots - running)
             begin = max(begin, when)
             running += by
             at += 1
         if stretch.use != FREE:
-            series.add(stretch.use, begin, stretch.end, max(0, stretch.slots - running))
+            yield stretch.use, begin, stretch.end, max(0, stretch.slots - running)

@@ -29,7 +29,7 @@ from model.records import (
 from model.states import State
 from sim.host_states import AWAY, CUT, NOT_RUNNING, HostStates, host_of, scheduler_of
 from sim.log import FaultChanged
-from sim.series import Series
+from sim.series import Most, Series
 
 _SHUT = frozenset({SET_ASIDE, HostVerb.DRAIN.value, HostVerb.OFF.value})
 _OPEN = frozenset({WELL, HostVerb.ON.value})
@@ -135,6 +135,10 @@ class Waiting:
         self.jobs: dict[JobId, Submitted] = {}
         self.hurt: Counter[tuple[str, str, str]] = Counter()
         """(task, `Reason`'s value, host): how long jobs waited for that reason, jobs x ns"""
+        self.most = Most()
+        """jobs that waited at once"""
+        self.longest = 0
+        """ns that a job has waited, jobs that still wait included"""
         self._series = series
         self._states = states
         self._waiting: dict[JobId, _Wait] = {}
@@ -255,11 +259,14 @@ class Waiting:
         wait = self._waiting[number] = _Wait(self.jobs[number], now, phase)
         self._series.peak("oldest", now, now - next(iter(self._waiting.values())).since)
         self._shift(wait, 1, now)
+        if len(self._waiting) > self.most.value:
+            self.most = Most(len(self._waiting), now)
 
     def _end(self, number: JobId, now: int) -> None:
         wait = self._waiting.pop(number, None)
         if wait is None:
             return
+        self.longest = max(self.longest, now - wait.since)
         oldest = next(iter(self._waiting.values()), wait)
         self._series.peak("oldest", now, now - min(oldest.since, wait.since))
         self._shift(wait, -1, now)
@@ -351,4 +358,5 @@ class Waiting:
         """The log is over."""
         self._settle(now, None)
         for wait in self._waiting.values():
+            self.longest = max(self.longest, now - wait.since)
             self._series.peak("oldest", max(0, now - 1), now - wait.since)

@@ -12,6 +12,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from shell.config.scenario import LoadedScenario
+from shell.course_lines import BRIEF_NS
 from shell.expectations import UNDEFINED, figure_text
 from shell.many_worlds import PAIRS_TEXT, ManyWorlds
 from shell.metric_tables import after_last_text, beginning_texts, hosts_up_text, missed_text
@@ -98,16 +99,16 @@ def _worst_moment(told: Told) -> str:
     timeline = told.timeline
     columns = [timeline.series.means(reason.value, timeline.end) for reason in OF_JOBS]
     waiting = [sum(parts) for parts in zip(*columns, strict=True)]
-    most = max(waiting, default=0.0)
-    if most < 1.0:
-        return " Hardly a job ever waited."
-    at = waiting.index(most)
-    drained = next((later for later in range(at, len(waiting)) if waiting[later] <= most / 10), None)
-    moment = _clock(told, at * timeline.series.width_ns)
+    most = timeline.most_waiting
+    if timeline.longest_wait < BRIEF_NS:
+        return f" No job ever waited for {duration(BRIEF_NS)}."
+    width_ns = timeline.series.width_ns
+    drained = next((at for at in range(most.at // width_ns, len(waiting)) if waiting[at] <= most.value / 10), None)
+    moment = _clock(told, most.at)
     until = "not drained at the end"
     if drained is not None:
-        until = f"drained {_clock(told, drained * timeline.series.width_ns)}"
-    return f" Worst moment {moment}: {count(round(most), 'job')} waited ({until})."
+        until = f"drained {_clock(told, max(most.at, drained * width_ns))}"
+    return f" Worst moment {moment}: {count(most.value, 'job')} waited ({until})."
 
 
 def _clock(told: Told, at_ns: int) -> str:

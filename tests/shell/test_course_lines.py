@@ -13,12 +13,12 @@ import pytest
 
 from model.configuration import ClusterDefinition, Configuration, HostDefinition
 from model.job import SECOND
-from model.task import Periods, TaskDefinition
+from model.task import FilesSource, Periods, TaskDefinition
 from shell.course_lines import course_lines, ends_by_task
 from shell.main import main
 from shell.tables import Style
 from sim.distributions import Constant
-from sim.scenario import Fault, Kind, Scenario, TaskWeather
+from sim.scenario import Fault, Items, Kind, Scenario, TaskWeather
 from sim.simulation import simulate
 from sim.timeline import Timeline
 
@@ -90,3 +90,28 @@ def test_a_rehearsal_shows_it_also_in_a_pipe(
     assert re.search(r"^course     \d\d:\d\d to \d\d:\d\d, each mark ", out, re.MULTILINE)
     assert re.search(r"^busy       [ ▁-█]+  of ", out, re.MULTILINE)
     assert "\x1b" not in out
+
+
+def burst(*faults: Fault, jobs: int = 40) -> Timeline:
+    """On a host of one slot: so many jobs of 100 ms at once, once a day."""
+    cluster = ClusterDefinition(hosts=(HostDefinition("node1"),))
+    work = TaskDefinition("work", ("x",), periods=Periods(timeout_ns=0, pending_ns=0), source=FilesSource("in/*"))
+    items = Items(first_ns=HOUR, every_ns=24 * HOUR, burst=jobs)
+    weather = {"work": TaskWeather(run=Constant(SECOND // 10), items=items)}
+    found = Timeline()
+    simulate(
+        Configuration("small", "/", (work,), cluster), Scenario(tasks=weather, faults=faults), readers=(found,)
+    )  # fmt: skip
+    return found
+
+
+def test_the_most_is_that_of_a_moment_however_short_it_was() -> None:
+    lines = course_lines(burst(Fault(Kind.REBOOT, ("node1",), 3 * HOUR, SECOND)), START, Style(columns=0))
+    assert lines[1].endswith("most 40 jobs, 00:00")
+    assert set(lines[1][11:71]) == {" ", "▁"}, "their mean over 24 min is much less than a job"
+    assert lines[3].startswith("no power") and lines[3].endswith("most 1 slot, 02:00")
+
+
+def test_jobs_that_only_are_on_their_way_do_not_wait() -> None:
+    waiting = course_lines(burst(jobs=1), START, Style(columns=0))[1]
+    assert waiting.split() == ["waiting", "never", "a", "job", "for", "1", "s"]
