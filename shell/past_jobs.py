@@ -330,6 +330,11 @@ def go_on(past: Past, base: Configuration, changed: Configuration, now_at: int, 
     return made
 
 
+def from_now(orders: Sequence[Ordered]) -> tuple[Ordered, ...]:
+    """What is ordered at the beginning of a future: when that which runs is with its host, which finishes it."""
+    return tuple(replace(ordered, at_ns=LEAD_NS + SETTLED_NS) for ordered in orders)
+
+
 def _as_it_stands(made: Retold, past: Past, now_at: int) -> None:
     """What tasks have made, who holds what, and which hosts are off, drained or away."""
     made.made = dict(past.made)
@@ -387,6 +392,15 @@ def configuration_of(made: Retold, configuration: Configuration) -> Configuratio
     """The configuration as it is simulated: without scripts, and with tasks that take what arrives."""
     tasks = tuple(_definition(made, task) for task in configuration.tasks)
     return replace(configuration, tasks=tasks, language=LanguageSettings(), notifiers=())
+
+
+def begins_with(made: Retold, configuration: Configuration) -> tuple[Configuration, tuple[Ordered, ...]]:
+    """The configuration of the first `LEAD_NS`, in which hosts connect, and how it becomes this one: until the past
+    begins a task that polls by itself makes nothing."""
+    later = tuple(task for task in configuration.tasks if made.ways.get(task.name) is not Way.POLLED)
+    if len(later) == len(configuration.tasks):
+        return configuration, ()
+    return replace(configuration, tasks=later), (Ordered(LEAD_NS, reload=configuration),)
 
 
 def _definition(made: Retold, task: TaskDefinition) -> TaskDefinition:

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from model.configuration import Configuration
 from shell.config.scenario import LoadedScenario, with_faults, with_prefab
 from shell.many_worlds import PAIRS_TEXT
-from shell.past_jobs import Retold, Way, configuration_of, reshaped, scenario_of, submissions_of
+from shell.past_jobs import Retold, Way, begins_with, configuration_of, reshaped, scenario_of, submissions_of
 from shell.tables import Column, Style, table
 from shell.wording import count, duration, measured, thousands
 from sim.confidence import LEVEL, beyond_noise
@@ -125,9 +125,10 @@ class Compared(Struct, frozen=True):
 
 def world_of(made: Retold, side: Side, seed: int) -> dict[str, JobLife]:
     """What becomes of the jobs under one configuration, by name; of those that were made within the span."""
-    configuration = configuration_of(made, side.configuration)
-    scenario = scenario_of(made, configuration.tasks, side.orders, seed)
-    hosts = {host.name for host in configuration.cluster.hosts}
+    whole = configuration_of(made, side.configuration)
+    at_first, polling = begins_with(made, whole)
+    scenario = scenario_of(made, whole.tasks, (*side.orders, *polling), seed)
+    hosts = {host.name for host in whole.cluster.hosts}
     if side.as_it_was:
         past = [fault for fault in made.faults if fault.nodes[-1] in hosts]
         scenario = replace(scenario, faults=(*past, *side.faults), orders=(*scenario.orders, *made.retries))
@@ -143,7 +144,7 @@ def world_of(made: Retold, side: Side, seed: int) -> dict[str, JobLife]:
         reader.end = world.calendar.end
 
     feed = Feed(submissions_of(made), ends=False)
-    simulate(configuration, scenario, check=False, prepare=tell, feed=feed, readers=(reader,))
+    simulate(at_first, scenario, check=False, prepare=tell, feed=feed, readers=(reader,))
     return {
         name: life
         for name, life in reader.lives.items()

@@ -125,13 +125,15 @@ def whatif(
     back_ns = FIT_NS if ahead else _span(since)
     past, now_at = _past_of(session, recording, back_ns)
     one, other = base.loaded.configuration, changed.loaded.configuration
+    orders = changed.orders
     if ahead:
         made = past_jobs.go_on(past, one, other, now_at, for_ns or AHEAD_NS, every[0])
+        orders = past_jobs.from_now(orders)
     else:
         first_at = min(job.accepted_at for job in past.jobs)
         begin_at = max(now_at - back_ns, first_at)
         made = _between(past, one, other, begin_at, min(now_at, begin_at + (for_ns or back_ns)))
-    side = comparing.changed_side(made, other, changed.orders, tuple(fail), faults)
+    side = comparing.changed_side(made, other, orders, tuple(fail), faults)
     left_out = ["only the last jobs were read"] if past.left_out else []
     left_out += prepared.never_begin(side.faults, side.plans, LEAD_NS + made.span_ns)
     compared = comparing.compare(made, comparing.Side(one), side, every, left_out, parse_reshape(shake, resample))

@@ -103,6 +103,23 @@ def test_from_now_on_what_is_not_finished_goes_on(night: Path, capsys: pytest.Ca
     assert good["baseline"] == 0
 
 
+def test_a_task_that_polls_by_itself_does_so_for_as_long_as_was_asked(
+    night: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = whatif(capsys, "--from", "now", "--for", "10m", "--set", "hosts.node1=off")
+    line = next(line for line in answer["lines"] if (line["task"], line["figure"]) == ("clean", "jobs"))
+    assert line["baseline"] == 10 + 1  # once a minute, at both ends; none in the time in which the hosts connect
+
+
+def test_what_runs_on_a_host_that_is_switched_off_ends_there(night: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As live: the host takes nothing more, and is off when its jobs have ended."""
+    past = read_past(night / ".laulima" / "journal.sqlite", time.time_ns())
+    hosts = {job.host for job in past.jobs if job.final is None and job.started_at is not None}
+    answer = whatif(capsys, "--from", "now", "--for", "1m", "--set", f"hosts.{min(filter(None, hosts))}=off")
+    line = next(line for line in answer["lines"] if (line["task"], line["figure"]) == ("warp", "failed"))
+    assert line["changed"] == line["baseline"], "none has waited for its host until its time was over"
+
+
 def test_the_answer_for_people_names_the_calibration(night: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["whatif", "pipeline.yaml", "--from", "30m", "--seeds", "1-2", "--set", "hosts.node2=off"]) == 0
     out = capsys.readouterr().out
