@@ -21,6 +21,8 @@ from msgspec.structs import replace
 
 from model.errors import ConfigurationError, LaulimaError
 from shell.commands.many_worlds import each
+from shell.config.scenario import names_pipeline
+from shell.durations import format_duration
 from shell.expectations import UNDEFINED, figure_text
 from shell.file_errors import refuse_without_folder
 from shell.finished_worlds import FinishedWorlds
@@ -149,8 +151,11 @@ def run_many(asked: Asked, many: Many, *, json: bool, style: Style, output: Outp
         if path is not None:
             refuse_without_folder(path)
     prepared = prepare(asked)
-    baseline = None if many.against is None else prepare(_other(asked, many.against))
-    for warning in (*prepared.loaded.warnings, *(() if baseline is None else baseline.loaded.warnings)):
+    baseline = None if many.against is None else _baseline(prepared, many.against)
+    warnings = [*prepared.loaded.warnings]
+    if baseline is not None:
+        warnings += [*baseline.loaded.warnings, *_unequal(prepared, baseline)]
+    for warning in warnings:
         sys.stderr.write(warning + "\n")
     began = time.perf_counter()
     names = names_of(prepared.loaded.scenario, [task.name for task in prepared.loaded.configuration.tasks])
@@ -184,9 +189,22 @@ def _report(worst: Prepared, answer: ManyWorlds, output: Output) -> None:
     write_report(output, worst.loaded, course.answer, course.metrics, course.timeline, answer)
 
 
-def _other(asked: Asked, against: Path) -> Asked:
-    """The same world for another pipeline; changes are of the first one only."""
-    return replace(asked, file=against, changes=())
+def _baseline(prepared: Prepared, against: Path) -> Prepared:
+    """What is compared with: another scenario, or another pipeline in the same world. Changes are of the first one
+    only. Raises `ConfigurationError`."""
+    asked = prepared.asked
+    other = prepare(replace(asked, file=against, changes=()))
+    if other.loaded.path is None and prepared.loaded.path is not None and names_pipeline(prepared.loaded.path):
+        other = prepare(replace(other.asked, scenario=prepared.loaded.path))
+    return other
+
+
+def _unequal(one: Prepared, other: Prepared) -> list[str]:
+    """A warning where they do not simulate the same time."""
+    times = [format_duration(each.loaded.scenario.for_ns) for each in (one, other)]
+    if times[0] == times[1]:
+        return []
+    return [f"{times[0]} are compared with {times[1]}: what is counted tells little; --for {times[0]} is for both"]
 
 
 def run_arms(arms: Sequence[Prepared], many: Many, names: Sequence[str]) -> list[list[Drawn]]:
@@ -282,15 +300,10 @@ def sum_up(
         again=shlex.join(again),
         worlds=tuple(worlds),
         changes=prepared.asked.changes,
-        against="" if baseline is None else _name(baseline),
+        against="" if many.against is None else many.against.name,
         comparisons=compare(worlds, others) if baseline is not None else (),
         baseline=tuple(others),
     )  # fmt: skip
-
-
-def _name(prepared: Prepared) -> str:
-    path = prepared.loaded.path or prepared.loaded.configuration.path
-    return Path(path).name
 
 
 def _expected(worlds: Sequence[Drawn]) -> tuple[ExpectedShare, ...]:

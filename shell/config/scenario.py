@@ -100,6 +100,11 @@ def _is_scenario(data: Mapping[str, Any]) -> bool:
     return not {"cluster", "scripts"} & data.keys() and bool(of_scenarios & data.keys())
 
 
+def names_pipeline(file: Path) -> bool:
+    """Whether it is a scenario that may be used for another pipeline, too."""
+    return not is_script(file) and "pipeline" in parse_file(file).data
+
+
 def load_rehearsal(file: Path, scenario: Path | None = None, changes: tuple[str, ...] = ()) -> LoadedScenario:
     """`file` is a pipeline, or a scenario that names one; `scenario` is a scenario for the pipeline `file`; `changes`
     are keys of the pipeline with other values (`changes.py`).

@@ -106,6 +106,24 @@ def test_the_same_pipeline_does_not_differ_from_itself(night: Path, capsys: pyte
     ]
 
 
+def test_another_pipeline_is_compared_in_the_same_world(night: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("other.yaml").write_text(Path("pipeline.yaml").read_text())
+    _, out, err = run("sim night.yaml --seeds 1-2 --against other.yaml --json", capsys)
+    assert [world["hash"] for world in json.loads(out)["worlds"]] == [
+        world["hash"] for world in json.loads(out)["baseline"]
+    ]
+    assert json.loads(out)["against"] == "other.yaml"
+    assert "compared with" not in err
+
+
+def test_times_that_differ_are_told(night: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("long.yaml").write_text(Path("night.yaml").read_text().replace("for: 1h", "for: 2h"))
+    _, _, err = run("sim night.yaml --seeds 1-2 --against long.yaml", capsys)
+    assert "1h are compared with 2h: what is counted tells little; --for 1h is for both" in err
+    _, _, err = run("sim night.yaml --seeds 1-2 --against long.yaml --for 1h", capsys)
+    assert "compared with" not in err
+
+
 def test_a_change_that_helps_is_told_from_noise(night: Path, capsys: pytest.CaptureFixture[str]) -> None:
     change = "--set 'tasks.warp.host={name: node2, wait: 1m}'"
     code, out, _ = run(f"sim night.yaml --seeds 1-8 {change} --against night.yaml", capsys)
