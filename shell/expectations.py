@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from shell.durations import parse_duration
 from shell.tables import Column, Style, table
-from shell.wording import clean, count, cut, measured, nearest, number_text, thousands
+from shell.wording import clean, count, cut, measured, nearest, number_text, share_text, thousands
 from sim.expectations import Judged
 from sim.figures import HOSTS, SCHEDULERS, TASKS, Unit, UnknownFigureError, find, split
 from sim.scenario import Comparison, Wanted
@@ -88,7 +88,7 @@ def figure_text(value: float | None, unit: Unit, undefined: str = "-") -> str:
         case Unit.TIME:
             return measured(value)
         case Unit.SHARE:
-            return f"{100 * value:.4g} %"
+            return share_text(value, ".4g")
         case Unit.COUNT:
             return thousands(int(value)) if value == int(value) else number_text(value)
         case Unit.RATE:

@@ -7,7 +7,7 @@ from msgspec import Struct
 from shell.durations import format_duration
 from shell.expectations import figure_text
 from shell.tables import Column, Style, table
-from shell.wording import duration, number_text, thousands
+from shell.wording import duration, number_text, share_text, thousands
 from sim.figures import Unit
 from sim.metrics import Metrics, Spread, TaskMetrics
 from sim.steadiness import FIRST_JOBS, unsteady
@@ -139,7 +139,7 @@ def hosts_up_text(metrics: Metrics) -> str:
     shown, share = [], 0.0
     for number, exactly in metrics.hosts_up.items():
         share += exactly
-        shown.append(f"{thousands(number)}: {100 * share:.3g} %")
+        shown.append(f"{thousands(number)}: {share_text(share, '.3g')}")
         if len(shown) == HOSTS_UP_SHOWN:
             break
     return ", ".join(shown) or UNDEFINED
@@ -158,13 +158,13 @@ def _number(value: float | None) -> str:
 
 
 def _share(value: float | None) -> str:
-    return UNDEFINED if value is None else f"{100 * value:.2f} %"
+    return UNDEFINED if value is None else share_text(value)
 
 
 def _load(value: float | None) -> str:
     if value is None:
         return UNDEFINED
-    return f"{100 * value:.2f} %" + (": more than there are slots for, the queue must grow" if value > 1 else "")
+    return share_text(value) + (": more than there are slots for, the queue must grow" if value > 1 else "")
 
 
 def _cell(row: _Row, value: float | None) -> str:

@@ -31,7 +31,7 @@ from shell.prepared import Asked, Output, Prepared, prepare, scripting_of
 from shell.replay import Replay, WorkloadLine, workload_line, workload_text
 from shell.report.drawing import require_matplotlib
 from shell.tables import Column, Style, table
-from shell.wording import count, duration, number_text, sparkline, thousands
+from shell.wording import count, duration, number_text, share_text, sparkline, thousands
 from sim.checkpoints import Checkpoints
 from sim.expectations import judge_expectations
 from sim.figures import DONE
@@ -461,7 +461,7 @@ def _scheduler_lines(answer: Rehearsal, style: Style) -> list[str]:
 
 
 def _share(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f} %"
+    return "-" if value is None else share_text(value, ".1f")
 
 
 def _counts(counts: dict[str, int]) -> str:
@@ -510,8 +510,8 @@ _TASK_COLUMNS: tuple[Column[TaskLine], ...] = (
 _HOST_COLUMNS: tuple[Column[HostLine], ...] = (
     Column("HOST", lambda line, _: line.host),
     Column("SLOTS", lambda line, _: str(line.slots), right=True),
-    Column("AVAILABLE", lambda line, _: f"{100 * line.available:.1f} %", right=True),
-    Column("BUSY", lambda line, _: f"{100 * line.busy:.1f} %", right=True),
+    Column("AVAILABLE", lambda line, _: share_text(line.available, ".1f"), right=True),
+    Column("BUSY", lambda line, _: share_text(line.busy, ".1f"), right=True),
     Column("DONE", lambda line, _: thousands(line.done), right=True),
     Column("FAILED", lambda line, _: thousands(line.failed), right=True),
 )

@@ -19,7 +19,7 @@ from shell.config.scenario import LoadedScenario, with_faults, with_prefab
 from shell.many_worlds import PAIRS_TEXT
 from shell.past_jobs import Retold, Way, begins_with, configuration_of, reshaped, scenario_of, submissions_of
 from shell.tables import Column, Style, table
-from shell.wording import count, duration, measured, thousands
+from shell.wording import count, duration, measured, share_text, thousands
 from sim.confidence import LEVEL, beyond_noise
 from sim.job_log import AS_IT_IS, LEAD_NS
 from sim.many import Pair, both_known, seeds_with
@@ -327,7 +327,7 @@ def calibration_text(found: Calibration) -> str:
     """How well the unchanged replay tells what really happened, in a sentence."""
     if not found.jobs or found.same_outcome is None:
         return "calibration: no job ended both really and in the replay: nothing is known of how good it is"
-    parts = [f"of {count(found.jobs, 'job')} {100 * found.same_outcome:.1f} % ended in the same way"]
+    parts = [f"of {count(found.jobs, 'job')} {share_text(found.same_outcome, '.1f')} ended in the same way"]
     for what, then, again in (
         ("mean wait", found.mean_wait_really_ns, found.mean_wait_replayed_ns),
         ("makespan", found.makespan_really_ns, found.makespan_replayed_ns),

@@ -24,6 +24,9 @@ DAY = 24 * HOUR
 LEAST_IN_MS = 1_000
 """What is shorter is told in ns where it is measured: 0.0002 ms cannot be read."""
 
+ROUNDED = 1e-12
+"""So much may be lost where shares are added up."""
+
 _BARS = "▁▂▃▄▅▆▇█"
 _ASCII_BARS = ".:-=+*#@"
 
@@ -167,6 +170,15 @@ def size(count_of_bytes: int) -> str:
 
 def percent(part: int, whole: int) -> str:
     return f"{100 * part // whole} %" if whole else "-"
+
+
+def share_text(share: float, form: str = ".2f") -> str:
+    """A share (0..1) in per cent; what is less than all never reads 100 %: `99.9994 %`."""
+    text = f"{100 * share:{form}}"
+    missing = 1.0 - share
+    if missing > ROUNDED and float(text) == 100.0:
+        text = f"{100 * share:.{math.ceil(-math.log10(missing))}f}".rstrip("0")
+    return f"{text} %"
 
 
 def quantile(ordered: Sequence[int], share: float) -> int:

@@ -12,7 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
+from shell.expectations import figure_text
 from shell.wording import (
+    ROUNDED,
     ago,
     clean,
     coming,
@@ -21,11 +23,13 @@ from shell.wording import (
     duration,
     nearest,
     quantile,
+    share_text,
     size,
     sparkline,
     thousands,
     width,
 )
+from sim.figures import Unit
 
 MS, SECOND, MINUTE, HOUR, DAY = 10**6, 10**9, 60 * 10**9, 3600 * 10**9, 86400 * 10**9
 
@@ -115,6 +119,21 @@ def test_numbers_are_grouped_when_they_are_long() -> None:
         "0 jobs",
     )
     assert (size(512), size(4100), size(41_000_000), size(999_999)) == ("512 B", "4.1 kB", "41 MB", "1.0 MB")
+
+
+@given(some.floats(0.0, 1.0), some.sampled_from((".0f", ".1f", ".2f", ".3g", ".4g")))
+def test_only_all_of_it_is_a_hundred_per_cent(share: float, form: str) -> None:
+    text = share_text(share, form)
+    assert text.endswith(" %")
+    assert (float(text[:-2]) == 100.0) == (1.0 - share <= ROUNDED)
+    assert abs(float(text[:-2]) - 100 * share) <= 0.5, "it is rounded, and nothing else"
+
+
+def test_availability_has_as_many_nines_as_it_has() -> None:
+    assert [share_text(share, ".1f") for share in (1.0, 0.9999942, 0.9999, 0.999, 0.5)] == [
+        "100.0 %", "99.99942 %", "99.99 %", "99.9 %", "50.0 %",
+    ]  # fmt: skip
+    assert figure_text(0.99999, Unit.SHARE) == "99.999 %"
 
 
 def test_a_quantile_is_the_value_that_so_many_do_not_pass() -> None:
