@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from model.job import SECOND
 from shell.tables import Style
 from shell.wording import count, duration, sparkline
 from sim.series import Most
 from sim.timeline import NONE, VERDICTS, Timeline
 from sim.unused_slots import CLOSED, DOWN, SLOTS, UNREACHED
-from sim.waiting import OF_JOBS
+from sim.waiting import BRIEF_NS, OF_JOBS
 
 MARKS = 60
 """Bars of a line, where it is wide enough."""
@@ -24,8 +23,6 @@ HEAD, TAIL = 11, 30
 """Columns before and behind the bars."""
 THINNEST = 0.002
 """What is less of a whole bar cannot be told from nothing."""
-BRIEF_NS = SECOND
-"""Where no job waited for so long, nobody wants to know how many did: each takes some ms to its host."""
 ENDS = 12
 """Bars of a task's ends, as those of `history --stats`."""
 DAY_NS = 24 * 3600 * 10**9
@@ -85,7 +82,7 @@ def _bars(values: Sequence[float], marks: int, unicode: bool, least: float) -> s
 
 
 def _most_waiting(timeline: Timeline, start: datetime) -> str:
-    if timeline.longest_wait < BRIEF_NS:
+    if not timeline.most_waiting.value:
         return f"never a job for {duration(BRIEF_NS)}"
     return _most(timeline.most_waiting, "job", timeline, start)
 

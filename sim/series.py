@@ -24,9 +24,9 @@ class Most(Struct, frozen=True):
 
 
 def most_of(changes: Iterable[tuple[int, int]]) -> Most:
-    """Of what begins at 0: (when, by how much). What ends at a moment is gone when something else begins at it."""
+    """Of what begins at 0: (when, by how much), in order. What ends at a moment is gone when something else begins."""
     most, value = Most(), 0
-    for at, by in sorted(changes):
+    for at, by in changes:
         value += by
         if value > most.value:
             most = Most(value, at)

@@ -112,13 +112,8 @@ class Timeline:
 
     @property
     def most_waiting(self) -> Most:
-        """Jobs that waited at once."""
+        """Jobs that waited at once, each for `sim.waiting.BRIEF_NS` or longer; after the last line."""
         return self._waiting.most
-
-    @property
-    def longest_wait(self) -> int:
-        """ns"""
-        return self._waiting.longest
 
     @property
     def most_slots(self) -> dict[str, Most]:

@@ -121,7 +121,7 @@ class UnusedSlots:
                 for use, begin, end, slots in _empty(host.past, sorted(changes[name])):
                     series.add(use, begin, end, slots)
                     found.setdefault(use, []).extend(((begin, slots), (end, -slots)))
-        self.most = {use: most_of(of_all) for use, of_all in found.items()}
+        self.most = {use: most_of(sorted(of_all)) for use, of_all in found.items()}
 
 
 def _empty(stretches: Sequence[_Stretch], changes: Sequence[tuple[int, int]]) -> Iterator[tuple[str, int, int, int]]:

@@ -6,15 +6,17 @@ are counted together, and their time is spent whenever the reason may be about t
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Callable
 from enum import Enum
+from heapq import merge
 from typing import Any
 
 from msgspec import Struct
 
 from model.events import HostVerb
-from model.job import JobId
+from model.job import SECOND, JobId
 from model.records import (
     SET_ASIDE,
     WELL,
@@ -29,8 +31,10 @@ from model.records import (
 from model.states import State
 from sim.host_states import AWAY, CUT, NOT_RUNNING, HostStates, host_of, scheduler_of
 from sim.log import FaultChanged
-from sim.series import Most, Series
+from sim.series import Most, Series, most_of
 
+BRIEF_NS = SECOND // 10
+"""A shorter wait is none where people ask how many waited: every job takes some ms to its host."""
 _SHUT = frozenset({SET_ASIDE, HostVerb.DRAIN.value, HostVerb.OFF.value})
 _OPEN = frozenset({WELL, HostVerb.ON.value})
 """What is recorded of a host that is given nothing new from now on, and of one that is."""
@@ -136,9 +140,10 @@ class Waiting:
         self.hurt: Counter[tuple[str, str, str]] = Counter()
         """(task, `Reason`'s value, host): how long jobs waited for that reason, jobs x ns"""
         self.most = Most()
-        """jobs that waited at once"""
-        self.longest = 0
-        """ns that a job has waited, jobs that still wait included"""
+        """jobs at once that waited for `BRIEF_NS` or longer; after `finish`"""
+        self._begun = array("q")
+        self._over = array("q")
+        """ns, of each such wait"""
         self._series = series
         self._states = states
         self._waiting: dict[JobId, _Wait] = {}
@@ -259,17 +264,21 @@ class Waiting:
         wait = self._waiting[number] = _Wait(self.jobs[number], now, phase)
         self._series.peak("oldest", now, now - next(iter(self._waiting.values())).since)
         self._shift(wait, 1, now)
-        if len(self._waiting) > self.most.value:
-            self.most = Most(len(self._waiting), now)
 
     def _end(self, number: JobId, now: int) -> None:
         wait = self._waiting.pop(number, None)
         if wait is None:
             return
-        self.longest = max(self.longest, now - wait.since)
+        self._note(wait, now)
         oldest = next(iter(self._waiting.values()), wait)
         self._series.peak("oldest", now, now - min(oldest.since, wait.since))
         self._shift(wait, -1, now)
+
+    def _note(self, wait: _Wait, now: int) -> None:
+        """Its wait is over, or the log is."""
+        if now - wait.since >= BRIEF_NS:
+            self._begun.append(wait.since)
+            self._over.append(now)
 
     # jobs
 
@@ -358,5 +367,7 @@ class Waiting:
         """The log is over."""
         self._settle(now, None)
         for wait in self._waiting.values():
-            self.longest = max(self.longest, now - wait.since)
+            self._note(wait, now)
             self._series.peak("oldest", max(0, now - 1), now - wait.since)
+        ends, begins = ((at, -1) for at in sorted(self._over)), ((at, 1) for at in sorted(self._begun))
+        self.most = most_of(merge(ends, begins))

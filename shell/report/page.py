@@ -12,7 +12,6 @@ from pathlib import Path
 from msgspec import Struct
 
 from shell.config.scenario import LoadedScenario
-from shell.course_lines import BRIEF_NS
 from shell.expectations import UNDEFINED, figure_text
 from shell.many_worlds import PAIRS_TEXT, ManyWorlds
 from shell.metric_tables import after_last_text, beginning_texts, hosts_up_text, missed_text
@@ -30,7 +29,7 @@ from sim.confidence import Interval
 from sim.figures import Unit, find, value
 from sim.metrics import Metrics
 from sim.timeline import Timeline
-from sim.waiting import OF_JOBS
+from sim.waiting import BRIEF_NS, OF_JOBS
 
 FIGURES = (
     "submitted", "ended", "failed", "open", "lost", "missed_polls", "mean_wait", "p50_wait", "p95_wait", "max_wait",
@@ -100,7 +99,7 @@ def _worst_moment(told: Told) -> str:
     columns = [timeline.series.means(reason.value, timeline.end) for reason in OF_JOBS]
     waiting = [sum(parts) for parts in zip(*columns, strict=True)]
     most = timeline.most_waiting
-    if timeline.longest_wait < BRIEF_NS:
+    if not most.value:
         return f" No job ever waited for {duration(BRIEF_NS)}."
     width_ns = timeline.series.width_ns
     drained = next((at for at in range(most.at // width_ns, len(waiting)) if waiting[at] <= most.value / 10), None)
