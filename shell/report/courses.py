@@ -173,7 +173,8 @@ def _away_ns(timeline: Timeline, host: str) -> int:
 
 
 def _jobs(axes: Axes, timeline: Timeline, time: TimeAxis, rows: dict[int, int], inside: Sequence[int]) -> list[object]:
-    """Bars, in lanes within the host's row, as many as its slots need."""
+    """Bars within the host's row, which has a lane for each slot; a job of several slots is as high as these, in pieces
+    where they are not beside each other."""
     spans, hosts = timeline.spans, list(timeline.hosts)
     lanes: dict[int, list[int]] = {host: [] for host in rows}
     boxes: dict[int, list[tuple[float, float, float, float]]] = {}
@@ -181,20 +182,34 @@ def _jobs(axes: Axes, timeline: Timeline, time: TimeAxis, rows: dict[int, int], 
     for at in inside:
         host = spans.host[at]
         end = timeline.end if spans.end[at] == NONE else spans.end[at]
-        free = lanes[host]
-        lane = next((lane for lane, until in enumerate(free) if until <= spans.start[at]), len(free))
-        free[lane : lane + 1] = [end]
         tall = 0.8 / max(1, timeline.hosts[hosts[host]])
-        bottom = rows[host] - 0.4 + min(lane * tall, 0.8 - tall)
         begin = time.hours(spans.start[at])
-        boxes.setdefault(spans.task[at], []).append((begin, bottom, time.hours(end) - begin, tall * 0.9))
+        for first, number in taken_lanes(lanes[host], spans.slots[at], spans.start[at], end):
+            bottom = rows[host] - 0.4 + max(0.0, min(first * tall, 0.8 - number * tall))
+            high = min(number * tall, 0.8) - 0.1 * tall
+            boxes.setdefault(spans.task[at], []).append((begin, bottom, time.hours(end) - begin, high))
         if VERDICTS[spans.verdict[at]] is Verdict.LOST:
-            lost.append((time.hours(end), bottom + tall / 2))
+            lost.append((time.hours(end), bottom + high / 2))
     for task in sorted(boxes):
         rectangles(axes, boxes[task], look_of(task), linewidth=0.2)
     if lost:
         axes.plot(*zip(*lost, strict=True), "x", color=INK, markersize=4, zorder=4)
     return [key_of(look_of(task), named(timeline.tasks[task]) or "unknown") for task in sorted(boxes)[:TASKS_NAMED]]
+
+
+def taken_lanes(lanes: list[int], slots: int, start: int, end: int) -> list[tuple[int, int]]:
+    """Lanes for a job, the lowest that are free: (the first, how many beside each other). `lanes`: until when each is
+    taken; it grows where a host runs more than it has slots."""
+    free = [lane for lane, until in enumerate(lanes) if until <= start][:slots]
+    free += range(len(lanes), len(lanes) + slots - len(free))
+    pieces: list[tuple[int, int]] = []
+    for lane in free:
+        lanes[lane : lane + 1] = [end]
+        if pieces and sum(pieces[-1]) == lane:
+            pieces[-1] = pieces[-1][0], pieces[-1][1] + 1
+        else:
+            pieces.append((lane, 1))
+    return pieces
 
 
 def _busy(axes: Axes, timeline: Timeline, time: TimeAxis, rows: dict[int, int], inside: Sequence[int]) -> list[object]:

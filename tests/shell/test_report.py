@@ -393,3 +393,13 @@ def test_only_what_there_was_is_in_the_legend(page_text: str) -> None:
     assert "over a host's row, hatched: without power." in text
     assert "silent" not in text
     assert "drained" not in text
+
+
+def test_a_job_of_several_slots_is_as_high_as_these() -> None:
+    lanes: list[int] = []
+    assert courses.taken_lanes(lanes, 2, 0, 10) == [(0, 2)]
+    assert courses.taken_lanes(lanes, 1, 0, 5) == [(2, 1)]
+    assert courses.taken_lanes(lanes, 1, 0, 10) == [(3, 1)]
+    assert courses.taken_lanes(lanes, 3, 5, 8) == [(2, 1), (4, 2)], "in pieces around the one that still runs"
+    assert courses.taken_lanes(lanes, 6, 10, 20) == [(0, 6)]
+    assert lanes == [20] * 6
