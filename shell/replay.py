@@ -157,7 +157,7 @@ def _share(text: str) -> float:
     except ValueError:
         share = -1.0
     if not 0.0 < share < 1.0:
-        raise ConfigurationError(f"--shake {text}: expects a share below 100 %", "as in --shake 10%")
+        raise ConfigurationError(f"--shake {text}: expects per cent, above 0 and below 100", "as in --shake 10%")
     return share
 
 

@@ -143,8 +143,7 @@ def survey(path: Path, *, first: int = 0, slots_max: int = 0) -> Survey:
     if one_size:
         found.partitions = {} if slots_max else {0: Partition(ONE_HOST, found.jobs, one_size)}
     else:
-        _size(found, usage)
-        found.sized_by_use = True
+        found.sized_by_use = _size(found, usage)
     return found
 
 
@@ -199,8 +198,9 @@ def _note_usage(usage: array[int], job: SwfJob) -> None:
     usage.append((end << 1) << 24 | width)
 
 
-def _size(found: Survey, usage: dict[int, array[int]]) -> None:
-    """Each partition has as many slots as were used in the log at one time."""
+def _size(found: Survey, usage: dict[int, array[int]]) -> bool:
+    """Each partition has as many slots as were used in the log at one time; one that has all jobs has the whole
+    machine. Whether use was the measure."""
     names: set[str] = {"local"}
     for number in sorted(usage):
         used = most = 0
@@ -219,6 +219,8 @@ def _size(found: Survey, usage: dict[int, array[int]]) -> None:
     if len(found.partitions) == 1:
         only = next(iter(found.partitions.values()))
         only.slots = max(only.slots, found.header.processors)
+        return only.slots > found.header.processors
+    return True
 
 
 def cluster_of(found: Survey, order: Order, hosts: tuple[HostDefinition, ...] = ()) -> ClusterDefinition:

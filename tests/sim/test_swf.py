@@ -232,6 +232,17 @@ def test_partitions_are_hosts_of_the_size_that_their_jobs_used(tmp_path: Path) -
     assert metrics.hosts[0].host == "fast"
 
 
+def test_a_partition_with_all_jobs_is_the_whole_machine_that_the_header_tells_of(tmp_path: Path) -> None:
+    path = tmp_path / "a.swf"
+    lines = ["; Partition: 1 DEFAULT", "; Partition: 2 ALL", "; MaxProcs: 100", line(1, 0, 10, 2, partition=1)]
+    path.write_text("\n".join(lines))
+    found = survey(path)
+    assert [(host.name, host.slots) for host in cluster_of(found, Order.FILL).hosts] == [("DEFAULT", 100)]
+    assert not found.sized_by_use
+    path.write_text("\n".join([*lines, line(2, 0, 10, 2, partition=2)]))
+    assert survey(path).sized_by_use
+
+
 def test_jobs_of_one_number_do_not_share_their_run_times(tmp_path: Path) -> None:
     path = write_log(tmp_path / "a.swf", line(1, 0, 5), line(1, 0, 50))
     assert [job.spec.item for job in submissions(survey(path))] == ["1", "1-line4"]
