@@ -204,6 +204,11 @@ def fit_lines(fits: Sequence[TaskFit], style: Style) -> list[str]:
                 f"{one.task}: no family fits (the best is {best.name}, KS distance {best.distance:.3f}): the data"
                 " themselves are taken, in some twenty parts"
             )
+        if one.run is not None and one.run.poor:
+            lines.append(
+                f"{one.task}: no family fits (the best is {one.run.name}, KS distance {one.run.distance:.3f}), and too"
+                " many runs were ended early to take the data themselves: a longer timeout would tell"
+            )
     return lines
 
 

@@ -8,8 +8,9 @@ can say (`sim/distributions.py`). Called by `shell/fitting.py`.
 The Kolmogorov-Smirnov distance is the largest difference between the shares that the data and the distribution have
 below any value. Up to `CHANCE` / sqrt(n) chance alone explains it in 95 of 100 cases: as the parameters come from the
 same data that is less than the 1.36 of tables, by the family (Lilliefors 1967; Stephens 1974; Chandra, Singpurwalla,
-Stephens 1981). Where nothing fits, the data are the distribution: the means of some twenty parts of them, finer where
-the few long ones are, so that their mean stays.
+Stephens 1981). Where runs were ended early, the share of the data below a value is the estimate of Kaplan and Meier
+(1958): what such a run stands for is spread over the longer ones. Where nothing fits, the data are the distribution:
+the means of some twenty parts of them, finer where the few long ones are, so that their mean stays.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ KS_AT_ONCE = 0.1
 """A distance above this, and above what chance explains, is no fit: the data themselves are taken."""
 CHANCE = {"exponential": 1.094, "weibull": 0.874, "lognormal": 0.895}
 """By family, for many values; for few ones it is a little less."""
+UNKNOWN_MOST = 0.01
+"""Where more than this share is longer than the longest run of which the end is known, the data are no distribution."""
 NARROW = 1e-3
 """A standard deviation of less than this share of the mean is no spread."""
 
@@ -66,6 +69,11 @@ class Fit(Struct, frozen=True):
     """the distance that chance alone explains, of the best family; 0: none was fitted"""
     candidates: tuple[Candidate, ...] = ()
 
+    @property
+    def poor(self) -> bool:
+        """Whether no family fits, and the data could not be taken."""
+        return self.name != "data" and self.distance > max(KS_AT_ONCE, self.by_chance)
+
 
 def fit(values: Sequence[int], censored: Sequence[int] = ()) -> Fit:
     """The distribution of `values`, and of more that are known to be longer than `censored`. At least one value."""
@@ -73,49 +81,79 @@ def fit(values: Sequence[int], censored: Sequence[int] = ()) -> Fit:
     longer = sorted(max(LEAST, value) for value in censored)
     total = len(measured) + len(longer)
     mean = fmean(measured)
-    if not longer and pstdev(measured) <= NARROW * mean:
-        return Fit(Constant(round(mean)), "constant", total, 0, 0.0, 0.0)
+    if pstdev(measured) <= NARROW * mean and (not longer or longer[-1] <= mean):
+        return Fit(Constant(round(mean)), "constant", total, len(longer), 0.0, 0.0)
     if len(measured) < NEEDED:
-        return Fit(_quantiles(measured), "data", total, len(longer), 0.0, 0.0)
+        return Fit(_parts_of(measured, _even(len(measured))), "data", total, len(longer), 0.0, 0.0)
     found = sorted((each(measured, longer) for each in FAMILIES), key=lambda one: (one.aic, one.name))
     best = found[0]
     by_chance = CHANCE[best.name] / sqrt(total)
-    if not longer and best.distance > max(KS_AT_ONCE, by_chance):
-        distance = _distance_of_parts(measured)
-        return Fit(_quantiles(measured), "data", total, 0, distance, by_chance, tuple(found))
+    below = _below(measured, longer)
+    if best.distance > max(KS_AT_ONCE, by_chance) and below[-1] >= 1.0 - UNKNOWN_MOST:
+        distance = _distance_of_parts(measured, below)
+        return Fit(_parts_of(measured, below), "data", total, len(longer), distance, by_chance, tuple(found))
     return Fit(best.distribution, best.name, total, len(longer), best.distance, by_chance, tuple(found))
 
 
 def quantiles(values: Sequence[int]) -> Distribution:
     """The data as they are: a constant, or the means of their parts."""
     ordered = sorted(values)
-    return Constant(ordered[0]) if ordered[0] == ordered[-1] else _quantiles(ordered)
+    return Constant(ordered[0]) if ordered[0] == ordered[-1] else _parts_of(ordered, _even(len(ordered)))
 
 
-def _quantiles(ordered: Sequence[int]) -> Distribution:
+def _even(count: int) -> list[float]:
+    """Which share of so many ordered values is before each, and at last all."""
+    return [place / count for place in range(count + 1)]
+
+
+def _below(measured: Sequence[int], longer: Sequence[int]) -> list[float]:
+    """The same of `measured` where others are known to be longer than `longer` (Kaplan and Meier). A run that was ended
+    at a measured value is longer than that."""
+    if not longer:
+        return _even(len(measured))
+    shares, left, ended = [0.0], 1.0, 0
+    for place, value in enumerate(measured):
+        while ended < len(longer) and longer[ended] < value:
+            ended += 1
+        left *= 1.0 - 1.0 / (len(measured) - place + len(longer) - ended)
+        shares.append(1.0 - left)
+    return shares
+
+
+def _parts_of(ordered: Sequence[int], below: Sequence[float]) -> Distribution:
     """Of each part of the data its mean, as likely as it has values."""
     counted: dict[int, float] = {}
-    for first, last in _parts(len(ordered)):
-        value = round(fmean(ordered[first:last]))
-        counted[value] = counted.get(value, 0.0) + last - first
+    for first, last in _parts(below):
+        value = round(_mean(ordered, below, first, last))
+        weight = round((below[last] - below[first]) * len(ordered), 9)
+        counted[value] = counted.get(value, 0.0) + weight
     return Choice(tuple(counted), tuple(counted.values()))
 
 
-def _parts(count: int) -> list[tuple[int, int]]:
-    """Where so many ordered values are cut; each alone where they are few."""
+def _mean(ordered: Sequence[int], below: Sequence[float], first: int, last: int) -> float:
+    """Of a part of the data, each as likely as it is."""
+    total = below[last] - below[first]
+    return sum(ordered[at] * ((below[at + 1] - below[at]) / total) for at in range(first, last))
+
+
+def _parts(below: Sequence[float]) -> list[tuple[int, int]]:
+    """Where the ordered values are cut; each alone where they are few."""
+    count = len(below) - 1
     if count <= QUANTILES:
         return [(at, at + 1) for at in range(count)]
-    shares = sorted((*(part / QUANTILES for part in range(QUANTILES + 1)), *TAIL_SHARES))
-    return list(pairwise(sorted({round(share * count) for share in shares})))
+    shares = sorted((*(part / QUANTILES for part in range(QUANTILES)), *TAIL_SHARES))
+    cuts = {min(count, bisect_left(below, share - 0.5 / count)) for share in shares}
+    return list(pairwise(sorted({*cuts, 0, count})))
 
 
-def _distance_of_parts(ordered: Sequence[int]) -> float:
+def _distance_of_parts(ordered: Sequence[int], below: Sequence[float]) -> float:
     """Of the data to the means of their parts."""
-    most = 0
-    for first, last in _parts(len(ordered)):
-        mean = fmean(ordered[first:last])
-        most = max(most, bisect_left(ordered, mean) - first, last - bisect_right(ordered, mean))
-    return most / len(ordered)
+    most = 0.0
+    for first, last in _parts(below):
+        mean = _mean(ordered, below, first, last)
+        under, over = below[bisect_left(ordered, mean)], below[bisect_right(ordered, mean)]
+        most = max(most, under - below[first], below[last] - over)
+    return most
 
 
 # the families
@@ -215,11 +253,9 @@ def _candidate(
 
 
 def _distance(measured: Sequence[int], longer: Sequence[int], above: Callable[[float], float]) -> float:
-    """Below the first value that is not known whole, where the shares of the data are known."""
-    total = len(measured) + len(longer)
-    known = [value for value in measured if not longer or value <= longer[0]]
+    """Up to the longest value that is known whole."""
     most = 0.0
-    for place, value in enumerate(known):
-        below = 1.0 - above(value)
-        most = max(most, abs(below - place / total), abs((place + 1) / total - below))
+    for value, (before, after) in zip(measured, pairwise(_below(measured, longer)), strict=True):
+        share = 1.0 - above(value)
+        most = max(most, abs(share - before), abs(after - share))
     return most

@@ -12,6 +12,8 @@ from random import Random
 
 import pytest
 
+from shell.fitting import TaskFit, fit_lines
+from shell.tables import Style
 from sim.distributions import Choice, Constant, Distribution, Exponential, Lognormal, Weibull
 from sim.fitting import CHANCE, fit
 
@@ -112,6 +114,42 @@ def test_few_and_long_runs_stay_where_no_family_fits() -> None:
     assert mean == pytest.approx(sum(values) / len(values))
     assert found.distribution.sample(0.999) == 3600 * SECOND
     assert found.distribution.sample(0.96) == SECOND
+
+
+def mean_of(found: Distribution) -> float:
+    assert isinstance(found, Choice)
+    return sum(v * w for v, w in zip(found.values, found.weights, strict=True)) / sum(found.weights)
+
+
+TWO_KINDS = [10 * SECOND] * 250 + [100 * SECOND] * 250
+
+
+@pytest.mark.parametrize("longer", [[5 * SECOND], [100 * SECOND] * 5, [1]])
+def test_a_run_that_was_ended_early_does_not_make_a_family_fit(longer: list[int]) -> None:
+    """One killed run of 501 made an exponential of runs of two kinds, at a distance of 0.000."""
+    found = fit(TWO_KINDS, longer)
+    assert found.name == "data"
+    assert found.censored == len(longer)
+    assert min(one.distance for one in found.candidates) > found.by_chance
+    assert mean_of(found.distribution) == pytest.approx(sum(TWO_KINDS) / len(TWO_KINDS), rel=0.02)
+
+
+def test_what_was_ended_early_is_spread_over_the_longer_ones() -> None:
+    """125 of those that would take 100 s were killed at 50 s: still half of them all take so long."""
+    found = fit([10 * SECOND] * 250 + [100 * SECOND] * 125, [50 * SECOND] * 125)
+    assert mean_of(found.distribution) == pytest.approx(55 * SECOND)
+
+
+def test_where_many_were_ended_early_the_data_are_not_taken_and_a_poor_fit_is_told() -> None:
+    found = fit(TWO_KINDS, [100 * SECOND + 1] * 100)
+    assert found.name != "data"
+    assert found.poor
+    told = fit_lines([TaskFit("warp", 600, 600, run=found)], Style(columns=0))
+    assert told[-1].startswith("warp: no family fits (the best is ")
+
+
+def test_one_value_stays_one_where_a_run_was_ended_earlier() -> None:
+    assert fit([5 * SECOND] * 20, [SECOND]).distribution == Constant(5 * SECOND)
 
 
 def test_how_far_the_data_are_from_their_parts_is_told() -> None:
