@@ -283,7 +283,9 @@ def _simulate(loaded: LoadedScenario, extras: _Extras, *, quiet: bool) -> tuple[
                     writing = measured.jobs_csv
                     rows = files.enter_context(writing.open("w", newline="", encoding="utf-8"))
                     writer = JobsCsv(rows, Path(loaded.configuration.path).name)
-                measuring = measuring_of(loaded.configuration, scenario, warm_up_ns=extras.warm_up_ns, writer=writer)
+                measuring = measuring_of(
+                    loaded.configuration, scenario, warm_up_ns=extras.warm_up_ns, writer=writer, feed=extras.jobs
+                )
             timeline = None if extras.timeline is None else for_all(scenario, extras.timeline)
             result = simulate(
                 loaded.configuration,

@@ -86,7 +86,7 @@ def draw(
     """The world of this seed. What a machine raises in it is a finding, with its seed; `LaulimaError` (a scenario that
     cannot be) is raised."""
     world = replace(scenario, seed=seed)
-    measuring = measuring_of(configuration, world, warm_up_ns=warm_up_ns)
+    measuring = measuring_of(configuration, world, warm_up_ns=warm_up_ns, feed=feed)
     try:
         result = simulate(configuration, world, scripting=scripting, feed=feed, readers=(measuring,))
     except LaulimaError:

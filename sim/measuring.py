@@ -119,8 +119,11 @@ class Measuring:
         tau_ns: int = TAU_NS,
         writer: Writer | None = None,
         answers: Answers | None = None,
+        until_last: bool = False,
     ) -> None:
-        """`warm_up_ns`: what ends before is not counted. `answers`: those of the controller are looked at."""
+        """`warm_up_ns`: what ends before is not counted. `answers`: those of the controller are looked at.
+        `until_last`: no job can come after the last one, so the load is offered until then; how long it takes to do the
+        rest is no part of it."""
         self._warm_up_ns = warm_up_ns
         self._tau_ns = tau_ns
         self._writer = writer
@@ -136,6 +139,7 @@ class Measuring:
         """attempts that ended for the scheduler while their process ran on"""
         self._hosts = HostTime(warm_up_ns)
         self._answers = answers
+        self._until_last = until_last
         self._grounds: Counter[str] = Counter()
         self._attempts = 0
         self._orphans = 0
@@ -434,7 +438,7 @@ class Measuring:
             makespan=self._makespan(),
             last_submit=self._last_submit,
             throughput=ratio(total.ended * SECOND, span),
-            offered_load=None if total.asked is None else ratio(total.asked, hosts.nominal),
+            offered_load=None if total.asked is None else ratio(total.asked, hosts.nominal * self._offered(begin)),
             utilization_nominal=ratio(slot_time.busy, hosts.nominal),
             utilization_available=ratio(slot_time.busy, hosts.up),
             goodput=ratio(slot_time.good, hosts.nominal),
@@ -464,6 +468,12 @@ class Measuring:
             deadlines_missed=self._deadlines_missed,
             notifications=self._notifications,
         )
+
+    def _offered(self, begin: int) -> float:
+        """The share of the window in which jobs may have come."""
+        if not self._until_last or self._last_submit is None or self._end <= begin:
+            return 1.0
+        return max(0, self._last_submit - begin) / (self._end - begin)
 
     def _makespan(self) -> int | None:
         if self._first_submit is None or self._last_end == NONE:

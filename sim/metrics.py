@@ -170,7 +170,7 @@ class Metrics(Struct, frozen=True):
     throughput: float | None
     """N per second"""
     offered_load: float | None
-    """asked / nominal slot-time; above 1 the queue must grow"""
+    """asked / nominal slot-time, of a job log alone until its last submit; above 1 the queue must grow"""
     utilization_nominal: float | None
     """busy / nominal slot-time"""
     utilization_available: float | None

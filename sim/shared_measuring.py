@@ -20,6 +20,7 @@ from sim.scenario import Scenario, node_of
 from sim.scheduler_side import terms_of
 from sim.shares import Shares
 from sim.views import Everybody, View
+from sim.workload import Feed
 
 
 class Measures(Protocol):
@@ -32,13 +33,19 @@ class Measures(Protocol):
 
 
 def measuring_of(
-    configuration: Configuration, scenario: Scenario, *, warm_up_ns: int = 0, writer: Writer | None = None
+    configuration: Configuration,
+    scenario: Scenario,
+    *,
+    warm_up_ns: int = 0,
+    writer: Writer | None = None,
+    feed: Feed | None = None,
 ) -> Measures:
-    """What measures a run of this world. `writer` is told of each job."""
+    """What measures a run of this world, and of these jobs. `writer` is told of each job."""
     if scenario.schedulers:
         return SharedMeasuring(configuration, scenario, warm_up_ns, writer)
     answers = Answers({SCHEDULER: configuration.cluster.times.silent_ns})
-    return Measuring(warm_up_ns=warm_up_ns, writer=writer, answers=answers)
+    alone = feed is not None and feed.ends
+    return Measuring(warm_up_ns=warm_up_ns, writer=writer, answers=answers, until_last=alone)
 
 
 class SharedMeasuring:

@@ -47,7 +47,7 @@ class Feed:
         self.unheard = 0
         """jobs that were submitted while there was no scheduler to take them"""
         self._submissions = iter(submissions)
-        self._ends = ends
+        self.ends = ends
         self._final = 0
         self._next: Submission | None = None
         self._world: World | None = None
@@ -62,11 +62,11 @@ class Feed:
     def __getstate__(self) -> tuple[Any, ...]:
         taken = self.given + (self._next is not None)
         place = self._world, self._scheduler, self._side
-        return taken, self.given, self.unheard, self._ends, self._final, self._next, place
+        return taken, self.given, self.unheard, self.ends, self._final, self._next, place
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         """For a feed of the same jobs: those that were taken before are passed over."""
-        taken, self.given, self.unheard, self._ends, self._final, self._next, place = state
+        taken, self.given, self.unheard, self.ends, self._final, self._next, place = state
         self._world, self._scheduler, self._side = place
         for _ in range(taken):
             next(self._submissions)
@@ -121,5 +121,5 @@ class Feed:
 
     def _look_for_end(self) -> None:
         """All jobs have been given."""
-        if self._ends and self._final >= self.given - self.unheard and self._world is not None:
+        if self.ends and self._final >= self.given - self.unheard and self._world is not None:
             self._world.calendar.end()

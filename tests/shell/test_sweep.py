@@ -21,6 +21,7 @@ from shell.main import main
 from shell.sweep_arms import Varied, parse_sweep
 from sim.many import Drawn
 from sim.sweeps import Band, band, knee
+from tests.sim.job_logs import line, write_log
 
 PIPELINE = """\
 cluster:
@@ -117,6 +118,24 @@ def test_the_offered_load_is_what_was_asked_for_and_the_queue_of_an_overload_gro
     assert bands[0]["max_wait"]["median"] < SECOND
     assert bands[2]["max_wait"]["median"] > 600 * SECOND
     assert 0.2 < found["knee"] < 0.375
+
+
+def test_the_offered_load_of_a_job_log_is_that_of_the_log_whoever_is_served_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """600 slots x s in 100 s on 4 slots; how long the rest takes after the last submission is the policy's affair."""
+    path = write_log(
+        tmp_path / "a.swf", line(1, 0, 100, 2), line(2, 10, 50, 4), line(3, 20, 100), line(4, 100, 100), processors=4
+    )
+    for order in ("strict", "fill"):
+        main(["sim", "--workload", str(path), "--order", order, "--json"])
+        found = json.loads(capsys.readouterr().out)["metrics"]
+        assert found["offered_load"] == pytest.approx(600 / (4 * 100), rel=1e-6)
+        assert found["utilization_nominal"] < 0.9
+        main(["sim", "--workload", str(path), "--order", order, "--seeds", "1-2", "--sweep", "load=0.5,2", "--json"])
+        points = json.loads(capsys.readouterr().out)["points"]
+        offered = [world["figures"]["offered_load"] for point in points for world in point["worlds"]]
+        assert offered == pytest.approx([0.5, 0.5, 2.0, 2.0], rel=0.01)
 
 
 def test_policies_for_a_host_that_is_down_beside_each_other(night: Path, capsys: pytest.CaptureFixture[str]) -> None:
