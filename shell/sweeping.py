@@ -45,6 +45,10 @@ SHOWN = (
 """Figures of each value. What no task was ever counted by is left out of the tables."""
 
 
+NEVER_STARTED = ("pending_timeout", "host_down")
+"""Ends of jobs that waited in vain."""
+NEVER_TOLD = 0.01
+"""Where fewer than this share of the jobs did, waits tell enough."""
 SCHEDULERS_SHOWN = 4
 """Schedulers that have columns of their own in the table of a sweep (`--json` has all)."""
 
@@ -170,7 +174,9 @@ def lines_of(answer: Swept, took_s: float, jobs: int, style: Style) -> list[str]
         lines += table(_columns(answer), answer.points, 0, style)
         of_each = _scheduler_columns(answer)
         lines += ["", *table(of_each, answer.points, 0, style)] if len(of_each) > 1 else []
-        return [*lines, "", *knee_lines(answer), *_again(answer)]
+        never = never_started(answer)
+        remark = [f"waits      {never}"] if never else []
+        return [*lines, "", *knee_lines(answer), *remark, *_again(answer)]
     rows = rows_of(answer)
     columns: list[Column[tuple[str, ...]]] = [Column("FIGURE", lambda row, _: row[0], most=32)]
     for at, point in enumerate(answer.points, 1):
@@ -271,6 +277,18 @@ def knee_lines(answer: Swept) -> list[str]:
     if answer.knee is None:
         return [f"knee       none: the mean wait stays below {least}"]
     return [f"knee       at {place_text(answer, answer.knee)}: there the mean wait reaches {least}"]
+
+
+def never_started(answer: Swept) -> str:
+    """What waits do not tell: at which value most jobs ended without a start. Empty: there were next to none."""
+    counts = []
+    for point in answer.points:
+        ended, *never = (point.bands.get(name, Band()).median or 0.0 for name in ("ended", *NEVER_STARTED))
+        counts.append((sum(never) / max(1.0, ended), sum(never), ended, point.value))
+    share, number, ended, place = max(counts)
+    if share <= NEVER_TOLD:
+        return ""
+    return f"of jobs that started; at {place} {number_text(number)} of {number_text(ended)} ended without a start"
 
 
 def place_text(answer: Swept, at: float) -> str:

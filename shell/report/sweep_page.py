@@ -20,7 +20,7 @@ from shell.report.drawing import INK, PALETTE, named, picture
 from shell.report.html import document, figure, safe, table
 from shell.report.making import write_text
 from shell.report.spreads import dots, time_ticks
-from shell.sweeping import NOTE, Swept, cell, knee_lines, place_text, rows_of
+from shell.sweeping import NOTE, Swept, cell, knee_lines, never_started, place_text, rows_of
 from shell.wording import count, duration
 from sim.figures import Unit, find
 from sim.sweeps import HIGH, KNEE_FIGURE, LOW, Band
@@ -96,7 +96,9 @@ def _verdict(answer: Swept) -> str:
     if not answer.ordered:
         return told + "."
     (knee,) = knee_lines(answer)
-    return f"{told}. The knee: {knee.removeprefix('knee').strip()}."
+    never = never_started(answer)
+    waits = f" Waits are {never}." if never else ""
+    return f"{told}. The knee: {knee.removeprefix('knee').strip()}.{waits}"
 
 
 # pictures

@@ -176,6 +176,17 @@ def test_as_many_hosts_are_down_as_the_share_says(night: Path, capsys: pytest.Ca
     assert "all these shares of 4 hosts are 0" in capsys.readouterr().err
 
 
+def test_jobs_that_waited_in_vain_are_told_beside_the_knee(night: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where all hosts are down nothing starts, so no wait is long. A job a minute, of 20 min each: 100 by the end."""
+    (night / "calm.yaml").write_text(SCENARIO.replace("faults: [node2 down 30m-60m]", ""))
+    main(["sim", "calm.yaml", "--sweep", "down=0%,100%", "--seeds", "1", "--report", "down.html"])
+    told = "of jobs that started; at 100% 100 of 100 ended without a start"
+    assert f"\nwaits      {told}\n" in capsys.readouterr().out
+    assert told in (night / "down.html").read_text()
+    main(["sim", "calm.yaml", "--sweep", "load=0.1,0.2", "--seeds", "1"])
+    assert "\nwaits" not in capsys.readouterr().out
+
+
 def test_a_key_of_the_pipeline(night: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = answer_of(capsys, "night.yaml", "--sweep", "tasks.need.periods.pending=5m,40m", "--seeds", "1")
     late = [point["bands"]["pending_timeout"]["median"] for point in found["points"]]
