@@ -26,7 +26,7 @@ from model.configuration import ClusterDefinition, HostDefinition, Order
 from model.errors import ConfigurationError
 from model.health import HealthPolicy
 from model.job import SECOND, HostWish, JobSpec
-from sim.reshaping import DAY_NS, Factors, Reshape, again, copy_name, shaken
+from sim.reshaping import Factors, Reshape, again, copy_name, shaken
 from sim.swf import SwfHeader, SwfJob, read_header, read_jobs
 from sim.workload import Submission
 
@@ -272,7 +272,7 @@ def _reshaped(
     """The jobs that can be replayed, drawn again and shaken."""
     every = [pair for pair in jobs if not _why_not(pair[1], found.slots_max)]
     times = [job.submit_ns for _, job in every]
-    midnight_ns = -(found.header.start_wall_s * SECOND) % DAY_NS
+    midnight_ns = found.header.midnight_s * SECOND
     drawn = again(times, [str(job.user) for _, job in every], reshape.resample, midnight_ns, seed)
     names = [copy_name(every[one.index][0], one.copy) for one in drawn]
     factors = Factors(reshape.shake, seed)

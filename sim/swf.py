@@ -7,9 +7,12 @@ log is here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 from msgspec import Meta, Struct
@@ -22,6 +25,8 @@ FIELDS = 18
 NUMBER_MAX = 4 * 10**9
 """The largest number that a field may hold: in seconds 126 years, so that ns fit into 64 bits."""
 UNKNOWN = -1
+DAY_S = 24 * 3600
+_SECONDS = re.compile(r"-?[0-9]{1,5}", re.ASCII)
 HINT = "the format: 18 numbers a line, -1 for what is unknown; lines that begin with ; are comments"
 
 NAMES = (
@@ -70,6 +75,13 @@ class SwfHeader(Struct, frozen=True):
     """UnixStartTime: wall time of second 0, s since 1970"""
     partitions: dict[int, str]
     """their names by number"""
+    ahead_s: int = 0
+    """how far the clocks were ahead of UTC when it began (TimeZoneString, else TimeZone; 0: neither is understood)"""
+
+    @property
+    def midnight_s(self) -> int:
+        """Its first midnight where the machine stood, s since its beginning."""
+        return -(self.start_wall_s + self.ahead_s) % DAY_S
 
 
 def read_header(path: Path) -> SwfHeader:
@@ -90,7 +102,17 @@ def read_header(path: Path) -> SwfHeader:
             words = value.split()
             partitions[_whole(path, number, name, words[0] if words else "")] = words[1] if len(words) > 1 else ""
     processors = _of_header(path, fields, "MaxProcs") or _of_header(path, fields, "MaxNodes")
-    return SwfHeader(fields, processors, _of_header(path, fields, "UnixStartTime"), partitions)
+    start_s = _of_header(path, fields, "UnixStartTime")
+    return SwfHeader(fields, processors, start_s, partitions, _ahead_s(fields, start_s))
+
+
+def _ahead_s(fields: dict[str, str], start_s: int) -> int:
+    try:
+        ahead = datetime.fromtimestamp(start_s, ZoneInfo(fields.get("TimeZoneString", ""))).utcoffset()
+    except (ValueError, OSError, ZoneInfoNotFoundError):  # what stands there is for people
+        text = fields.get("TimeZone", "").lstrip("+")
+        return int(text) if _SECONDS.fullmatch(text) else 0
+    return 0 if ahead is None else int(ahead.total_seconds())
 
 
 def _of_header(path: Path, fields: dict[str, str], name: str) -> int:

@@ -210,6 +210,26 @@ def test_jobs_that_cannot_be_replayed_are_left_out_by_line(tmp_path: Path) -> No
     assert narrow.left_out["wider than the largest host, which has 1 slots"] == 2
 
 
+@pytest.mark.parametrize(
+    ("zone", "midnight_h"),
+    [
+        ([], 24),
+        (["; TimeZoneString: US/Pacific", "; TimeZone: 3600"], 7),
+        (["; TimeZoneString: Europe/Stockholm"], 23),
+        (["; TimeZone: -28800"], 8),
+        (["; TimeZoneString: somewhere", "; TimeZone: +3600"], 23),
+        (["; TimeZoneString: ../../etc/passwd", "; TimeZone: MET"], 24),
+    ],
+)
+def test_a_day_of_a_log_begins_at_midnight_where_its_machine_stood(
+    zone: list[str], midnight_h: int, tmp_path: Path
+) -> None:
+    """It begins on 1993-10-01 at 00:00 UTC: then clocks in America still showed summer time."""
+    path = tmp_path / "a.swf"
+    path.write_text("\n".join(["; UnixStartTime: 749433600", *zone, line(1, 0, 10)]))
+    assert read_header(path).midnight_s == midnight_h % 24 * 3600
+
+
 def test_a_log_without_a_job_to_replay_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"no job in it can be replayed \(1 x its run time is unknown"):
         survey(write_log(tmp_path / "a.swf", line(1, 0, -1)))
