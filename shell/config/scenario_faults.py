@@ -147,9 +147,11 @@ def parse_when(words: list[str], start: datetime) -> tuple[int, int]:
         words = ["from", *words]
     said: dict[str, str] = {}
     for word, value in zip(words[::2], [*words[1::2], ""], strict=False):
+        if word.replace("-", "_") in KINDS:
+            raise ValueError(f"{word}: a line is one fault, another one is a line of its own")
         if word not in _TIMES or not value or _TIMES[word] in said:
             raise ValueError(
-                f"{word} is not understood{nearest(word, [*_TIMES, *KINDS])}; times are as in 02:00-04:00, 10m+5m, "
+                f"{word} is not understood{nearest(word, list(_TIMES))}; times are as in 02:00-04:00, 10m+5m, "
                 "from 02:00 for 2h or from 02:00 until 04:00"
             )
         said[_TIMES[word]] = value

@@ -173,6 +173,8 @@ def test_a_share_of_hosts_is_drawn_with_the_seed() -> None:
         ("node1 down from 4h until 2h", "from 4h until 2h ends before it begins"),
         ("node1 down 2h-2h", "2h-2h is no time at all: both are 2026-11-24 20:00:00"),
         ("node1 down 1h for 0s", "0s is no time at all; to the end: leave it out"),
+        ("node1 down slow 1h+1h", "slow: a line is one fault, another one is a line of its own"),
+        ("node1 down from 1h down", "down: a line is one fault, another one is a line of its own"),
         ("node1 down 1h 2h", "2h is not understood"),
     ],
 )
