@@ -23,6 +23,8 @@ _NUMBER = re.compile(r"[0-9]{1,15}(\.[0-9]{1,9})?")
 _RATE = re.compile(r"(\S+?)\s*/\s*(s|min|h|d)")
 _SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
 _MINUTES = re.compile(r"(?<=[0-9])\s*min\b")
+SHARE_MOST = {"offered_load": 10.0}
+"""A limit of a share above 1 was meant in per cent, but of these: `lost_work < 5` would hold whatever is lost."""
 UNDEFINED = "undefined"
 """A figure of which no job of the run tells."""
 EXAMPLE = "as in p95_wait < 10m, lost == 0 or tasks.warp.p95_wait < 5m"
@@ -56,7 +58,14 @@ def parse_expectation(
         if group == word and there is not None and owner not in there:
             raise ValueError(f"{name}: there is no {what} {owner}{nearest(owner, list(there))}")
     try:
-        return Wanted(name, Comparison(comparison), parse_limit(limit, figure.unit))
+        value = parse_limit(limit, figure.unit)
+        if (
+            figure.unit is Unit.SHARE
+            and not limit.endswith("%")
+            and value > SHARE_MOST.get(name.rpartition(".")[2], 1.0)
+        ):
+            raise ValueError(f"{limit} of all is {figure_text(value, Unit.SHARE)}; for per cent write {limit} %")
+        return Wanted(name, Comparison(comparison), value)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
 

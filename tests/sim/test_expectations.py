@@ -81,6 +81,9 @@ def test_a_figure_that_is_undefined_does_not_hold(night: Path, capsys: pytest.Ca
         ("hosts.node9.mttr < 3m", "there is no host node9, did you mean node2?"),
         ("host.node2.mttr < 3m", "host is none of tasks, hosts, schedulers, did you mean hosts?"),
         ("p95_wait < 3", "p95_wait: a number without a unit; for seconds write 3s"),
+        ("lost_work < 5", "lost_work: 5 of all is 500 %; for per cent write 5 %"),
+        ("all_up >= 99.9", "all_up: 99.9 of all is 9990 %; for per cent write 99.9 %"),
+        ("offered_load < 80", "offered_load: 80 of all is 8000 %"),
         ("lost == 1.5", "lost: expects a whole number, not 1.5"),
         ("fairness > much", 'fairness: expects a number, not "much"'),
         ("throughput > 60/w", 'throughput: expects a rate such as 60/h, not "60/w"'),
@@ -103,6 +106,8 @@ def test_limits_have_the_unit_of_their_figure() -> None:
     assert parse_limit("5 %", Unit.SHARE) == parse_limit("0.05", Unit.SHARE)
     assert parse_limit("90 / h", Unit.RATE) == parse_limit("1.5/min", Unit.RATE) == parse_limit("0.025", Unit.RATE)
     assert parse_expectation("tasks.a.b.lost>=2", None, None).comparison is Comparison.AT_LEAST
+    for text in ("offered_load < 1.5", "utilization_nominal < 150 %", "all_up == 1", "goodput > 0.5"):
+        parse_expectation(text, None, None)
 
 
 def test_every_figure_can_be_taken_from_a_run(night: Path) -> None:
