@@ -15,7 +15,7 @@ from pathlib import Path
 
 import shell
 from model.errors import ConfigurationError
-from shell.file_errors import refuse_without_folder
+from shell.file_errors import refuse_unwritable
 from shell.prepared import Prepared, scripted
 from shell.wording import duration
 from sim.checkpoints import Checkpoints, inputs_digest
@@ -55,7 +55,7 @@ def checkpoints_of(prepared: Prepared, path: Path, log: Path | None, words: Sequ
             "--checkpoint needs the event log: what went before is proved by it, and its hash goes on from there",
             "as in --checkpoint year.checkpoint --log year.jsonl",
         )
-    refuse_without_folder(path)
+    refuse_unwritable(path)
     loaded = prepared.loaded
     digest = inputs_digest(loaded.configuration, loaded.scenario, (*prepared.words(), *words))
     code = shell_digest() if scripted(loaded.configuration, loaded.scenario) else ""

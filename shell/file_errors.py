@@ -9,7 +9,7 @@ import errno
 import os
 import stat
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NoReturn
 
 from model.errors import ConfigurationError, LaulimaError
 
@@ -29,10 +29,21 @@ def unwritable(path: Path | str, error: OSError) -> LaulimaError:
     return LaulimaError(f"{file} cannot be written: {error.strerror or error}", hint)
 
 
-def refuse_without_folder(path: Path | str) -> None:
-    """Raises what writing `path` would raise at the end of a long run, when its folder is not there."""
-    if not Path(path).parent.is_dir():
-        raise unwritable(path, FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)))
+def refuse_unwritable(*files: Path | str | None, folder: Path | None = None) -> None:
+    """Raises what writing these, or files into `folder`, would raise at the end of a long run."""
+    for path in (Path(file) for file in files if file is not None):
+        if not path.parent.is_dir():
+            _refuse(path, errno.ENOENT)
+        if path.is_dir():
+            _refuse(path, errno.EISDIR)
+        if not os.access(path if path.exists() else path.parent, os.W_OK):
+            _refuse(path, errno.EACCES)
+    if folder is not None and folder.exists() and not folder.is_dir():
+        _refuse(folder, errno.EEXIST)
+
+
+def _refuse(path: Path, number: int) -> NoReturn:
+    raise unwritable(path, OSError(number, os.strerror(number), str(path)))
 
 
 def unreadable(path: Path | str, error: OSError | ValueError, hint: str) -> ConfigurationError:

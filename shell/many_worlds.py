@@ -24,7 +24,7 @@ from shell.commands.many_worlds import each
 from shell.config.scenario import names_pipeline
 from shell.durations import format_duration
 from shell.expectations import UNDEFINED, figure_text
-from shell.file_errors import refuse_without_folder
+from shell.file_errors import refuse_unwritable
 from shell.finished_worlds import FinishedWorlds
 from shell.prepared import Asked, Output, Prepared, prepare, scripted
 from shell.report.drawing import require_matplotlib
@@ -147,9 +147,7 @@ def run_many(asked: Asked, many: Many, *, json: bool, style: Style, output: Outp
     """
     if output.html is not None:
         require_matplotlib()
-    for path in (output.html, many.shrink):
-        if path is not None:
-            refuse_without_folder(path)
+    refuse_unwritable(output.html, many.shrink, folder=output.csv)
     prepared = prepare(asked)
     baseline = None if many.against is None else _baseline(prepared, many.against)
     warnings = [*prepared.loaded.warnings]

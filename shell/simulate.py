@@ -25,7 +25,7 @@ from shell.checkpointing import checkpoints_of, tell_found
 from shell.config.scenario import START, LoadedScenario
 from shell.course_lines import course_lines, ends_by_task
 from shell.expectations import ExpectedLine, expectation_lines, expected_line
-from shell.file_errors import refuse_without_folder, unwritable
+from shell.file_errors import refuse_unwritable, unwritable
 from shell.metric_tables import metric_lines
 from shell.prepared import Asked, Output, Prepared, prepare, scripting_of
 from shell.replay import Replay, WorkloadLine, workload_line, workload_text
@@ -186,9 +186,7 @@ def run(
         sys.stderr.write(warning + "\n")
     if output.html is not None:
         require_matplotlib()
-    for path in (output.html, shrink):
-        if path is not None:
-            refuse_without_folder(path)
+    refuse_unwritable(output.html, shrink, folder=output.csv)
     began = time.perf_counter()
     course = rehearse(prepared, log, measured, quiet=json, drawn=output.wanted, checkpoint=checkpoint)
     answer, took_s = course.answer, time.perf_counter() - began

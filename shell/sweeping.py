@@ -25,7 +25,7 @@ from msgspec import Struct
 
 from model.errors import ConfigurationError
 from shell.expectations import figure_text
-from shell.file_errors import refuse_without_folder
+from shell.file_errors import refuse_unwritable
 from shell.many_worlds import Many, run_arms
 from shell.prepared import Asked, Output, prepare
 from shell.report.drawing import require_matplotlib
@@ -93,7 +93,7 @@ def run_sweep(asked: Asked, text: str, many: Many, *, json: bool, style: Style, 
     """
     if output.html is not None:
         require_matplotlib()
-        refuse_without_folder(output.html)
+    refuse_unwritable(output.html, folder=output.csv)
     varied = parse_sweep(text)
     prepared = prepare(asked)
     varied = possible(varied, prepared)

@@ -18,7 +18,7 @@ from model.errors import ConfigurationError, LaulimaError
 from model.job import SECOND
 from model.views import Status
 from shell.durations import format_duration, parse_duration
-from shell.file_errors import refuse_without_folder, unwritable
+from shell.file_errors import refuse_unwritable, unwritable
 from shell.fitting import fit_jobs, fit_lines, scenario_text
 from shell.selections import UsageError
 from shell.session import Session
@@ -171,9 +171,7 @@ def _refuse_unwritable(html: str | None, jobs_csv: str | None) -> None:
 
     if html is not None:
         require_matplotlib()
-    for written in (html, jobs_csv):
-        if written is not None:
-            refuse_without_folder(written)
+    refuse_unwritable(html, jobs_csv)
 
 
 def _between(past: Past, one: Configuration, other: Configuration, since_at: int, until_at: int) -> Retold:

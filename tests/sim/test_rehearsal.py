@@ -13,6 +13,7 @@ import pytest
 from model.errors import ConfigurationError, LaulimaError
 from model.job import SECOND
 from shell import simulate
+from shell.main import main
 
 PIPELINE = """\
 cluster:
@@ -128,3 +129,19 @@ def test_a_host_was_busy_with_what_still_runs_and_with_what_was_lost_there(
     assert hosts["node1"] == 0.0
     assert found["tasks"][0]["outcomes"] == {"LOST": 1}  # type: ignore[index]
     assert found["tasks"][0]["run_p50_ns"] is None, "nobody knows how long it would have run"  # type: ignore[index]
+
+
+@pytest.mark.parametrize("words", [["--report", "."], ["--csv", "pipeline.yaml"], ["--report", "nowhere/page.html"]])
+@pytest.mark.parametrize("more", [[], ["--seeds", "1-2"], ["--sweep", "load=0.1,0.2", "--seeds", "1"]])
+def test_what_cannot_be_written_is_told_before_anything_is_simulated(
+    words: list[str],
+    more: list[str],
+    pipeline: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(pipeline.parent)
+    assert main(["sim", "pipeline.yaml", *words, *more]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "cannot be written: " in err
