@@ -314,6 +314,11 @@ def slots(timeline: Timeline, time: TimeAxis) -> tuple[str, str]:
     )
 
 
+def age_unit(most_min: float) -> tuple[str, int]:
+    """In what ages are read, and how many minutes that is: three of it at least, where there is so much."""
+    return next(((unit, minutes) for unit, minutes in (("d", 1440), ("h", 60)) if most_min >= 3 * minutes), ("min", 1))
+
+
 def free_slots(timeline: Timeline) -> list[float]:
     """Slots that were empty and could be used, in each bin."""
     taken = (*(verdict.value for verdict in VERDICTS), *unused_slots.NOT_FREE)
@@ -342,10 +347,12 @@ def queue(timeline: Timeline, time: TimeAxis) -> tuple[str, str]:
         other = axes.twinx()
         other.spines["right"].set_visible(True)
         ages = _ages(timeline, [sum(parts) for parts in zip(*(means[reason] for reason in OF_JOBS), strict=True)])
+        unit, minutes = age_unit(max(ages, default=0.0))
         if any(ages):
-            keys.append(_steps(other, timeline, time, ages, ":", "age of the oldest, min"))
+            ages = [age / minutes for age in ages]
+            keys.append(_steps(other, timeline, time, ages, ":", f"age of the oldest, {unit}"))
             other.set_ylim(0.0, max([*ages, 1.0]) * 1.08)
-        other.set_ylabel("min")
+        other.set_ylabel(unit)
         time.put_on(axes)
         legend(axes, keys, 3)
     caption = "Queue: why did jobs wait? The dotted line (right axis) is the age of the oldest that waited."

@@ -403,3 +403,8 @@ def test_a_job_of_several_slots_is_as_high_as_these() -> None:
     assert courses.taken_lanes(lanes, 3, 5, 8) == [(2, 1), (4, 2)], "in pieces around the one that still runs"
     assert courses.taken_lanes(lanes, 6, 10, 20) == [(0, 6)]
     assert lanes == [20] * 6
+
+
+def test_ages_are_read_in_a_unit_of_their_size() -> None:
+    units = [courses.age_unit(minutes) for minutes in (0.0, 179.0, 180.0, 2700.0, 4320.0)]
+    assert units == [("min", 1), ("min", 1), ("h", 60), ("h", 60), ("d", 1440)]
