@@ -5,7 +5,7 @@ Pure arithmetic over worlds that have run; called by `shell/sweeping.py`, which 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from msgspec import Struct
@@ -35,7 +35,12 @@ class Band(Struct, frozen=True):
 def band(worlds: Sequence[Drawn], figure: str) -> Band:
     """Of these worlds."""
     find(figure)
-    values = sorted(value for world in worlds if (value := world.figures.get(figure)) is not None)
+    return band_of(value for world in worlds if (value := world.figures.get(figure)) is not None)
+
+
+def band_of(some: Iterable[float]) -> Band:
+    """Of these values."""
+    values = sorted(some)
     if not values:
         return Band()
     half = len(values) // 2

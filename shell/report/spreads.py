@@ -15,6 +15,7 @@ from shell.wording import count, thousands
 from sim.figures import find
 from sim.many import Comparison, Drawn
 from sim.metrics import TaskMetrics
+from sim.sweeps import band_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -186,12 +187,15 @@ def dots(axes: Axes, row: float, values: Sequence[float], scale: tuple[float, fl
     low, high = scale
     width = (high - low) or 1.0
     ordered = [(value - low) / width if high > low else 0.5 for value in sorted(values)]
-    five, middle, most = (ordered[min(len(ordered) - 1, int(share * len(ordered)))] for share in (0.05, 0.5, 0.95))
+    found = band_of(ordered)
+    assert found.low is not None
+    assert found.median is not None
+    assert found.high is not None
     few = min(len(ordered), POINTS_MAX)
     shown = [ordered[at * len(ordered) // few] for at in range(few)]
-    axes.plot(shown, [row] * len(shown), mark, color=look.colour, markersize=4, alpha=0.5, markeredgewidth=0.0)
-    axes.plot([five, most], [row, row], "-", color=INK, linewidth=2.0)
-    axes.plot([middle], [row], "|", color=INK, markersize=12, markeredgewidth=2.0)
+    axes.plot([found.low, found.high], [row, row], "-", color=INK, linewidth=1.0)
+    axes.plot([found.median], [row], "|", color=INK, markersize=12, markeredgewidth=2.0)
+    axes.plot(shown, [row] * len(shown), mark, color=look.colour, markersize=4, alpha=0.7, markeredgewidth=0.0)
 
 
 def _differences(axes: Axes, rows: Sequence[str], comparisons: Sequence[Comparison]) -> None:

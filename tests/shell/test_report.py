@@ -15,6 +15,7 @@ from array import array
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -27,8 +28,9 @@ from shell.report import courses, drawing
 from shell.report.again import made_by
 from shell.report.assumptions import distribution_text
 from shell.report.causes import causes
+from shell.report.drawing import PALETTE
 from shell.report.page import Told, page
-from shell.report.spreads import waits
+from shell.report.spreads import dots, waits
 from shell.simulate import rehearsal
 from sim.distributions import Choice, Constant, Lognormal, Uniform
 from sim.host_states import AWAY
@@ -408,3 +410,15 @@ def test_a_job_of_several_slots_is_as_high_as_these() -> None:
 def test_ages_are_read_in_a_unit_of_their_size() -> None:
     units = [courses.age_unit(minutes) for minutes in (0.0, 179.0, 180.0, 2700.0, 4320.0)]
     assert units == [("min", 1), ("min", 1), ("h", 60), ("h", 60), ("d", 1440)]
+
+
+def test_the_median_and_the_bar_of_seeds_are_those_of_the_tables() -> None:
+    """Of two seeds the median is between them, not the larger one."""
+    lines: list[list[float]] = []
+
+    class Recording:
+        def plot(self, xs: list[float], *_: object, **__: object) -> None:
+            lines.append(list(xs))
+
+    dots(cast("Any", Recording()), 0.0, [10.0, 20.0], (10.0, 20.0), PALETTE[0], "o")
+    assert lines == [[0.0, 1.0], [0.5], [0.0, 1.0]]
