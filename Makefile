@@ -54,15 +54,15 @@ bench-long: export LAULIMA_BENCH_LONG := 1
 bench-long: bench
 
 bench: .venv/ready
-	$(BIN)/python -m pytest benchmarks --benchmark-only $(PYTEST_ARGUMENTS)
+	$(BIN)/python -m pytest benchmarks --benchmark-only --benchmark-quiet $(PYTEST_ARGUMENTS)
 
 bench-peers: export LAULIMA_BENCH_PEERS := 1
 bench-peers: .venv/ready
-	$(BIN)/python -m pytest benchmarks/peers --benchmark-only $(PYTEST_ARGUMENTS)
+	$(BIN)/python -m pytest benchmarks/peers --benchmark-only --benchmark-quiet $(PYTEST_ARGUMENTS)
 
 growth: export LAULIMA_BENCH_LONG := 1
 growth: .venv/ready
-	$(BIN)/python -m pytest benchmarks/test_growth.py --benchmark-only $(PYTEST_ARGUMENTS)
+	$(BIN)/python -m pytest benchmarks/test_growth.py --benchmark-only --benchmark-quiet $(PYTEST_ARGUMENTS)
 
 torture-live: export LAULIMA_TORTURE_LONG := 1
 torture-live: .venv/ready

@@ -31,6 +31,7 @@ benchmark has measured it, when and where. What a figure means and how it is got
   it, so a benchmark measures its baseline in the same run, in turns with what it is about. "Busy" in the last column:
   other processes wanted the machine when this run began; times are then too long, and waits for a processor are in
   them. Processor time, bytes and counts are worth the same on a busy machine.
+- A ratio is the median of the ratios of the turns. It is not the quotient of the two medians that may stand beside it.
 - "Asked" is the figure to reach on this class of machine. The benchmark asserts it where it is a ratio or a count; of
   absolute times it asserts a multiple, so that a busy hour fails nobody.
 - A row stays until its benchmark runs again. `make bench` (under ten minutes) writes most of them, `make bench-long`
@@ -54,6 +55,10 @@ class Row(Struct, frozen=True):
     benchmark: str
 
 
+FRESH: Final = pytest.StashKey[dict[str, Row]]()
+"""The figures of this run."""
+
+
 def machine() -> str:
     """The machine in general words."""
     kind = "machine"
@@ -71,9 +76,9 @@ def busy() -> str:
 
 
 @pytest.fixture(scope="session")
-def figures() -> Iterator[dict[str, Row]]:
+def figures(pytestconfig: pytest.Config) -> Iterator[dict[str, Row]]:
     """The figures of this run, written at its end."""
-    fresh: dict[str, Row] = {}
+    fresh = pytestconfig.stash.setdefault(FRESH, {})
     where = machine() + busy()
     yield fresh
     rows = _rows()
@@ -93,6 +98,16 @@ def figure(figures: dict[str, Row], request: pytest.FixtureRequest) -> Figure:
         figures[name] = Row(measured, required, benchmark)
 
     return keep
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """The figures of this run, for whoever has waited for them."""
+    fresh = config.stash.get(FRESH, {})
+    if fresh:
+        terminalreporter.section(f"figures, now in benchmarks/{RESULTS.name}")
+    for name in sorted(fresh):
+        asked = f" (asked: {fresh[name].required})" if fresh[name].required else ""
+        terminalreporter.write_line(f"{name}: {fresh[name].measured}{asked}")
 
 
 def _rows() -> dict[str, str]:
