@@ -8,7 +8,7 @@ enough slots that a keeper always has a start to carry out; and to be ahead of `
 row has more jobs than the others: two keepers take 0.1 s to start, once in the life of a server, and neither that nor
 what the file system is busy with for a moment is to decide it. The share of bare starts without files is shown beside
 it: what files cost depends much on the file system and on who else writes to it. Few slots and process hosts are shown,
-not judged (docs/performance.md).
+not judged (docs/performance.md, part 7).
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@ its journal as it is (WAL, `synchronous=FULL`), in turns with runs whose journal
 figure is the median of the ratios of each run to the mean of its two neighbours without a journal.
 
 A server without a journal may well be the slower one: it waits for nothing, so it wakes up for less at a time, and the
-number of wake-ups decides (docs/performance.md). Not judged is what a slower disk does: a commit waits for one sync,
-and what is decided meanwhile goes into the next.
+number of wake-ups decides (docs/performance.md, part 3). Not judged is what a slower disk does: a commit waits for one
+sync, and what is decided meanwhile goes into the next.
 """
 
 from __future__ import annotations
@@ -80,5 +80,5 @@ def test_what_durability_costs(benchmark: BenchmarkFixture, figure: Figure, tmp_
         f"{max(0.0, cost):.0%} of the dispatch rate ({statistics.median(rates):,.0f} jobs/s, without a journal "
         f"{statistics.median(bare):,.0f}; ratios {min(ratios):.2f} to {max(ratios):.2f})"
     )
-    figure("durability, local, 64 slots", words, f"{COST_MOST:.0%}")
+    figure("durability, local, 64 slots", words, f"at most {COST_MOST:.0%}")
     assert cost <= COST_MOST

@@ -120,4 +120,5 @@ def test_starts_stay_on_the_grid(benchmark: BenchmarkFixture, figure: Figure, tm
         assert {(due - starts.dues[0]) % period for due in starts.dues} == {0}
         assert rate >= NOISE * wanted
         assert abs(drift) < DRIFT_MS_PASSED
-    figure("server with two such tasks", f"{shares[0]:.1%} of a core for 105 starts a second", "")
+    name = "tasks with exec periods 0.2 s and 0.01 s, their server"
+    figure(name, f"{shares[0]:.1%} of a core for 105 starts a second", "")

@@ -2,7 +2,7 @@
 servers run scripts that measure themselves, as their users do; what a script claims is compared with `/proc`.
 
 With LAULIMA_BENCH_LONG set (`make bench-long`) memory is watched for 100,000 macro runs, of macros that decline and of
-such as make jobs, else for 10,000 of the former.
+such as make jobs.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.conftest import Figure
-from benchmarks.extent import LONG, only_long
+from benchmarks.extent import only_long
 from benchmarks.scripted_server import START_LIMIT, once, results, scripted_server
 from shell.language.commands.table import COMMANDS
 from shell.language.compiling import compile_text
@@ -105,7 +105,7 @@ def test_a_hundred_tasks_that_decline_cost_little(benchmark: BenchmarkFixture, f
 WARM_UP = 20_000
 """Macro runs. Within them Python's table of interned strings, which the names of output files pass through, grows to
 its size once and for all (1 MB)."""
-RUNS = 100_000 if LONG else 10_000
+RUNS = 100_000
 GROWTH_MOST = 1024
 """kB."""
 
