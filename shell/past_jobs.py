@@ -17,6 +17,7 @@ when they were: one that lost what ran there was without power, another one was 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from enum import Enum
 
 from msgspec import Struct, field
@@ -273,7 +274,7 @@ def reshaped(made: Retold, reshape: Reshape, seed: int) -> Retold:
         (at, task, item) for task, items in made.arrivals.items() for at, item in items
     ]
     entries += [(at, spec.task, spec) for at, spec in made.submissions]
-    midnight_ns = -made.begin_at % DAY_NS
+    midnight_ns = -(made.begin_at + _ahead_ns(made.begin_at)) % DAY_NS
     drawn = again([entry[0] for entry in entries], [entry[1] for entry in entries], reshape.resample, midnight_ns, seed)
     names = [copy_name(f"{entries[one.index][1]}/{_item(entries[one.index][2])}", one.copy) for one in drawn]
     factors = Factors(reshape.shake, seed)
@@ -294,6 +295,12 @@ def reshaped(made: Retold, reshape: Reshape, seed: int) -> Retold:
         made, span_ns=span_ns, arrivals=arrivals, submissions=submissions, fates=fates, lives={},
         arrived_ns={f"{task}/{item}": at for task, items in arrivals.items() for at, item in items}, earlier=set(),
     )  # fmt: skip
+
+
+def _ahead_ns(at: int) -> int:
+    """How far the zone of this machine, where days begin for its people, is ahead of UTC then."""
+    ahead = datetime.fromtimestamp(at // SECOND).astimezone().utcoffset()
+    return 0 if ahead is None else ahead // timedelta(microseconds=1) * 1000
 
 
 def _item(what: str | JobSpec) -> str:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -23,8 +25,10 @@ from live.recovery import recover
 from model.job import SECOND
 from shell.config.scenario import load_rehearsal
 from shell.main import main
+from shell.past_jobs import Retold, reshaped
 from shell.whatif import ALL, NUMBER, TIME, Line, WhatIf, difference_text, figure_lines, figure_table
 from sim.distributions import Lognormal
+from sim.reshaping import Resample, Reshape
 from sim.retelling import JobLife
 from tests.shell.past_nights import make_night
 
@@ -250,3 +254,31 @@ def test_a_row_says_of_how_many_pairs_it_is() -> None:
     assert (ALL, "arrival to end, mean", "0", "-", "-", "-") in rows  # it was there, and is not: that is told
     heads, rows = shown(2)
     assert "arrival to end, mean" not in {row[1] for row in rows}
+
+
+@pytest.fixture
+def in_california(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "America/Los_Angeles")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("in_california")
+def test_days_that_are_drawn_again_begin_at_midnight_where_the_pipeline_runs() -> None:
+    """An item an hour for two weeks, named after its day there: whatever is drawn, a day is of one day."""
+    begin = datetime(2026, 1, 5, 0, 30).astimezone()
+    moments = [begin + timedelta(hours=hour) for hour in range(14 * 24)]
+    arrivals = [
+        (int((moment - begin).total_seconds()) * SECOND, f"{moment:%d} {number}")
+        for number, moment in enumerate(moments)
+    ]
+    made = Retold(int(begin.timestamp()) * SECOND, 14 * 24 * 3600 * SECOND, {}, {}, arrivals={"warp": arrivals})
+    again = reshaped(made, Reshape(resample=Resample.DAYS), 1).arrivals["warp"]
+    days: dict[str, set[str]] = {}
+    for at, item in again:
+        days.setdefault(f"{begin + timedelta(seconds=at // SECOND):%d}", set()).add(item.split()[0])
+    assert len(days) == 14
+    assert all(len(sources) == 1 for sources in days.values()), days
+    assert any({day} != sources for day, sources in days.items())
