@@ -281,6 +281,8 @@ def _simulate(loaded: LoadedScenario, extras: _Extras, *, quiet: bool) -> tuple[
                     writing = measured.jobs_csv
                     rows = files.enter_context(writing.open("w", newline="", encoding="utf-8"))
                     writer = JobsCsv(rows, Path(loaded.configuration.path).name)
+                    if extras.jobs is not None:
+                        extras.jobs.requested = writer.requested
                 measuring = measuring_of(
                     loaded.configuration, scenario, warm_up_ns=extras.warm_up_ns, writer=writer, feed=extras.jobs
                 )

@@ -263,7 +263,7 @@ def submissions(
         if pace != 1.0:
             at_ns = round(at_ns / pace)
         at_ns += LEAD_NS
-        yield Submission(at_ns, spec, job.run_ns or 0, 1 if job.status in UNSUCCESSFUL else 0)
+        yield Submission(at_ns, spec, job.run_ns or 0, 1 if job.status in UNSUCCESSFUL else 0, job.requested_ns)
 
 
 def _reshaped(

@@ -44,6 +44,8 @@ class JobsCsv:
 
     def __init__(self, file: IO[str], workload: str) -> None:
         """`workload`: its name, in every line."""
+        self.requested: dict[tuple[str, str | None], int] = {}
+        """ns that a job log says were asked for, by (task, item) of open jobs; else it is the job's timeout"""
         self._file = file
         file.write(",".join((*BATSIM_COLUMNS, *OUR_COLUMNS)) + "\n")
         self._workload = _cell(workload)
@@ -104,13 +106,14 @@ class JobsCsv:
             job.submitted, job.started, run, job.ended, wait, response, job.given, handled
         )
         assigned = submitted if job.assigned == job.submitted else _seconds(job.assigned)[0]
+        requested_ns = self.requested.pop((job.task, job.item), job.timeout_ns)
         cells = (
             item,
             self._workload,
             task,
             submitted,
             str(job.slots),
-            _seconds(job.timeout_ns)[0] if job.timeout_ns else "-1",
+            _seconds(requested_ns)[0] if requested_ns else "-1",
             "1" if good else "0",
             _state(job, record),
             started,

@@ -35,6 +35,8 @@ class Submission(Struct, frozen=True, gc=False):
     spec: JobSpec
     run_ns: int | None
     exit_code: int = 0
+    requested_ns: int | None = None
+    """what its user said that it would take at most, where somebody knows; nobody is held to it"""
 
 
 class Feed:
@@ -48,6 +50,8 @@ class Feed:
         """jobs that were submitted while there was no scheduler to take them"""
         self._submissions = iter(submissions)
         self.ends = ends
+        self.requested: dict[tuple[str, str | None], int] | None = None
+        """(task, item) -> what its user said that it would take, until it is taken out; None: nobody reads it"""
         self._final = 0
         self._next: Submission | None = None
         self._world: World | None = None
@@ -100,6 +104,8 @@ class Feed:
                 self.unheard += 1
             else:
                 spec = job.spec
+                if self.requested is not None and job.requested_ns is not None:
+                    self.requested[spec.task, spec.item] = job.requested_ns
                 if job.run_ns is not None:
                     side.weather.foretell(f"{spec.task}/{spec.item}", job.run_ns, job.exit_code)
                 last = Submit(0, spec)

@@ -24,13 +24,14 @@ def line(
     *,
     wait: float = -1,
     asked: int = -1,
+    time: int = -1,
     status: int = 1,
     user: int = 1,
     partition: int = -1,
 ) -> str:
     """One job of a log."""
-    fields = [number, submit, wait, run, processors, -1, -1, asked, -1, -1, status, user, 1, -1, -1, partition, -1, -1]
-    return " ".join(str(field) for field in fields)
+    known = [number, submit, wait, run, processors, -1, -1, asked, time, -1, status, user, 1, -1, -1, partition]
+    return " ".join(str(field) for field in [*known, -1, -1])
 
 
 def write_log(path: Path, *lines: str, processors: int = 4) -> Path:
