@@ -40,6 +40,8 @@ def metric_lines(metrics: Metrics, style: Style, timeline: Timeline | None = Non
     if metrics.warm_up:
         window = f"window     {duration(metrics.end - metrics.begin)} after {duration(metrics.warm_up)} to warm up"
     remarks = [] if timeline is None else [f"           {text}" for text in beginning_texts(metrics, timeline)]
+    if metrics.begin:
+        remarks.append("           (for what follows; the tables above are of the whole run)")
     lines = [window + after_last_text(metrics), *remarks, "", *table(_SPREADS, _rows(metrics), 0, style)]
     if len(metrics.tasks) > 1:
         shown = sorted(metrics.tasks, key=lambda task: -(task.asked or 0))[:TASKS_SHOWN]
@@ -189,7 +191,7 @@ _TASKS: tuple[Column[TaskMetrics], ...] = (
     Column("p95", lambda row, _: _time(row.wait.p95), right=True, weight=6),
     Column("RESPONSE mean", lambda row, _: _time(row.response.mean), right=True, weight=5),
     Column("BOUNDED SLOWDOWN", lambda row, _: _number(row.bounded_slowdown.mean), right=True, weight=5),
-    Column("GOOD/ASKED", lambda row, _: _share(row.slot_time.good / row.asked if row.asked else None), right=True),
+    Column("GOOD/ASKED", lambda row, _: _share(row.served), right=True),
 )
 
 _FIGURES: tuple[Column[_Figure], ...] = (

@@ -96,7 +96,7 @@ class _Task:
     running: int = 0
     undecided: int = 0
     asked: int = 0
-    """slots x ns of the controller's hosts, of jobs that ended by themselves"""
+    """slots x ns of the controller's hosts, of jobs that came within the window and ended by themselves"""
     unknown_slots: int = 0
     """such slots of jobs of which it is not known how long they would have run"""
     known_ns: int = 0
@@ -363,8 +363,9 @@ class Measuring:
             self._change_pending(1, now)
 
     def _count(self, job: Observed, report: Report, now: int) -> None:
-        """A job is final within the window."""
+        """A job is final within the window. What it asked for counts where it was submitted within it."""
         task = self._tasks[job.task]
+        asks = job.asks if job.submitted >= (self._begin or 0) else 0
         task.ended += 1
         task.outcomes[outcome_name(report)] += 1
         if job.due != NONE:
@@ -372,7 +373,7 @@ class Measuring:
             if job.item is None:
                 task.lateness.append(job.submitted - job.due)
         if job.started == NONE:
-            task.unknown_slots += job.asks
+            task.unknown_slots += asks
             return
         task.waits.append(job.started - job.submitted)
         if NONE < job.submitted <= job.assigned <= job.given <= job.started:
@@ -380,18 +381,18 @@ class Measuring:
             task.queueing.append(job.given - job.assigned)
             task.dispatch.append(job.started - job.given)
         if job.ended == NONE:
-            task.unknown_slots += job.asks
+            task.unknown_slots += asks
             return
         run, response = job.ended - job.run_began, job.ended - job.submitted
         task.runs.append(run)
         task.responses.append(response)
         if report.outcome in BY_ITSELF:
             if job.asks:
-                task.asked += run * job.asks
+                task.asked += run * asks
                 task.known_ns += run
                 task.known += 1
         else:
-            task.unknown_slots += job.asks
+            task.unknown_slots += asks
 
     # the end
 
@@ -411,7 +412,8 @@ class Measuring:
         for job in self._jobs.values():
             task = self._tasks[job.task]
             task.open += 1
-            task.unknown_slots += job.asks
+            if job.submitted >= (self._begin or 0):
+                task.unknown_slots += job.asks
             if job.waits:
                 self._oldest = max(self._oldest, line.t - job.waits_since)
             if self._writer is not None:
@@ -428,7 +430,7 @@ class Measuring:
         alone = lines and len(lines) == len(every) == 1
         total = replace(lines[0], task="*") if alone else _task_metrics("*", every, tau_ns)
         hosts, slot_time = self._hosts, total.slot_time
-        asked = [(line.slot_time.good, line.asked) for line in lines if line.asked]
+        served = [line.served for line in lines]
         oldest_first = sorted(self._jobs.values(), key=lambda job: (job.submitted, job.job))
         return Metrics(
             begin=begin,
@@ -460,7 +462,7 @@ class Measuring:
             undetected=hosts.undetected,
             recovery=Spread.of([hosts.recoveries]),
             unrecovered=len(hosts.recovering),
-            fairness=jain([good / most for good, most in asked]),
+            fairness=jain([share for share in served if share is not None]),
             total=total,
             tasks=lines,
             open_jobs=tuple(_open_job(job, self._end) for job in oldest_first[:OPEN_SHOWN]),

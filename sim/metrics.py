@@ -99,6 +99,14 @@ class TaskMetrics(Struct, frozen=True):
     missed: dict[str, int] = {}
     """due times of the whole run at which it was not asked for a job, by reason (`sim/missed_polls.py`)"""
 
+    @property
+    def served(self) -> float | None:
+        """How much of what it asked for it got, good slot-time / asked: 0 where nothing of it ran, however much that
+        was. None: it asked for nothing, or something ran, but nothing ended by itself to tell how long that takes."""
+        if self.asked is None:
+            return None if self.slot_time.busy else 0.0
+        return self.slot_time.good / self.asked if self.asked else None
+
     @classmethod
     def nothing(cls, task: str) -> TaskMetrics:
         """Of a task that made no job."""
@@ -213,7 +221,7 @@ class Metrics(Struct, frozen=True):
     """from the end of a fault until no more jobs wait than 110 % of those before it"""
     unrecovered: int
     fairness: float | None
-    """Jain's index of (good slot-time / asked) over tasks; 1: equal"""
+    """Jain's index of what tasks were `served`; 1: equal"""
     total: TaskMetrics
     tasks: tuple[TaskMetrics, ...]
     open_jobs: tuple[OpenJob, ...]

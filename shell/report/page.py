@@ -125,6 +125,7 @@ def _head(told: Told) -> str:
         ("measured", f"{duration(metrics.end - metrics.begin)}"
                      + (f" after {duration(metrics.warm_up)} to warm up" if metrics.warm_up
                         else ", from the first job on: nothing is cut off (--warm-up would)")
+                     + ("; the course, jobs and hosts are shown of the whole run" if metrics.warm_up else "")
                      + after_last_text(metrics)
                      + "".join(f"; {text}" for text in beginning_texts(metrics, told.timeline))),
         ("faults", _faults(told)),

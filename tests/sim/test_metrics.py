@@ -284,6 +284,15 @@ def test_fairness_is_1_for_equal_shares() -> None:
     assert jain([]) is None
 
 
+def test_a_task_that_got_nothing_makes_it_unfair_and_one_that_runs_on_is_left_out() -> None:
+    served = job(0, 10, 2, name="a", task="served")
+    metrics = measure(served, job(20, 500, 2, name="b", task="long"), for_s=100)
+    assert metrics.fairness == 1.0
+    metrics = measure(served, job(20, 500, 2, name="b", task="long"), job(30, 5, name="c", task="starved"), for_s=100)
+    assert {task.task: task.served for task in metrics.tasks} == {"served": 1.0, "long": None, "starved": 0.0}
+    assert metrics.fairness == pytest.approx(0.5)
+
+
 def test_percentiles_are_of_the_sample() -> None:
     spread = Spread.of([array("q", range(1, 101))])
     assert (spread.mean, spread.p50, spread.p95, spread.p99, spread.max) == (50.5, 50, 95, 99, 100)
@@ -339,6 +348,26 @@ def test_jobs_csv_has_batsims_columns_first() -> None:
     assert int(b["allocated_resources"].split("-")[1]) - int(b["allocated_resources"].split("-")[0]) == 1
     assert (c["final_state"], c["finish_time"], c["stretch"]) == ("RUNNING", "", "")
     assert (d["final_state"], d["starting_time"], d["allocated_resources"]) == ("NOT_STARTED", "", "")
+
+
+def test_the_requested_time_is_that_of_the_log_and_else_the_timeout(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = io.StringIO()
+    measure(job(0, 5, name="a", timeout_s=30), job(0, 5, name="b"), file=file)
+    rows = list(csv.DictReader(io.StringIO(file.getvalue())))
+    assert {row["job_id"]: row["requested_time"] for row in rows} == {"a": "30.000000000", "b": "-1"}
+    lines = [line(1, 0, 30, time=3600), line(2, 10, 20), line(3, 20, 90, time=60)]
+    replay = Replay(write_log(tmp_path / "a.swf", *lines))
+    table = tmp_path / "jobs.csv"
+    assert rehearsing.run(None, replay=replay, measured=Measured(jobs_csv=table)) == 0
+    capsys.readouterr()
+    with table.open(newline="") as written:
+        rows = list(csv.DictReader(written))
+    found = {row["job_id"]: (row["requested_time"], row["execution_time"]) for row in rows}
+    assert found["1"] == ("3600.000000000", "30.000000000")
+    assert found["2"] == ("-1", "20.000000000")
+    assert found["3"] == ("60.000000000", "90.000000000")  # nobody is held to it
 
 
 def test_no_slot_is_two_jobs_at_once() -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import pytest
 
 from model.job import LOCAL, SECOND, HostWish, JobSpec
+from shell.metric_tables import metric_lines
+from shell.tables import Style
 from sim.host_time import HostTime
 from sim.log import FaultChanged
 from sim.scenario import Fault, Kind
@@ -24,6 +26,22 @@ def test_what_happened_while_it_warmed_up_is_counted_nowhere() -> None:
     cut = measure(*early, job(100, 10), warm_up_s=95, for_s=200, faults=(fault,))
     assert (cut.queue_max, cut.oldest, cut.timeouts, cut.attempts) == (1, 0, {}, 1)
     assert (cut.detection.count, cut.recovery.count) == (0, 0)
+
+
+def test_the_load_after_a_warm_up_is_of_the_jobs_that_came_since() -> None:
+    """A job of 60 s every 60 s on 2 slots: half of them are asked for, whenever the counting begins."""
+    jobs = [job(60 * number, 60, name=str(number)) for number in range(10)]
+    assert measure(*jobs, warm_up_s=290, for_s=590).offered_load == pytest.approx(0.5)
+    assert measure(*jobs, warm_up_s=530, for_s=590).offered_load == pytest.approx(0.5)
+
+
+def test_it_is_said_that_tables_are_of_the_whole_run_where_the_window_is_not() -> None:
+    said = "(for what follows; the tables above are of the whole run)"
+    whole = metric_lines(measure(job(-60, 10), for_s=10), Style(columns=0))
+    assert not any(said in text for text in whole)
+    for warm_up_s in (0, 15):
+        lines = metric_lines(measure(job(0, 10), job(5, 20), warm_up_s=warm_up_s, for_s=65), Style(columns=0))
+        assert sum(said in text for text in lines) == 1
 
 
 def test_what_waits_when_the_window_opens_is_its_queue() -> None:
