@@ -5,9 +5,11 @@ The logs are those of `laulima sim --log`; finding is `sim/comparing.py`, here i
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
 
 from shell.file_errors import unreadable
 from shell.session import Session
@@ -87,12 +89,19 @@ def _fields(found: Parting) -> list[str]:
 
 
 def _flat(line: Line) -> dict[str, object]:
-    """The fields of a line; of a record its own."""
-    told: dict[str, object] = msgspec.to_builtins(line)
-    told["t"] = clock_text(getattr(line, "t", 0))
+    """The fields of a line; of a record its own; those of what a field holds by its name and theirs (`spec.slots`), for
+    a whole specification is longer than anybody is shown."""
+    told = {"t": clock_text(getattr(line, "t", 0))}
     record = getattr(line, "record", None)
     if record is not None:
-        del told["record"]
         told["record"] = type(record).__name__
-        told |= {name: msgspec.to_builtins(getattr(record, name)) for name in record.__struct_fields__}
-    return told
+    return told | {name: value for name, value in _leaves(line, "") if name not in told}
+
+
+def _leaves(held: Struct, prefix: str) -> Iterator[tuple[str, object]]:
+    for name in held.__struct_fields__:
+        value = getattr(held, name)
+        if isinstance(value, Struct):
+            yield from _leaves(value, "" if not prefix and name == "record" else f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", msgspec.to_builtins(value)

@@ -123,3 +123,15 @@ def test_a_file_that_is_not_there(logs: tuple[Path, Path], capsys: pytest.Captur
     code, _, err = bisect(logs, capsys)
     assert code == 1
     assert "there is no file" in err
+
+
+def test_of_a_long_specification_only_what_differs_is_named(
+    logs: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The whole of it is cut before its end."""
+    words = ["--for", "10m", "--set", "tasks.warp.nice=7", "--log", str(logs[1])]
+    assert main(["sim", str(tmp_path / "pipeline.yaml"), *words]) == 0
+    capsys.readouterr()
+    code, out, _ = bisect(logs, capsys)
+    assert code == 1
+    assert "they differ in spec.nice: 0 and 7\n" in out
