@@ -103,16 +103,17 @@ def _only(scenario: Scenario, wanted: str) -> Scenario:
 def _alike(configuration: Configuration, scenario: Scenario, wanted: str) -> Callable[[Configuration, Scenario], bool]:
     """Whether a smaller world fails as this one does, which has one expectation at most.
 
-    What has to be reached is missed wherever less happens: so it must still be reached there without faults, or if it
-    is not even here, nothing that runs is taken away.
+    An expectation that is met here without faults must be met there without faults, too: else hosts or time that are
+    too few were another failure. What has to be reached is missed wherever less happens: if it is not even reached
+    here, nothing that runs is taken away.
     """
     expected: tuple[Expectation | Wanted, ...] = (*scenario.expect, *scenario.wanted)
-    if not any(_is_to_be_reached(one) for one in expected):
-        return lambda *pair: wanted in failures(*pair)
-    if wanted not in failures(configuration, _without_faults(scenario)):
+    if expected and wanted not in failures(configuration, _without_faults(scenario)):
         return lambda small, world: (
             wanted in failures(small, world) and not failures(small, _without_faults(world))
         )  # fmt: skip
+    if not any(_is_to_be_reached(one) for one in expected):
+        return lambda *pair: wanted in failures(*pair)
     return lambda small, world: (
         (small, world.for_ns, world.schedulers) == (configuration, scenario.for_ns, scenario.schedulers)
         and wanted in failures(small, world)

@@ -2,25 +2,29 @@
 
 Time first (where nobody says when all must be over), then faults, orders, schedulers, tasks, hosts, jobs, and what
 makes the weather rich; a piece stays away when the world still fails without it: the same promise is broken, or the
-same expectation not met. Chance is drawn by names, so what stays meets the same weather. Called by `laulima torture`,
-`laulima sim --shrink` and by whoever writes tests/regress/.
+same expectation not met. Of many things a half is tried first, then smaller pieces, down to single ones (Zeller and
+Hildebrandt, 2002), and all of it again until nothing more goes. Chance is drawn by names, so what stays meets the same
+weather. Called by `laulima torture`, `laulima sim --shrink` and by whoever writes tests/regress/.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TypeVar
 
 from msgspec import structs
 
-from model.configuration import Configuration
+from model.configuration import Configuration, HostDefinition
 from model.job import SECOND
+from model.task import TaskDefinition
 from sim.fault_plans import drawn
-from sim.scenario import Network, Scenario
+from sim.scenario import Network, Scenario, Sharer
 from sim.torture import judge
 
 RUNS_MAX = 400
 """Worlds that are tried."""
+LENGTHS = (0.25, 0.5, 0.875, 0.97)
+"""Shares of its time that are tried."""
 SHORTEST_NS = 10 * SECOND
 """No world is made shorter: hosts must connect before anything can fail."""
 
@@ -41,83 +45,155 @@ def shrink_while(
 ) -> tuple[Configuration, Scenario, int]:
     """A smaller world that fails, too, and how many worlds were tried for it. What fault plans draw becomes single
     faults, so that each can be taken away."""
-    best, runs, smaller = (configuration, drawn(scenario)), 0, True
+    best = _Best(configuration, drawn(scenario), fails, runs_max)
+    smaller = True
     while smaller:
         smaller = False
-        for candidate in _smaller(*best):
-            if runs == runs_max:
-                return (*best, runs)
-            runs += 1
-            if fails(*candidate):
-                best, smaller = candidate, True
-                break
-    return (*best, runs)
+        for step in _STEPS:
+            smaller |= step(best)
+    return best.configuration, best.scenario, best.runs
 
 
-def _smaller(configuration: Configuration, scenario: Scenario) -> Iterator[Pair]:
-    yield from _shorter(configuration, scenario)
-    for faults in _without_some(scenario.faults):
-        yield configuration, structs.replace(scenario, faults=faults)
-    for orders in _without_some(scenario.orders):
-        yield configuration, structs.replace(scenario, orders=orders)
-    for schedulers in _without_some(scenario.schedulers):
-        if schedulers:
-            yield configuration, structs.replace(scenario, schedulers=schedulers)
-    for tasks in _without_some(configuration.tasks):
-        names = [task.name for task in tasks]
-        weather = {name: scenario.tasks[name] for name in names if name in scenario.tasks}
-        yield structs.replace(configuration, tasks=tasks), structs.replace(scenario, tasks=weather)
-    yield from _fewer_hosts(configuration, scenario)
-    yield from _fewer_jobs(configuration, scenario)
-    yield from _plainer(configuration, scenario)
+class _Best:
+    """The smallest world so far."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        scenario: Scenario,
+        fails: Callable[[Configuration, Scenario], bool],
+        runs_max: int,
+    ) -> None:
+        self.configuration = configuration
+        self.scenario = scenario
+        self.runs = 0
+        self._fails = fails
+        self._runs_max = runs_max
+
+    def try_(self, configuration: Configuration, scenario: Scenario) -> bool:
+        """Whether this one is another one and fails, too: then it is the best. No more are tried than may be."""
+        if self.runs == self._runs_max or (configuration, scenario) == (self.configuration, self.scenario):
+            return False
+        self.runs += 1
+        fails = self._fails(configuration, scenario)
+        if fails:
+            self.configuration, self.scenario = configuration, scenario
+        return fails
 
 
-def _shorter(configuration: Configuration, scenario: Scenario) -> Iterator[Pair]:
+def _shorter(best: _Best) -> bool:
     """Where nobody says when all must be over: it ends earlier, with the faults and orders that it still has."""
-    if scenario.healed_ns:
-        return
-    for share in (2, 4, 7):
-        for_ns = scenario.for_ns * share // 8 // SECOND * SECOND
-        if for_ns >= SHORTEST_NS:
-            faults = tuple(fault for fault in scenario.faults if fault.at_ns < for_ns)
-            orders = tuple(order for order in scenario.orders if order.at_ns < for_ns)
-            yield configuration, structs.replace(scenario, for_ns=for_ns, faults=faults, orders=orders)
+    smaller = False
+    while not best.scenario.healed_ns and any(_ends_earlier(best, share) for share in LENGTHS):
+        smaller = True
+    return smaller
 
 
-def _without_some(things: tuple[Thing, ...]) -> Iterator[tuple[Thing, ...]]:
-    """Without a half of them, then without each one."""
-    half = len(things) // 2
-    if half > 1:
-        yield things[:half]
-        yield things[half:]
-    for at in range(len(things)):
-        yield things[:at] + things[at + 1 :]
+def _ends_earlier(best: _Best, share: float) -> bool:
+    scenario = best.scenario
+    for_ns = round(scenario.for_ns * share) // SECOND * SECOND
+    if for_ns < SHORTEST_NS:
+        return False
+    faults = tuple(fault for fault in scenario.faults if fault.at_ns < for_ns)
+    orders = tuple(order for order in scenario.orders if order.at_ns < for_ns)
+    return best.try_(best.configuration, structs.replace(scenario, for_ns=for_ns, faults=faults, orders=orders))
 
 
-def _fewer_hosts(configuration: Configuration, scenario: Scenario) -> Iterator[Pair]:
-    cluster = configuration.cluster
-    needed = {name for fault in scenario.faults for name in fault.nodes}
-    needed |= {task.host.name or "" for task in configuration.tasks if task.host.required}
-    for at, host in enumerate(cluster.hosts):
-        if host.name not in needed:
-            hosts = cluster.hosts[:at] + cluster.hosts[at + 1 :]
-            yield structs.replace(configuration, cluster=structs.replace(cluster, hosts=hosts)), scenario
+def _fewer(
+    best: _Best, of: Callable[[_Best], tuple[Thing, ...]], put: Callable[[_Best, tuple[Thing, ...]], Pair]
+) -> bool:
+    """Take away what can be spared of what `of` gives. `put`: the world with these only."""
+    smaller, size = False, max(1, len(of(best)) // 2)
+    while True:
+        at = 0
+        while at < len(things := of(best)):
+            if best.try_(*put(best, things[:at] + things[at + size :])):
+                smaller = True
+            else:
+                at += size
+        if size == 1:
+            return smaller
+        size //= 2
 
 
-def _fewer_jobs(configuration: Configuration, scenario: Scenario) -> Iterator[Pair]:
-    for at, task in enumerate(configuration.tasks):
-        total = task.limits.total
-        for fewer in (total // 2, total - 1):
-            if 0 < fewer < total:
-                small = structs.replace(task, limits=structs.replace(task.limits, total=fewer))
-                tasks = (*configuration.tasks[:at], small, *configuration.tasks[at + 1 :])
-                yield structs.replace(configuration, tasks=tasks), scenario
+def _fewer_faults(best: _Best) -> bool:
+    return _fewer(
+        best,
+        lambda best: best.scenario.faults,
+        lambda best, faults: (best.configuration, structs.replace(best.scenario, faults=faults)),
+    )
 
 
-def _plainer(configuration: Configuration, scenario: Scenario) -> Iterator[Pair]:
-    if scenario.network != Network():
-        yield configuration, structs.replace(scenario, network=Network())
-    if scenario.hosts:
-        yield configuration, structs.replace(scenario, hosts={})
-    if scenario.disk is not None:
-        yield configuration, structs.replace(scenario, disk=None)
+def _fewer_orders(best: _Best) -> bool:
+    return _fewer(
+        best,
+        lambda best: best.scenario.orders,
+        lambda best, orders: (best.configuration, structs.replace(best.scenario, orders=orders)),
+    )
+
+
+def _fewer_schedulers(best: _Best) -> bool:
+    """One stays: without any it would be another kind of world."""
+
+    def put(best: _Best, schedulers: tuple[Sharer, ...]) -> Pair:
+        kept = schedulers or best.scenario.schedulers
+        return best.configuration, structs.replace(best.scenario, schedulers=kept)
+
+    return _fewer(best, lambda best: best.scenario.schedulers, put)
+
+
+def _fewer_tasks(best: _Best) -> bool:
+    return _fewer(best, lambda best: best.configuration.tasks, _with_tasks)
+
+
+def _with_tasks(best: _Best, tasks: tuple[TaskDefinition, ...]) -> Pair:
+    weather = best.scenario.tasks
+    kept = {task.name: weather[task.name] for task in tasks if task.name in weather}
+    return structs.replace(best.configuration, tasks=tasks), structs.replace(best.scenario, tasks=kept)
+
+
+def _fewer_hosts(best: _Best) -> bool:
+    """Those that no task needs go with their faults: where all are down, one that stays up would help."""
+    required = {task.host.name for task in best.configuration.tasks if task.host.required}
+
+    def spare(best: _Best) -> tuple[HostDefinition, ...]:
+        return tuple(host for host in best.configuration.cluster.hosts if host.name not in required)
+
+    def put(best: _Best, kept: tuple[HostDefinition, ...]) -> Pair:
+        cluster = best.configuration.cluster
+        hosts = tuple(host for host in cluster.hosts if host.name in required or host in kept)
+        gone = {host.name for host in cluster.hosts} - {host.name for host in hosts}
+        faults = tuple(fault for fault in best.scenario.faults if gone.isdisjoint(fault.nodes))
+        configuration = structs.replace(best.configuration, cluster=structs.replace(cluster, hosts=hosts))
+        return configuration, structs.replace(best.scenario, faults=faults)
+
+    return _fewer(best, spare, put)
+
+
+def _fewer_jobs(best: _Best) -> bool:
+    """A task makes half as many, or one less."""
+    smaller = False
+    for at in range(len(best.configuration.tasks)):
+        while (total := best.configuration.tasks[at].limits.total) > 1 and any(
+            _with_total(best, at, fewer) for fewer in (total // 2, total - 1)
+        ):
+            smaller = True
+    return smaller
+
+
+def _with_total(best: _Best, at: int, total: int) -> bool:
+    tasks = best.configuration.tasks
+    small = structs.replace(tasks[at], limits=structs.replace(tasks[at].limits, total=total))
+    tasks = (*tasks[:at], small, *tasks[at + 1 :])
+    return best.try_(structs.replace(best.configuration, tasks=tasks), best.scenario)
+
+
+def _plainer(best: _Best) -> bool:
+    plain: tuple[dict[str, object], ...] = ({"network": Network()}, {"hosts": {}}, {"disk": None})
+    tried = [best.try_(best.configuration, structs.replace(best.scenario, **change)) for change in plain]
+    return any(tried)
+
+
+_STEPS = (
+    _shorter, _fewer_faults, _fewer_orders, _fewer_schedulers, _fewer_tasks, _fewer_hosts, _fewer_jobs, _plainer,
+)  # fmt: skip

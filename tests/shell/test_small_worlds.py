@@ -1,5 +1,5 @@
 """Goal: a small world fails as the large one does: its expectation is there, and what has to be reached is not missed
-just because nothing runs any more.
+just because nothing runs any more. What does not matter is found in few tries.
 
 Method: two tasks on three hosts, rehearsed by the command line; the file that `--shrink` writes is read back.
 """
@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from model.configuration import ClusterDefinition, Configuration, HostDefinition
 from shell.main import main
 from shell.worlds import WrittenWorld, read_world
+from sim.scenario import Fault, Kind, Scenario
+from sim.shrinking import shrink_while
 
 PIPELINE = """\
 cluster:
@@ -69,3 +72,26 @@ def test_what_was_never_to_be_reached_keeps_all_that_runs(night: Path) -> None:
     assert len(small.configuration.cluster.hosts) == 3
     assert small.scenario.for_ns == 3600 * 10**9
     assert not small.scenario.faults
+
+
+def test_what_only_faults_bring_about_needs_a_fault_in_the_small_world(night: Path) -> None:
+    """Without any host a deadline is missed, too, and that is not what happened."""
+    pipeline = PIPELINE.replace("{exec: 20s}}", "{exec: 20s}, deadline: {start: 15m}}")
+    (night / "pipeline.yaml").write_text(pipeline)
+    small = shrunk(night, "expect: [deadlines_missed == 0]")
+    assert [fault.at_ns for fault in small.scenario.faults] == [15 * 60 * 10**9]
+    assert small.configuration.cluster.hosts
+
+
+def test_few_worlds_are_tried_for_the_few_of_many_things_that_matter() -> None:
+    """The 9th and the 50th of 64 faults bring it about, on the host that both of them name."""
+    faults = tuple(Fault(Kind.DOWN, (f"node{at % 8}",), at_ns=at * 10**9, for_ns=1) for at in range(64))
+    hosts = tuple(HostDefinition(f"node{at}", 1) for at in range(100))
+    wanted = {faults[9], faults[49]}
+    configuration = Configuration("pipeline.yaml", "/", cluster=ClusterDefinition(hosts=hosts))
+    scenario = Scenario(for_ns=100 * 10**9, faults=faults)
+    small, world, runs = shrink_while(configuration, scenario, lambda _, world: wanted <= set(world.faults), 60)
+    assert set(world.faults) == wanted
+    assert [host.name for host in small.cluster.hosts] == ["node1"]
+    assert world.for_ns < 52 * 10**9
+    assert runs < 60
