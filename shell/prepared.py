@@ -132,6 +132,7 @@ def prepare(asked: Asked) -> Prepared:
     scenario = loaded.scenario
     _refuse_no_time(asked, scenario.for_ns)
     loaded = with_warnings(loaded, never_begin(scenario.faults, scenario.plans, scenario.for_ns))
+    loaded = with_warnings(loaded, never_counted(loaded.configuration, scenario))
     return Prepared(asked, loaded, found)
 
 
@@ -149,6 +150,27 @@ def never_begin(faults: Sequence[Fault], plans: Sequence[Plan], for_ns: int) -> 
     ]
     more = len(late) - LATE_SHOWN
     return [*lines, f"and {thousands(more)} more faults never come"] if more > 0 else lines
+
+
+def never_counted(configuration: Configuration, scenario: Scenario) -> list[str]:
+    """Expectations about alarms that are met whatever happens, for nothing is looked at. (Scripts may do more.)"""
+    if scripted(configuration, scenario):
+        return []
+    sides = [sharer.configuration for sharer in scenario.schedulers] or [configuration]
+    settings = [side.alarms for side in sides]
+    rules = [channel.rules for one in settings for channel in one.channels]
+    tasks = [task for side in sides for task in side.tasks]
+    deadlines = any(task.deadline is not None for task in tasks)
+    told = any(rule.kinds or rule.heartbeat_ns for rule in rules)
+    why = {}
+    if not deadlines:
+        why["deadlines_missed"] = "no task has a `deadline`"
+    if not told and not any(handler.notify for task in tasks for handler in task.handlers):
+        why["notifications"] = "no notifier has `of` or `heartbeat`, and no handler tells one"
+    if not told and not deadlines and not any(one.backlog for one in settings):
+        why["alarms"] = "nothing is looked at without a notifier with `of`, a deadline or `alarms.backlog`"
+    names = dict.fromkeys(one.figure for one in scenario.wanted)
+    return [f"{name} is expected, and it is always 0: {why[name]}" for name in names if name in why]
 
 
 def _refuse_no_time(asked: Asked, for_ns: int) -> None:

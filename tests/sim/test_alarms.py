@@ -144,3 +144,26 @@ def test_where_nothing_is_watched_the_log_is_as_it_was(tmp_path: Path) -> None:
     text = "pipeline: pipeline.yaml\nfor: 1h\nfaults: [node2 down 00:10-00:20]\n"
     loaded = load_scenario_text(text, tmp_path / "scenario.yaml")
     assert not run(loaded.configuration, loaded.scenario).tally.alarms
+
+
+def test_an_expectation_that_nothing_could_miss_is_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expect = "for: 1h\nexpect: [deadlines_missed == 0, alarms == 0, notifications == 0]\n"
+    (tmp_path / "scenario.yaml").write_text(f"pipeline: pipeline.yaml\n{expect}")
+
+    def warned(pipeline: str) -> list[str]:
+        (tmp_path / "pipeline.yaml").write_text(pipeline)
+        assert simulate.run(tmp_path / "scenario.yaml") == 0
+        said = capsys.readouterr().err.splitlines()
+        return [line.split()[0] for line in said if "is expected, and it is always 0" in line]
+
+    calm = PIPELINE.replace("    deadline: {end: 30m}\n", "")
+    silent = "".join(line for line in calm.splitlines(keepends=True) if "notify" not in line and "ops" not in line)
+    assert warned(PIPELINE) == []
+    assert warned(calm) == ["deadlines_missed"]
+    assert warned(silent) == ["deadlines_missed", "alarms", "notifications"]
+    assert warned(silent + "alarms: {backlog: 5}\n") == ["deadlines_missed", "notifications"]
+    assert warned(calm.replace(" of: all,", "")) == ["deadlines_missed", "alarms", "notifications"]
+    told_by_a_handler = calm.replace(" of: all,", "") + "    on: {crash: {notify: ops}}\n"
+    assert warned(told_by_a_handler) == ["deadlines_missed", "alarms"]
