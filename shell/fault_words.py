@@ -22,7 +22,7 @@ WHERE   node3, node[01-16], a,b     hosts, each of them
         controller, scheduler       a server; of several schedulers scheduler/north, or schedulers: all of them
         local                       the scheduler's own computer; of several local/north
         controller node3            the link between two; one host: its link to the controller
-WHAT    down        without power; boots when the fault ends    spool=lost: with an empty disk
+WHAT    down        without power; known by its silence, boots when the fault ends; spool=lost: with an empty disk
         reboot, agent_restart       gone for WHEN's length (1s)
         flapping    down and up in turn                         every=10s
         silent      its agent is stuck; its jobs go on          (at a server: it stands still)

@@ -173,8 +173,8 @@ def retell(past: Past, base: Configuration, changed: Configuration, begin_at: in
 
 
 def _fault(outage: Outage, base: Configuration, begin_at: int, end_at: int) -> Fault | None:
-    """The same in the simulation; None: it was before or after it. What did not answer went that much earlier, and was
-    cut off: what ran there is lost again, if that lasts longer than its lease."""
+    """The same in the simulation; None: it was before or after it. What did not answer went that much earlier. It was
+    cut off, unless what ran there was lost sooner than its lease: then it had no power."""
     times = base.cluster.times
     went_at = outage.begin_at - (times.silent_ns if outage.silent else 0)
     if not outage.noticed:
@@ -184,6 +184,8 @@ def _fault(outage: Outage, base: Configuration, begin_at: int, end_at: int) -> F
     at_ns = max(0, went_at - begin_at)
     for_ns = 0 if outage.end_at is None else max(SHORTEST_NS, outage.end_at - begin_at - at_ns)
     if outage.lost and not outage.silent:
+        return Fault(Kind.REBOOT if for_ns else Kind.DOWN, (outage.host,), at_ns + LEAD_NS, for_ns)
+    if outage.lost and 0 < for_ns <= times.lease_ns:
         return Fault(Kind.DOWN, (outage.host,), at_ns + LEAD_NS, for_ns)
     return Fault(Kind.LOST, (CONTROLLER, outage.host), at_ns + LEAD_NS, for_ns)
 

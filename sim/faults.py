@@ -68,7 +68,7 @@ class Place(Protocol):
     @property
     def servers(self) -> tuple[str, ...]: ...
 
-    def stop_node(self, name: str, reason: str, unacknowledged: bool = False) -> None: ...
+    def stop_node(self, name: str, reason: str, unacknowledged: bool = False, powerless: bool = False) -> None: ...
 
     def start_node(self, name: str) -> None: ...
 
@@ -232,7 +232,9 @@ class Faults:
         name, system = fault.nodes[0], self._system(fault)
         system.off += 1
         if system.off == 1:
-            self._place.stop_node(name, "connection reset: the host went down")
+            powerless = fault.kind is Kind.DOWN
+            reason = "the host went down" if powerless else "connection reset: the host went down"
+            self._place.stop_node(name, reason, powerless=powerless)
             system.power_off()
         if fault.spool_lost:
             system.lose_spool()

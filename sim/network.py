@@ -31,6 +31,8 @@ NO_ROUTE_NS = 3 * SECOND
 """How long a kernel looks for a machine that is not there."""
 HELLO_NS = 5 * SECOND
 """How long a connected peer may take for its first word."""
+GONE_NS = 45 * SECOND
+"""How long what was sent may stay unconfirmed: then the system ends the connection, as `live/tls.py` and ssh ask it."""
 BEHIND_MAX_NS = 30 * SECOND
 """A server that is overloaded is never further behind: it takes more at once then."""
 RECONNECT_NS = SECOND
@@ -289,7 +291,7 @@ class Network:
 
     def _reset(self, link: Link, direction: Direction) -> None:
         """Who speaks into a connection that ended without its knowledge is told so, once an answer can come back."""
-        if not link.unaware or link.down.blocked or link.up.blocked:
+        if not link.unaware or link.down.blocked or link.up.blocked or link.subordinate.powerless:
             return
         delay = link.down.latency_ns + link.up.latency_ns
         if direction is link.down and "superior" in link.unaware:
@@ -399,7 +401,11 @@ class Network:
         link.generation += 1
         self._log.add(LinkChanged(self._calendar.now, link.superior.name, link.peer, "down", reason))
         cut = link.down.blocked or link.up.blocked
-        if cut:
+        if link.subordinate.powerless:  # nothing is left there that could be told, or tell
+            cut = True
+            link.unaware = ["superior"]
+            self._give_up_later(link)
+        elif cut:
             link.unaware = ["subordinate", "superior"] if tell_superior else ["subordinate"]
         else:
             link.subordinate.receive(LinkDown(link.upward, reason))
@@ -407,6 +413,17 @@ class Network:
             link.superior.receive(LinkDown(link.peer, reason, self._chance(link)))
         if link.kept:
             self._calendar.call_after(RECONNECT_NS, REPLY, lambda: self.keep(link))
+
+    def _give_up_later(self, link: Link) -> None:
+        """The superior's system ends the connection by itself when nothing has come back for long."""
+        life, generation = link.superior.epoch, link.generation
+
+        def give_up() -> None:
+            if (link.superior.epoch, link.generation) == (life, generation) and "superior" in link.unaware:
+                link.unaware.remove("superior")
+                link.superior.receive(LinkDown(link.peer, "connection timed out", self._chance(link)))
+
+        self._calendar.call_after(GONE_NS, REPLY, give_up)
 
     # vouching
 

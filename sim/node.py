@@ -62,6 +62,7 @@ class Node:
         "journal",
         "machine",
         "name",
+        "powerless",
         "ways",
     )
 
@@ -78,6 +79,8 @@ class Node:
         """how many faults keep it standing still"""
         self.inbox: list[object] = []
         """what came while it stood still"""
+        self.powerless = False
+        """not even an operating system answers for it"""
         self.journal: list[Record] | None = [] if keeps_journal else None
         """its durable records; None: this world never restarts it"""
         self.ways: dict[str, Direction] = {}
@@ -104,6 +107,7 @@ class Node:
     def start(self, machine: Machine) -> None:
         """A new life begins."""
         self.machine = machine
+        self.powerless = False
         self._due = 0  # whatever is due at its start is done in its first turn
         self._want_turn()
 

@@ -116,7 +116,8 @@ class Kind(Enum):
 
     # a host
     DOWN = "down"
-    """without power: processes are gone, its connections break; it boots when the fault ends"""
+    """without power: processes are gone, and nobody is told, so it is known by its silence, until the systems at the
+    other ends of its connections end them; it boots when the fault ends"""
     SILENT = "silent"
     """its agent stands still; keepers and processes go on"""
     SUSPENDED = "suspended"
@@ -124,6 +125,7 @@ class Kind(Enum):
     FLAPPING = "flapping"
     """down and up in turn, `every_ns` each"""
     REBOOT = "reboot"
+    """in order: it ends its connections first; else as DOWN"""
     AGENT_RESTART = "agent_restart"
     """the agent alone is gone for `for_ns`; keepers and processes go on"""
     FULL = "full"

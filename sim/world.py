@@ -352,9 +352,9 @@ class World:
         if side is not None:
             self.network.keep(self.network.links[side.node, name])
 
-    def stop_node(self, name: str, reason: str, unacknowledged: bool = False) -> None:
+    def stop_node(self, name: str, reason: str, unacknowledged: bool = False, powerless: bool = False) -> None:
         """A machine is gone; those at the other ends of its connections see them end: at once, or (`unacknowledged`)
-        when what it said last has arrived."""
+        when what it said last has arrived, or (`powerless`) by its silence, and at the latest when it answers again."""
         node = self.nodes[name]
         for link in self.network.of_node.get(name, ()):
             self.network.unvouch(link)
@@ -362,6 +362,7 @@ class World:
             self._grant_last(node)
         self._count_missed_polls(node, goes_on=True)
         node.stop()
+        node.powerless = powerless
         side = self._sides.get(name)
         if side is not None and name == side.node and side.scripts_node in self.nodes:
             self.nodes[side.scripts_node].stop()

@@ -64,7 +64,7 @@ def figures(answer: dict[str, Any], figure: str, task: str = "(all)") -> tuple[f
 def test_failures_are_read_with_what_they_did(night: Path) -> None:
     now = time.time_ns()
     first, second = read_past(night / ".laulima" / "journal.sqlite", now - 60 * MINUTE).outages
-    assert (first.host, first.silent, first.lost) == ("node1", False, True)
+    assert (first.host, first.silent, first.lost) == ("node1", True, True)
     assert (second.host, second.silent) == ("node3", True)
     assert first.end_at is not None and second.end_at is not None
     assert first.end_at - first.begin_at == pytest.approx(10 * MINUTE, rel=0.1)  # a minute from one try to the next

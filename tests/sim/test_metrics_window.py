@@ -18,7 +18,7 @@ from tests.sim.test_metrics import MINUTE, job, measure
 
 
 def test_what_happened_while_it_warmed_up_is_counted_nowhere() -> None:
-    fault = Fault(Kind.DOWN, ("one",), at_ns=MINUTE + 10 * SECOND, for_ns=20 * SECOND)
+    fault = Fault(Kind.DOWN, ("one",), at_ns=MINUTE + 10 * SECOND, for_ns=25 * SECOND)
     early = (job(0, 60, 2, name="hit"), *(job(15, 1, name=f"waits {number}") for number in range(5)))
     whole = measure(*early, job(100, 10), for_s=200, faults=(fault,))
     assert (whole.queue_max, whole.timeouts, whole.attempts) == (5, {"LOST": 1}, 7)
