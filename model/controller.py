@@ -98,7 +98,7 @@ class Controller:
             LinkDown: self._link_down,
             Vouched: self._vouched,
             OrderHost: self.table.order,
-            PartFromHosts: lambda event, _: self._part_from_hosts(event.keep_ns),
+            PartFromHosts: self.table.end_in_order,
             SetTerms: self._set_terms,
             ForgetSuperior: self._forget_superior,
         }
@@ -216,7 +216,7 @@ class Controller:
             elif kind is Ping:
                 superior.pong(message, now)  # type: ignore[arg-type]
             elif kind is Parting and superior.number == EMBEDDED:
-                self._part_from_hosts(message.lease_ns)  # type: ignore[union-attr]
+                self.table.part(message.lease_ns)  # type: ignore[union-attr]
             elif kind is Inquire:
                 superior.inventory(message, self.jobs.values(), now)  # type: ignore[arg-type]
             elif kind is Heard:
@@ -236,12 +236,6 @@ class Controller:
                 for job in left:
                     self._acknowledge(job.key, now)
         self.superiors.forget(event)
-
-    def _part_from_hosts(self, keep_ns: int) -> None:
-        """This process is about to end."""
-        for host in self.hosts.values():
-            host.link.part(keep_ns)
-            self.table.talking[host.name] = host
 
     def _assign(self, superior: Superior, message: Assign, now: int) -> None:
         key = superior.key_of(message.job, message.attempt)
@@ -535,6 +529,8 @@ class Controller:
             host.holding += 1
             self.placing.take(job, host, now)
             host.link.restore(key, given.spec, running=False, sent_to=given.host_epoch, doubtful=not given.open_above)
+            if given.keep_ns:
+                host.link.parted_until(now + given.keep_ns)
             self.table.talking[host.name] = host
 
     # explain

@@ -84,8 +84,10 @@ class Downlink(End):
         "_judge_after",
         "_lost_judged",
         "_number",
+        "_parted_until",
         "_ping_at",
         "_resend_at",
+        "_taken_over",
         "_unanswered_since",
         "given",
         "gives_back",
@@ -127,6 +129,11 @@ class Downlink(End):
         """when what was not answered is said again; `NEVER_NS`: everything was"""
         self._unanswered_since: int | None = None
         self._judge_after = 0
+        self._parted_until = 0
+        """an earlier life has granted a lease until then"""
+        self._taken_over = 0
+        """number of the first Ping whose answer shows that this life of the subordinate has our own lease instead; 0:
+        none yet"""
         self._lost_judged = False
 
     # what the transport says
@@ -177,6 +184,7 @@ class Downlink(End):
                 self._ping_at = last + ping
             age = now - self.last_pong_ns
             self._unanswered_since = None
+            self._parted_until = 0
         self.vouched = vouched
         return age
 
@@ -251,9 +259,10 @@ class Downlink(End):
         if self.state is _L.OPEN:
             self.outbox.append(Parting(lease_ns))
 
-    def judge_after(self, when_ns: int) -> None:
-        """Nothing is judged lost before `when_ns` unless the subordinate was heard (a parting lease was granted)."""
-        self._judge_after = max(self._judge_after, when_ns)
+    def parted_until(self, when_ns: int) -> None:
+        """An earlier life has granted a parting lease: nothing is judged lost before `when_ns`, unless the subordinate
+        is known to have a lease of this life instead."""
+        self._parted_until = max(self._parted_until, when_ns)
 
     # what comes in
 
@@ -268,9 +277,11 @@ class Downlink(End):
         earlier_life = self.peer_epoch
         if not self.fresh(batch):
             return []
-        if self.state is _L.OPEN and self.peer_epoch != earlier_life:
-            self.state = _L.INQUIRING
-            self._inquire(now)
+        if self.peer_epoch != earlier_life:
+            self._taken_over = 0
+            if self.state is _L.OPEN:
+                self.state = _L.INQUIRING
+                self._inquire(now)
         return self._take(batch.messages, now)
 
     def _take(self, messages: Iterable[Message], now: int) -> list[Up]:
@@ -310,6 +321,8 @@ class Downlink(End):
             return self._reconcile(message, now)  # type: ignore[arg-type]
         if kind is Pong:
             self._heard_pong(message.number, now)  # type: ignore[union-attr]
+            if self._parted_until and 0 < self._taken_over <= message.number:  # type: ignore[union-attr]
+                self._parted_until = 0
         elif kind is not Notices:
             raise ProtocolError(f"{self.name} sent {kind.__name__}, which only a superior may say")
         return [message]  # type: ignore[list-item]
@@ -351,6 +364,7 @@ class Downlink(End):
         self._inquire_at = None
         self._heard_pong(inventory.number, now)
         self._ping_at = self._next_ping(now)
+        self._taken_over = self._number + 1
         self._ping(now)
         listed = {(entry.job, entry.attempt): self._word_of(entry) for entry in inventory.entries}
         found = self._take(listed.values(), now)
@@ -410,7 +424,8 @@ class Downlink(End):
     @property
     def lost_at(self) -> int:
         """When everything given is lost, if nothing is heard before (ns)."""
-        return max(self.last_pong_ns + self.times.lease_ns + self.times.margin_ns, self._judge_after)
+        lost_at = self.last_pong_ns + self.times.lease_ns + self.times.margin_ns
+        return max(lost_at, self._judge_after, self._parted_until)
 
     @property
     def silent_at(self) -> int | None:

@@ -11,13 +11,13 @@ from model.aside import Asides
 from model.channel import ChannelTimes, LinkState
 from model.configuration import ClusterDefinition
 from model.effects import Answer, Commit, Connect, Disconnect, Effect, Notice, Transmit
-from model.events import HostVerb, LinkDown, LinkUp, OrderHost
+from model.events import HostVerb, LinkDown, LinkUp, OrderHost, PartFromHosts
 from model.explain import attributed
 from model.host import HOST_MOVES, Host, HostOrder, HostState
 from model.job import SECOND
 from model.near_miss import nearest
 from model.placing import Placing
-from model.records import SET_ASIDE, HostChanged, PersonOrdered
+from model.records import SET_ASIDE, HostChanged, HostsParted, PersonOrdered
 from model.resources import Amounts
 from model.states import check_move
 from model.timers import NEVER_NS, Timers
@@ -84,6 +84,18 @@ class HostTable:
             if host.link.notice_stall(now):
                 self.talking[host.name] = host
                 self.sync(host, now)
+
+    def part(self, keep_ns: int) -> None:
+        """This process is about to end: the last word to each host, as of `Parting`."""
+        for host in self.hosts.values():
+            host.link.part(keep_ns)
+            self.talking[host.name] = host
+
+    def end_in_order(self, event: PartFromHosts, _: int) -> None:
+        """The same, of a controller in a process of its own: its next life knows it from its own journal."""
+        if event.keep_ns:
+            self._effects.append(Commit(HostsParted(event.keep_ns)))
+        self.part(event.keep_ns)
 
     def watch(self, host: Host) -> None:
         """Note when the host's link wants to be advanced."""

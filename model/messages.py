@@ -99,7 +99,8 @@ class Ping(Struct, frozen=True, array_like=True, tag="ping", gc=False):
 
 
 class Parting(Struct, frozen=True, array_like=True, tag="parting", gc=False):
-    """The superior's last word before a clean stop: what runs may go on for `lease_ns` from now."""
+    """The superior's last word before a clean stop: what runs may go on for `lease_ns` from now, or until a later life
+    of the superior grants its own lease (`Ping`)."""
 
     lease_ns: Number
 

@@ -192,6 +192,13 @@ class IntakeChanged(Struct, frozen=True, array_like=True, tag="intake changed", 
     keep_ns: int = 0
 
 
+class HostsParted(Struct, frozen=True, array_like=True, tag="hosts parted", gc=False):
+    """A controller in a process of its own ends in order: its hosts are granted the parting lease `keep_ns`. (Of one in
+    the scheduler's process `IntakeChanged` says it.)"""
+
+    keep_ns: int
+
+
 class PersonOrdered(Struct, frozen=True, array_like=True, tag="person ordered", gc=False):
     """Who has ordered what: recorded with whatever follows from it. It decides nothing. `about`: job, task, host or
     server; `name`: which one."""
@@ -432,6 +439,7 @@ Record = (
     | ControllerKnown
     | NoticeHeard
     | IntakeChanged
+    | HostsParted
     | PersonOrdered
     | ConfigurationTaken
     | AlarmChanged

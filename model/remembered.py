@@ -24,6 +24,8 @@ class GivenAttempt(Struct, array_like=True):
     spec: JobSpec
     open_above: bool = False
     """its scheduler writes to this journal too, and has recorded no end of it"""
+    keep_ns: int = 0
+    """the parting lease that its host was granted meanwhile, with a clean stop"""
 
 
 class RestoredJob(Struct, array_like=True, gc=False):

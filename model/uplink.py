@@ -40,7 +40,7 @@ class Uplink(End):
     """The subordinate's end. `receive` returns Assign, Cancel, Acknowledge, Inquire, Ping and Heard, each fresh; the
     owner answers Inquire by `inventory` and Ping by `pong`."""
 
-    __slots__ = ("_base", "_pongs", "lease_end_ns", "open", "resend_at", "results", "times", "vouched")
+    __slots__ = ("_base", "_parted_by", "_pongs", "lease_end_ns", "open", "resend_at", "results", "times", "vouched")
 
     def __init__(self, epoch: int, times: ChannelTimes, base: int = 0) -> None:
         """`base`: of the numbers that the owner gives to jobs of this superior (`job_numbers.py`); what is said of them
@@ -56,6 +56,8 @@ class Uplink(End):
         self.results: dict[AttemptKey, tuple[Ended, int]] = {}
         """ends that are not acknowledged, and when each was last said"""
         self._pongs: dict[int, int] = {}
+        self._parted_by = 0
+        """the life of the superior that granted a parting lease; it holds until a later one grants its own; 0: none"""
         self.resend_at = NEVER_NS
         """when ends that are not acknowledged are said again; `NEVER_NS`: there are none, or nobody listens"""
 
@@ -69,6 +71,7 @@ class Uplink(End):
         """See `Downlink.vouch`; `age_ns` is what that returned."""
         if self.vouched and not vouched:
             self.lease_end_ns = now - age_ns + self.times.lease_ns
+            self._parted_by = 0
         self.vouched = vouched
 
     def receive(self, batch: Batch, now: int) -> Sequence[Down]:
@@ -89,6 +92,7 @@ class Uplink(End):
                 self._renew(message, now)  # type: ignore[arg-type]
             elif kind is Parting:
                 self.lease_end_ns = now + message.lease_ns  # type: ignore[union-attr]
+                self._parted_by = self.peer_epoch
             elif kind not in _DOWN:
                 raise ProtocolError(f"a superior sent {kind.__name__}, which only a subordinate may say")
         if not results:
@@ -111,10 +115,14 @@ class Uplink(End):
 
     def _renew(self, ping: Ping, now: int) -> None:
         sent_ns = self._pongs.get(ping.heard)
-        if sent_ns is not None:
-            end = sent_ns + ping.lease_ns
-            if end > now and (self.lease_end_ns is None or end > self.lease_end_ns):
-                self.lease_end_ns = end
+        if sent_ns is None:
+            return
+        end, lease_end_ns = sent_ns + ping.lease_ns, self.lease_end_ns
+        if lease_end_ns is not None and self._parted_by not in (0, self.peer_epoch):
+            self._parted_by = 0
+            self.lease_end_ns = end  # also an earlier one: from now on its superior counts on no longer one
+        elif end > now and (lease_end_ns is None or end > lease_end_ns):
+            self.lease_end_ns = end
 
     def inventory(
         self,

@@ -483,7 +483,7 @@ class ShutdownSection(Section):
     on_exit: Annotated[str | None, Choice(("keep", "kill"))] = None
     """keep (default): they run on and their results are fetched later; kill: they are ended"""
     keep_for: Annotated[int | None, Duration()] = None
-    """how long they may run on (default 24h)"""
+    """how long they may run on (default 24h); so long the next server waits for a host that it does not hear"""
 
 
 class LanguageSection(Section):

@@ -33,6 +33,8 @@ from model.uplink import Uplink
 
 TIMES = ChannelTimes()
 SPEC = JobSpec("t", ("true",))
+KEEP_NS = 3600 * SECOND
+"""a parting lease"""
 
 
 class Subordinate:
@@ -43,7 +45,13 @@ class Subordinate:
         self.running: dict[AttemptKey, None] = {}
         self.ended: dict[AttemptKey, Report] = {}
         self.started: list[AttemptKey] = []
-        self.forgotten: set[AttemptKey] = set()
+        self.kept_ns: int | None = None
+        """until when the keepers go on, as an earlier life told them; this one has told them nothing yet"""
+
+    @property
+    def lease_end_ns(self) -> int | None:
+        """Until when what runs goes on."""
+        return self.kept_ns if self.uplink.lease_end_ns is None else self.uplink.lease_end_ns
 
     def receive(self, batch: Batch, now: int) -> None:
         self.judge_lease(now)
@@ -81,15 +89,14 @@ class Subordinate:
         self.uplink.ended(key, report, now)
 
     def judge_lease(self, now: int) -> None:
-        if self.uplink.lease_ended(now):
-            self.uplink.lease_end_ns = None
+        if self.lease_end_ns is not None and now >= self.lease_end_ns:
+            self.uplink.lease_end_ns = self.kept_ns = None
             for key in list(self.running):
                 self.end(key, Report(Outcome.LOST, started=True), now)
 
     def restart(self) -> None:
-        lease_end = self.uplink.lease_end_ns  # on a host the keepers hold it
+        self.kept_ns = self.lease_end_ns
         self.uplink = Uplink(self.uplink.epoch + 1, TIMES)
-        self.uplink.lease_end_ns = lease_end
         for key, report in self.ended.items():
             self.uplink.results[key] = (Ended(*key, report), 0)
 
@@ -190,8 +197,8 @@ class Channel(RuleBasedStateMachine):
         end = self.now + seconds * SECOND
         while True:
             dues = [self.down.next_due(), self.sub.uplink.resend_at]
-            if self.sub.uplink.lease_end_ns is not None and self.sub.running:
-                dues.append(self.sub.uplink.lease_end_ns)
+            if self.sub.lease_end_ns is not None and self.sub.running:
+                dues.append(self.sub.lease_end_ns)
             due = min(dues)
             if due > end:
                 break
@@ -216,13 +223,31 @@ class Channel(RuleBasedStateMachine):
         self.down.opened(self.now)
         self._collect()
 
+    @rule(hears_it=st.booleans(), stays_away=st.sampled_from([1, 400]))
+    def superior_is_stopped_in_order_and_comes_back(self, hears_it: bool, stays_away: int) -> None:
+        if hears_it:
+            self.network_works()
+        self.down.part(KEEP_NS)
+        self._collect()
+        if hears_it:
+            self.network_works()
+        self.sub.uplink.closed()
+        self.now += stays_away * SECOND
+        self.sub.judge_lease(self.now)
+        former, self.down = self.down, Downlink("host", self.down.epoch + 1, TIMES, self.now)
+        for key, given in former.given.items():
+            self.down.restore(key, SPEC, running=given.held is Held.RUNNING, sent_to=given.sent_to)
+        self.down.parted_until(self.now + KEEP_NS)
+        self.down.opened(self.now)
+        self._collect()
+
     @invariant()
     def nothing_runs_twice(self) -> None:
         assert len(self.sub.started) == len(set(self.sub.started))
 
     @invariant()
     def the_lease_ends_before_the_superior_gives_up(self) -> None:
-        lease_end = self.sub.uplink.lease_end_ns
+        lease_end = self.sub.lease_end_ns
         if lease_end is not None and self.sub.running and self.down.given:
             assert lease_end <= self.down.lost_at
 

@@ -25,6 +25,7 @@ from model.records import (
     BookChange,
     ConfigurationTaken,
     HostChanged,
+    HostsParted,
     IntakeChanged,
     ItemsFound,
     ItemsGone,
@@ -108,6 +109,7 @@ whatever: st.SearchStrategy[Record] = st.one_of(
     st.builds(ConfigurationTaken, words, words, st.lists(settings, max_size=2).map(tuple)),
     st.builds(PersonOrdered, words, words, words),
     st.builds(IntakeChanged, st.sampled_from(["running", "stopped"]), words, st.integers(0, 3)),
+    st.builds(HostsParted, st.integers(1, 3)),
     st.builds(
         ScriptsChanged,
         st.dictionaries(names, values, max_size=2),
