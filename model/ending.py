@@ -2,7 +2,8 @@
 
 Owned by the scheduler. The order of the rules: given back, or no room -> again; never started because of a shutdown ->
 again, in the next life; lost, or ended by a shutdown -> rerun, as often as the task allows; then the task's retries and
-handlers. A deleted job has none of it.
+handlers. A deleted job has none of it. An attempt that an earlier life wanted ended for no fault of its job (a hold, a
+shutdown, one that was given up), and that comes in now, as that life crashed, is ended as that life would have had it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from model.behaviour import NO_REACTION, Reaction
 from model.effects import Commit, Notice, React
 from model.events import Reacted
 from model.job import JobId, JobState, Outcome, Report
-from model.messages import CancelReason
+from model.messages import BEGINS_ANEW, CancelReason
 from model.records import AttemptEnded
 from model.restored import is_good
 from model.scheduled_job import AT_EXECUTOR, ScheduledJob
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 _S = quick(JobState)
 _LOST, _SHUTDOWN = Outcome.LOST, CancelReason.SHUTDOWN
+_ENDED_FOR_US = frozenset({Outcome.LOST, Outcome.KILLED})
+_OF_AN_EARLIER_LIFE = {why.value: why for why in BEGINS_ANEW}
 
 
 class Ending:
@@ -58,11 +61,13 @@ class Ending:
             self._try_again(job, report, wait, now)
             return
         task = job.task
-        shut_down = job.special.cancel is _SHUTDOWN
-        if shut_down and not report.started:
+        cancel = job.special.cancel
+        if cancel is None and report.outcome in _ENDED_FOR_US:
+            cancel = _OF_AN_EARLIER_LIFE.get(report.reason)
+        if cancel in BEGINS_ANEW and not report.started:
             self._try_again(job, report, 0, now)
             return
-        lost = report.outcome is _LOST or shut_down
+        lost = report.outcome is _LOST or cancel is _SHUTDOWN
         if lost and task is not None and job.special.reruns < task.definition.lost_reruns:
             job.note(reruns=job.special.reruns + 1)
             self._try_again(job, report, 0, now)

@@ -50,6 +50,9 @@ CANCELLED_AS = {
     CancelReason.ORPHAN: Outcome.LOST,
 }
 """How an attempt ends that is ended for such a reason; for all others KILLED."""
+BEGINS_ANEW = frozenset({CancelReason.HELD, CancelReason.ORPHAN, CancelReason.SHUTDOWN})
+"""One that is ended for such a reason before it began is followed by another attempt, also when who wanted its end has
+crashed since and has forgotten that."""
 
 
 class Assign(Struct, frozen=True, array_like=True, tag="assign", gc=False):

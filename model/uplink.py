@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from model.channel import ChannelTimes, End, ProtocolError
 from model.job import AttemptKey, Outcome, Report
 from model.messages import (
+    BEGINS_ANEW,
     Accepted,
     Acknowledge,
     Assign,
@@ -186,9 +187,8 @@ class Uplink(End):
         """Answer a Cancel of an attempt that is not here: certainly nothing runs, nor will. Whoever had given it up,
         and has forgotten that (a crash, before it was on the disk), makes another attempt."""
         if not self.says_again(key):
-            given_up = why is CancelReason.ORPHAN
-            outcome = Outcome.LOST if given_up else Outcome.KILLED
-            self.ended(key, Report(outcome, reason="it was not here", again=given_up), now)
+            outcome = Outcome.LOST if why is CancelReason.ORPHAN else Outcome.KILLED
+            self.ended(key, Report(outcome, reason="it was not here", again=why in BEGINS_ANEW), now)
 
     def says_again(self, key: AttemptKey) -> bool:
         """Whether the end of an attempt was said and is not acknowledged; then it is said again."""

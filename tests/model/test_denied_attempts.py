@@ -79,6 +79,14 @@ def test_what_was_denied_is_not_taken_when_it_is_handed_down_again(make: Any) ->
 
 
 @pytest.mark.parametrize("make", [agent, controller])
+@pytest.mark.parametrize("why", [CancelReason.HELD, CancelReason.SHUTDOWN])
+def test_what_was_to_be_ended_for_no_fault_of_its_job_gets_another_attempt(make: Any, why: CancelReason) -> None:
+    told = make()
+    told.say(Cancel(JOB, 1, why))
+    assert told.said == [Ended(JOB, 1, Report(Outcome.KILLED, reason="it was not here", again=True))]
+
+
+@pytest.mark.parametrize("make", [agent, controller])
 def test_what_somebody_wanted_ended_and_is_not_here_is_killed_and_not_tried_again(make: Any) -> None:
     told = make()
     told.say(Cancel(JOB, 1, CancelReason.KILLED))
