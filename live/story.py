@@ -18,6 +18,7 @@ from model.records import (
     HostChanged,
     IntakeChanged,
     JobAccepted,
+    JobDoomed,
     JobHeld,
     NoticeHeard,
     PersonOrdered,
@@ -88,6 +89,8 @@ def _text(record: Record) -> str:
         return f"attempt {record.attempt}: {_end(record.report)}{_what_follows(record)}"
     if isinstance(record, JobHeld):
         return held_text(record.reason) if record.reason else "released"
+    if isinstance(record, JobDoomed):
+        return f"to be ended as soon as its executor answers: {record.why}"
     if isinstance(record, PersonOrdered):
         return "" if record.verb == "hold" else _ordered(record)
     return "" if isinstance(record, AttemptReturned) else type(record).__name__

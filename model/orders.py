@@ -25,7 +25,7 @@ from model.explain import attributed
 from model.job import LOCAL, NO_JOB, HostWish, JobId, JobSpec, JobState, Report
 from model.messages import CancelReason
 from model.near_miss import nearest
-from model.records import ConfigurationTaken, IntakeChanged, JobHeld, PersonOrdered
+from model.records import ConfigurationTaken, IntakeChanged, JobDoomed, JobHeld, PersonOrdered
 from model.scheduled_job import AT_EXECUTOR
 
 if TYPE_CHECKING:
@@ -125,12 +125,13 @@ class Orders:
         if job.state is _S.REACTING:
             return f"job {job.id} has ended already, its task's reaction is awaited"
         executor = scheduler.executor_of(job)
-        if job.executor and executor.away_since_ns is not None and job.state not in (_S.READY, _S.HELD, _S.RETRYING):
+        why = CancelReason.DELETED if delete else CancelReason.KILLED
+        if job.state in AT_EXECUTOR and executor.away_since_ns is not None:
             text = f"job {job.id}: asked for, {executor.name} does not answer; it ends when that is back"
-            scheduler.effects.append(Answer(order.request, True, text, job.id))
+            scheduler.effects += (Commit(JobDoomed(job.id, why.value)), Answer(order.request, True, text, job.id))
         else:
             job.note(requests=(*job.special.requests, order.request))
-        scheduler.cancel(job, CancelReason.DELETED if delete else CancelReason.KILLED, now)
+        scheduler.cancel(job, why, now)
         return ""
 
     def _hold(self, job: ScheduledJob, order: OrderJob, now: int) -> str:
@@ -240,9 +241,11 @@ class Orders:
         waits = 0
         for job in jobs:
             job.note(silently=True)
-            if job.executor and scheduler.executors[job.executor].away_since_ns is None and job.state in AT_EXECUTOR:
+            if job.state in AT_EXECUTOR and scheduler.executors[job.executor].away_since_ns is None:
                 job.note(requests=(*job.special.requests, order.request))
                 waits += 1
+            elif job.state in AT_EXECUTOR:
+                scheduler.effects.append(Commit(JobDoomed(job.id, CancelReason.DELETED.value)))
             scheduler.cancel(job, CancelReason.DELETED, now)
         text = f"task {order.task}: {len(jobs)} jobs flushed"
         if waits:

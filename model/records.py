@@ -103,6 +103,13 @@ class JobHeld(Struct, frozen=True, array_like=True, tag="job held", gc=False):
     for_ns: int = 0
 
 
+class JobDoomed(Struct, frozen=True, array_like=True, tag="job doomed", gc=False):
+    """A person was told that the job ends as soon as its executor answers. `why`: as of `CancelReason`."""
+
+    job: JobId
+    why: str
+
+
 class ItemsFound(Struct, frozen=True, array_like=True, tag="items found", gc=False):
     """New items of a task, in the order in which they will be given out."""
 
@@ -429,6 +436,7 @@ Record = (
     | AttemptStarted
     | AttemptEnded
     | JobHeld
+    | JobDoomed
     | ItemsFound
     | ItemsGone
     | TaskChanged

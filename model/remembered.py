@@ -46,6 +46,8 @@ class RestoredJob(Struct, array_like=True, gc=False):
     rooms: int = 0
     wait_ns: int = 0
     held: str = ""
+    doomed: str = ""
+    """why it is to be ended (`CancelReason`), as a person was told; empty: it is not"""
 
 
 class RestoredTask(Struct, array_like=True):

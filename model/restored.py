@@ -36,6 +36,7 @@ from model.records import (
     ItemsFound,
     ItemsGone,
     JobAccepted,
+    JobDoomed,
     JobDue,
     JobHeld,
     Record,
@@ -100,6 +101,10 @@ class Fold:
             job = self.scheduler.jobs.get(record.job)  # type: ignore[union-attr]
             if job is not None:
                 job.held = record.reason  # type: ignore[union-attr]
+        elif kind is JobDoomed:
+            job = self.scheduler.jobs.get(record.job)  # type: ignore[union-attr]
+            if job is not None:
+                job.doomed = record.why  # type: ignore[union-attr]
         else:
             self._other(record)
 
@@ -157,6 +162,7 @@ class Fold:
             given.open_above = False
         if not record.final:
             job.assigned = job.running = False
+            job.doomed = ""
             job.retries, job.reruns, job.rooms = record.retries, record.reruns, record.rooms
             job.wait_ns, job.held = record.wait_ns, record.held
             return

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from model.job import JobState
+from model.messages import CancelReason
 from model.restored import RestoredScheduler, RestoredTask
 from model.scheduled_job import ScheduledJob, Special
 
@@ -37,6 +38,10 @@ def take_up(scheduler: Scheduler, restored: RestoredScheduler, now: int) -> dict
             scheduler.assigning.restored(job)
             link = scheduler.executors[old.executor].link
             link.restore((number, old.attempt), old.spec, running=old.running, sent_to=1 << 62)
+            if old.doomed:
+                why = CancelReason(old.doomed)
+                job.note(silently=why is CancelReason.DELETED)
+                scheduler.cancel(job, why, now)
         elif old.held:
             job.state = JobState.HELD
         elif old.wait_ns:

@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 
-from model.events import Delivered, IntakeVerb, JobVerb, OrderIntake, OrderJob
-from model.job import SECOND, Block
+from model.events import Delivered, IntakeVerb, JobVerb, LinkDown, OrderIntake, OrderJob, OrderTask, TaskVerb
+from model.job import SECOND, Block, JobState
 from model.messages import Batch, Cancel, CancelReason
+from model.restored import fold
 from model.scheduler import CONTROLLER
+from model.snapshot import say
+from model.task import Retry
 from tests.model.small_world import SmallWorld, cluster, task
 
 FOR_LONG = 1_000_000
@@ -72,6 +75,62 @@ def test_one_that_was_given_up_before_it_began_gets_another_attempt_without_a_re
     world.hosts["node1"].files.add("a.in")
     world.run(100)
     assert [end.report.outcome.name for end in world.ends] == ["LOST", "EXITED"]
+
+
+def out_of_reach() -> SmallWorld:
+    world = world_of_one()
+    assert list(world.hosts["node1"].processes) == [(1, 1)]
+    world.scheduler.receive(LinkDown(CONTROLLER, "gone"), world.now)
+    return world
+
+
+@pytest.mark.parametrize("verb", [JobVerb.KILL, JobVerb.DELETE])
+@pytest.mark.parametrize("snapshot", [False, True])
+def test_a_job_whose_end_a_person_was_told_of_ends_also_in_the_next_life(verb: JobVerb, snapshot: bool) -> None:
+    world = out_of_reach()
+    world.give(OrderJob(1, verb, 1, "wrong"))
+    assert world.answers[-1].ok and "it ends when that is back" in world.answers[-1].text
+    if snapshot:
+        folded = fold(world.records)
+        world.records += say(folded.scheduler, folded.controller)
+    world.restart_server(joins=False)
+    assert world.scheduler.jobs[1].state is JobState.CANCELLING  # type: ignore[index]
+    world.link_up()
+    world.run(3)
+    assert world.outcomes() == ["KILLED"] and not world.hosts["node1"].processes
+    assert world.ends[-1].silent is (verb is JobVerb.DELETE)
+
+
+def test_the_attempt_after_the_one_that_a_person_had_ended_is_not_to_be_ended() -> None:
+    world = world_of_one(retry=Retry(("killed",), times=1))
+    world.scheduler.receive(LinkDown(CONTROLLER, "gone"), world.now)
+    world.give(OrderJob(1, JobVerb.KILL, 1, "wrong"))
+    for _ in range(2):
+        world.restart_server()
+        world.run(30)
+    world.run(60)
+    assert [end.report.outcome.name for end in world.ends] == ["KILLED", "EXITED"]
+
+
+def test_what_was_flushed_out_of_reach_ends_also_in_the_next_life() -> None:
+    world = world_of_one(block=WAITS_FOR_A_FILE)
+    world.scheduler.receive(LinkDown(CONTROLLER, "gone"), world.now)
+    world.give(OrderTask(1, TaskVerb.FLUSH, "t"))
+    assert world.answers[-1].text == "task t: 1 jobs flushed"
+    world.restart_server()
+    world.run(3)
+    assert world.outcomes() == ["KILLED"]
+    assert world.scheduler.executors[CONTROLLER].waiting == 0
+
+
+def test_one_that_has_ended_by_itself_meanwhile_says_how() -> None:
+    world = out_of_reach()
+    world.give(OrderJob(1, JobVerb.KILL, 1, "wrong"))
+    world.restart_server(joins=False)
+    world.run(60)
+    world.link_up()
+    world.run(3)
+    assert world.outcomes() == ["EXITED"]
 
 
 def test_a_kill_by_a_person_is_final_whoever_crashes() -> None:
