@@ -98,7 +98,7 @@ class Controller:
             LinkDown: self._link_down,
             Vouched: self._vouched,
             OrderHost: self.table.order,
-            PartFromHosts: self.table.end_in_order,
+            PartFromHosts: lambda event, _: self.table.part(event.keep_ns),
             SetTerms: self._set_terms,
             ForgetSuperior: self._forget_superior,
         }

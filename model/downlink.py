@@ -184,7 +184,8 @@ class Downlink(End):
                 self._ping_at = last + ping
             age = now - self.last_pong_ns
             self._unanswered_since = None
-            self._parted_until = 0
+            if self._taken_over:
+                self._parted_until = 0
         self.vouched = vouched
         return age
 

@@ -11,7 +11,7 @@ from model.aside import Asides
 from model.channel import ChannelTimes, LinkState
 from model.configuration import ClusterDefinition
 from model.effects import Answer, Commit, Connect, Disconnect, Effect, Notice, Transmit
-from model.events import HostVerb, LinkDown, LinkUp, OrderHost, PartFromHosts
+from model.events import HostVerb, LinkDown, LinkUp, OrderHost
 from model.explain import attributed
 from model.host import HOST_MOVES, Host, HostOrder, HostState
 from model.job import SECOND
@@ -86,16 +86,12 @@ class HostTable:
                 self.sync(host, now)
 
     def part(self, keep_ns: int) -> None:
-        """This process is about to end: the last word to each host, as of `Parting`."""
+        """This process is about to end: the last word to each host, as of `Parting`, for the next life to know."""
+        if keep_ns:
+            self._effects.append(Commit(HostsParted(keep_ns)))
         for host in self.hosts.values():
             host.link.part(keep_ns)
             self.talking[host.name] = host
-
-    def end_in_order(self, event: PartFromHosts, _: int) -> None:
-        """The same, of a controller in a process of its own: its next life knows it from its own journal."""
-        if event.keep_ns:
-            self._effects.append(Commit(HostsParted(event.keep_ns)))
-        self.part(event.keep_ns)
 
     def watch(self, host: Host) -> None:
         """Note when the host's link wants to be advanced."""

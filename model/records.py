@@ -200,8 +200,7 @@ class IntakeChanged(Struct, frozen=True, array_like=True, tag="intake changed", 
 
 
 class HostsParted(Struct, frozen=True, array_like=True, tag="hosts parted", gc=False):
-    """A controller in a process of its own ends in order: its hosts are granted the parting lease `keep_ns`. (Of one in
-    the scheduler's process `IntakeChanged` says it.)"""
+    """The controller ends in order: its hosts are granted the parting lease `keep_ns` for what they have."""
 
     keep_ns: int
 

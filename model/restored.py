@@ -195,19 +195,13 @@ class Fold:
         elif isinstance(record, IntakeChanged):
             self.scheduler.intake, self.scheduler.intake_reason = record.state, record.reason
             self.scheduler.keep_ns = record.keep_ns
-            self._parted(record.keep_ns)
         elif isinstance(record, HostsParted):
-            self._parted(record.keep_ns)
+            for given in self.controller.given.values():
+                given.keep_ns = record.keep_ns
         elif isinstance(record, ConfigurationTaken):
             self.scheduler.settings = record.settings
         elif isinstance(record, AlarmChanged | AlarmTold | HandlerSaid | DeadlineCycle | JobDue):
             self._alarm(record)
-
-    def _parted(self, keep_ns: int) -> None:
-        """What hosts have may live on there for so long."""
-        if keep_ns:
-            for given in self.controller.given.values():
-                given.keep_ns = keep_ns
 
     def _items(self, record: ItemsFound | ItemsGone) -> None:
         task = self.task(record.task)

@@ -71,8 +71,9 @@ class Uplink(End):
     def vouch(self, vouched: bool, age_ns: int, now: int) -> None:
         """See `Downlink.vouch`; `age_ns` is what that returned."""
         if self.vouched and not vouched:
-            self.lease_end_ns = now - age_ns + self.times.lease_ns
-            self._parted_by = 0
+            end, parted_ns = now - age_ns + self.times.lease_ns, self.lease_end_ns
+            if parted_ns is None or not self._parted_by or self._parted_by != self.peer_epoch or end > parted_ns:
+                self._parted_by, self.lease_end_ns = 0, end
         self.vouched = vouched
 
     def receive(self, batch: Batch, now: int) -> Sequence[Down]:

@@ -148,3 +148,28 @@ def test_a_controller_of_its_own_process_knows_from_its_own_journal_that_it_has_
     hosts = Controller(2, 0, definition, restored).hosts
     assert hosts["node1"].link.lost_at == KEEP_SECONDS * SECOND
     assert hosts["node2"].link.lost_at == TIMES.lease_ns + TIMES.margin_ns
+
+
+def test_a_parting_lease_outlives_a_link_that_the_driver_vouched_for() -> None:
+    now = 1000 * SECOND
+    up = Uplink(1, TIMES)
+    up.receive(batch(1, 1, Inquire(1)), now)
+    up.vouch(True, 0, now)
+    up.receive(batch(1, 2, Parting(KEEP_SECONDS * SECOND)), now)
+    up.vouch(False, 0, now)
+    assert up.lease_end_ns == now + KEEP_SECONDS * SECOND
+    up.receive(batch(2, 1, Inquire(1)), now)
+    up.vouch(True, 0, now)
+    up.vouch(False, 0, now)
+    assert up.lease_end_ns == now + TIMES.lease_ns
+
+
+def test_it_counts_also_when_the_driver_vouched_before_anything_was_heard() -> None:
+    ends = Ends()
+    ends.down.vouch(True, ends.now)
+    ends.down.vouch(False, ends.now)
+    assert ends.down.lost_at == ends.kept_until
+    ends.down.vouch(True, ends.now)
+    ends.answer(ends.down.seal())
+    ends.down.vouch(False, ends.now)
+    assert ends.down.lost_at < ends.kept_until
