@@ -530,7 +530,7 @@ class Controller:
             self.placing.take(job, host, now)
             host.link.restore(key, given.spec, running=False, sent_to=given.host_epoch, doubtful=not given.open_above)
             if given.keep_ns:
-                host.link.parted_until(now + given.keep_ns)
+                host.link.parted(given.keep_ns, now)
             self.table.talking[host.name] = host
 
     # explain

@@ -130,7 +130,7 @@ class Downlink(End):
         self._unanswered_since: int | None = None
         self._judge_after = 0
         self._parted_until = 0
-        """an earlier life has granted a lease until then"""
+        """an earlier life has granted a lease; with the margin it is over then"""
         self._taken_over = 0
         """number of the first Ping whose answer shows that this life of the subordinate has our own lease instead; 0:
         none yet"""
@@ -260,10 +260,10 @@ class Downlink(End):
         if self.state is _L.OPEN:
             self.outbox.append(Parting(lease_ns))
 
-    def parted_until(self, when_ns: int) -> None:
-        """An earlier life has granted a parting lease: nothing is judged lost before `when_ns`, unless the subordinate
-        is known to have a lease of this life instead."""
-        self._parted_until = max(self._parted_until, when_ns)
+    def parted(self, keep_ns: int, now: int) -> None:
+        """An earlier life has granted a parting lease: nothing is judged lost before that and the margin are over, from
+        now on, unless the subordinate is known to have a lease of this life instead."""
+        self._parted_until = max(self._parted_until, now + keep_ns + self.times.margin_ns)
 
     # what comes in
 

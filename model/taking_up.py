@@ -52,6 +52,6 @@ def take_up(scheduler: Scheduler, restored: RestoredScheduler, now: int) -> dict
             scheduler.make_ready(job, now)
     if restored.keep_ns:
         for executor in scheduler.executors.values():
-            executor.link.parted_until(now + restored.keep_ns)
+            executor.link.parted(restored.keep_ns, now)
     scheduler.alarms.restore(restored.alarms, now)
     return {name: old for name, old in restored.tasks.items() if name not in tasks}

@@ -1,9 +1,10 @@
 """Swarm: a seed draws a whole small world, its shape, its times (shrunk), its tasks and a random set of its faults.
 
-Four recipes stand beside faults that come independently of each other: a storm, in which all of them begin within a
+Five recipes stand beside faults that come independently of each other: a storm, in which all of them begin within a
 short time, so that they meet; rows of restarts, in which a process is gone again as soon as it is back; restarts of an
 end of a bad link, so that what an earlier life said arrives in a later one, or never; and a controller that is silent
-for so long that its jobs are given up, by a scheduler that has forgotten it when the controller is heard again.
+for so long that its jobs are given up, by a scheduler that has forgotten it when the controller is heard again; and a
+server that ends in order while a host cannot be reached, before, meanwhile or soon after.
 
 Phases: a short warm-up; chaos; then everything is healed (`HEALED_NS`: links, disks, hosts; what crashed last comes
 back a little later); then time enough for every job to become final, `LIVENESS_NS`. The oracle names what is not.
@@ -18,7 +19,7 @@ from msgspec import structs
 
 from model.channel import ChannelTimes
 from model.configuration import FRONT_MAX, ClusterDefinition, Configuration, HostDefinition, Order
-from model.events import HostVerb, JobVerb, OrderHost, OrderJob, OrderTask, TaskVerb
+from model.events import HostVerb, IntakeVerb, JobVerb, OrderHost, OrderIntake, OrderJob, OrderTask, TaskVerb
 from model.job import SECOND, Block, HostPolicy, HostWish, Wait
 from model.task import FilesSource, Handler, Limits, Periods, Retry, TaskDefinition
 from sim.distributions import Constant, Lognormal, Uniform
@@ -54,6 +55,8 @@ GIVEN_UP_NS = 10 * SECOND
 """A controller that is not heard for longer has lost the jobs of those tasks."""
 GIVEN_UP_SHARE = 0.05
 """Of the worlds: in so many it is."""
+STOPPED_SHARE = 0.05
+"""Of the worlds: in so many the server ends in order, and comes back."""
 JOBS_OF_TASK = 12
 BRIEF_SHARE = 0.4
 """Of the worlds: so many have a task whose jobs are brief, most of them, and come in crowds; of these some are given to
@@ -103,6 +106,7 @@ def swarm(seed: int) -> tuple[Configuration, Scenario]:
     scenario = _with_a_disk_that_hangs(seed, scenario)
     tasks, scenario = _with_brief_jobs(seed, hosts, tasks, scenario)
     tasks, scenario = _with_a_controller_given_up(seed, hosts, tasks, scenario)
+    scenario = _with_a_stop_in_order(seed, hosts, scenario)
     configuration = Configuration(path=f"swarm {seed}", directory="/", tasks=tasks, cluster=cluster)
     return configuration, with_a_failing_host(seed, cluster, scenario)
 
@@ -237,6 +241,27 @@ def _with_a_controller_given_up(
     gone = Fault(Kind.CRASHED, ("scheduler",), gone_ns, chance.randrange(1, SECOND))
     disk = TWO_DISKS if scenario.disk is not None and scenario.disk.one_process else scenario.disk
     return tasks, structs.replace(scenario, faults=(*scenario.faults, *hung, silence, gone), disk=disk)
+
+
+def _with_a_stop_in_order(seed: int, hosts: tuple[HostDefinition, ...], scenario: Scenario) -> Scenario:
+    """In a twentieth of the worlds the server, which is one process, ends in order, with a parting lease that is longer
+    than lease and margin, and comes back; the link to a host is cut just before that, meanwhile, or soon after, so that
+    its next life does not hear of what runs there, or hears of it once; for long, as jobs hang. By a chance of its own,
+    as above."""
+    chance = Random(f"{seed}/stopped")  # noqa: S311 - chance of a simulation
+    if chance.random() >= STOPPED_SHARE:
+        return scenario
+    at_ns, away_ns = WARM_UP_NS + chance.randrange(CHAOS_NS // 2), chance.randrange(SECOND, LEASE_NS)
+    keep_ns = chance.randrange(LEASE_NS + MARGIN_NS, 10 * LEASE_NS)
+    stop = Ordered(at_ns, intake=OrderIntake(8, IntakeVerb.SHUTDOWN, "an upgrade", keep_ns))
+    gone = Fault(Kind.RESTARTED, ("scheduler",), at_ns + chance.randrange(SECOND // 10, SECOND), away_ns)
+    cut_ns, for_ns = at_ns + chance.randrange(-SECOND, away_ns + SECOND), chance.randrange(LEASE_NS, FAULT_MAX_NS)
+    name = chance.choice(hosts).name
+    hung = Fault(Kind.HUNG, (name,), at_ns - WARM_UP_NS, 2 * WARM_UP_NS)
+    cut = Fault(Kind.LOST, ("controller", name), cut_ns, for_ns)
+    disk = scenario.disk if scenario.disk is not None and scenario.disk.one_process else DiskModel()
+    faults, orders = (*scenario.faults, hung, gone, cut), (*scenario.orders, stop)
+    return structs.replace(scenario, faults=faults, orders=orders, disk=disk)
 
 
 def _with_brief_jobs(

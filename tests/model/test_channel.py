@@ -237,7 +237,7 @@ class Channel(RuleBasedStateMachine):
         former, self.down = self.down, Downlink("host", self.down.epoch + 1, TIMES, self.now)
         for key, given in former.given.items():
             self.down.restore(key, SPEC, running=given.held is Held.RUNNING, sent_to=given.sent_to)
-        self.down.parted_until(self.now + KEEP_NS)
+        self.down.parted(KEEP_NS, self.now)
         self.down.opened(self.now)
         self._collect()
 

@@ -75,13 +75,13 @@ class Ends:
 
     def __init__(self) -> None:
         self.now = 1000 * SECOND
-        self.kept_until = self.now + KEEP_SECONDS * SECOND
+        self.kept_until = self.now + KEEP_SECONDS * SECOND + TIMES.margin_ns
         self.up = Uplink(1, TIMES)
         self.up.receive(batch(1, 1, Inquire(1)), self.now)
         self.up.receive(batch(1, 2, Parting(KEEP_SECONDS * SECOND)), self.now)
         self.down = Downlink("node1", 2, TIMES, self.now)
         self.down.restore((JobId(1), 1), SPEC, running=True, sent_to=1)
-        self.down.parted_until(self.kept_until)
+        self.down.parted(KEEP_SECONDS * SECOND, self.now)
         self.down.opened(self.now)
 
     def answer(self, said: Batch, inventory: bool = True) -> None:
@@ -146,7 +146,7 @@ def test_a_controller_of_its_own_process_knows_from_its_own_journal_that_it_has_
     folded = fold([before, *parted, after])
     restored = fold(say(folded.scheduler, folded.controller)).controller
     hosts = Controller(2, 0, definition, restored).hosts
-    assert hosts["node1"].link.lost_at == KEEP_SECONDS * SECOND
+    assert hosts["node1"].link.lost_at == KEEP_SECONDS * SECOND + TIMES.margin_ns
     assert hosts["node2"].link.lost_at == TIMES.lease_ns + TIMES.margin_ns
 
 

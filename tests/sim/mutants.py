@@ -475,6 +475,10 @@ def a_doubled_order_starts_twice(patch: Patch) -> None:
     patch.setattr(Agent, "_assign", mutant)
 
 
+def a_parting_lease_is_forgotten(patch: Patch) -> None:
+    patch.setattr(Downlink, "parted", lambda self, keep_ns, now: None)
+
+
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(1, "the end of an attempt is acknowledged, and recorded afterwards", acknowledge_before_commit),
     Mutant(2, "an attempt is handed down, and recorded afterwards", assign_before_commit),
@@ -512,4 +516,5 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(36, "an end is said once only", an_end_is_said_once),
     Mutant(37, "an empty disk is taken for a complete one", an_empty_disk_is_taken_for_a_complete_one),
     Mutant(38, "an order that comes again starts an ended attempt again", a_doubled_order_starts_twice),
+    Mutant(39, "a restart forgets the parting lease that was granted", a_parting_lease_is_forgotten),
 )
