@@ -98,7 +98,7 @@ class Controller:
             LinkDown: self._link_down,
             Vouched: self._vouched,
             OrderHost: self.table.order,
-            PartFromHosts: lambda event, _: self.table.part(event.keep_ns),
+            PartFromHosts: lambda event, now: self.table.part(event.keep_ns, now),
             SetTerms: self._set_terms,
             ForgetSuperior: self._forget_superior,
         }
@@ -216,7 +216,7 @@ class Controller:
             elif kind is Ping:
                 superior.pong(message, now)  # type: ignore[arg-type]
             elif kind is Parting and superior.number == EMBEDDED:
-                self.table.part(message.lease_ns)  # type: ignore[union-attr]
+                self.table.part(message.lease_ns, now)  # type: ignore[union-attr]
             elif kind is Inquire:
                 superior.inventory(message, self.jobs.values(), now)  # type: ignore[arg-type]
             elif kind is Heard:

@@ -79,6 +79,7 @@ class Downlink(End):
     __slots__ = (
         "_awaited",
         "_awaited_last",
+        "_granted_until",
         "_inquire_at",
         "_inquiry",
         "_judge_after",
@@ -131,6 +132,8 @@ class Downlink(End):
         self._judge_after = 0
         self._parted_until = 0
         """an earlier life has granted a lease; with the margin it is over then"""
+        self._granted_until = 0
+        """the same of this life"""
         self._taken_over = 0
         """number of the first Ping whose answer shows that this life of the subordinate has our own lease instead; 0:
         none yet"""
@@ -255,10 +258,11 @@ class Downlink(End):
         if self.state is _L.OPEN:
             self.outbox.append(Heard(number))
 
-    def part(self, lease_ns: int) -> None:
-        """The last word before a clean stop: what runs may go on for `lease_ns`."""
+    def part(self, lease_ns: int, now: int) -> None:
+        """The last word before a clean stop: what runs may go on for `lease_ns`; this life cannot take that back."""
         if self.state is _L.OPEN:
             self.outbox.append(Parting(lease_ns))
+            self._granted_until = now + lease_ns + self.times.margin_ns
 
     def parted(self, keep_ns: int, now: int) -> None:
         """An earlier life has granted a parting lease: nothing is judged lost before that and the margin are over, from
@@ -426,7 +430,7 @@ class Downlink(End):
     def lost_at(self) -> int:
         """When everything given is lost, if nothing is heard before (ns)."""
         lost_at = self.last_pong_ns + self.times.lease_ns + self.times.margin_ns
-        return max(lost_at, self._judge_after, self._parted_until)
+        return max(lost_at, self._judge_after, self._parted_until, self._granted_until)
 
     @property
     def silent_at(self) -> int | None:

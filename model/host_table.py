@@ -85,12 +85,12 @@ class HostTable:
                 self.talking[host.name] = host
                 self.sync(host, now)
 
-    def part(self, keep_ns: int) -> None:
+    def part(self, keep_ns: int, now: int) -> None:
         """This process is about to end: the last word to each host, as of `Parting`, for the next life to know."""
         if keep_ns:
             self._effects.append(Commit(HostsParted(keep_ns)))
         for host in self.hosts.values():
-            host.link.part(keep_ns)
+            host.link.part(keep_ns, now)
             self.talking[host.name] = host
 
     def watch(self, host: Host) -> None:

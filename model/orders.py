@@ -287,7 +287,7 @@ class Orders:
         scheduler.effects.append(Answer(order.request, True, self.stopped or "running"))
         if order.verb is IntakeVerb.SHUTDOWN:
             for executor in scheduler.executors.values():
-                executor.link.part(keep_ns)
+                executor.link.part(keep_ns, now)
             scheduler.effects.append(Idle())
         elif order.verb is IntakeVerb.SHUTDOWN_KILL:
             self._end_all(now)
@@ -322,7 +322,7 @@ class Orders:
             if job.state in (_S.ASSIGNED, _S.PENDING, _S.RUNNING):
                 scheduler.cancel(job, CancelReason.SHUTDOWN, now)
         for executor in scheduler.executors.values():
-            executor.link.part(0)  # whatever else runs there, nobody's any more, ends too
+            executor.link.part(0, now)  # whatever else runs there, nobody's any more, ends too
         self.look_for_idle()
 
     def restore(self, state: str, reason: str) -> None:

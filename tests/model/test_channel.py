@@ -227,7 +227,7 @@ class Channel(RuleBasedStateMachine):
     def superior_is_stopped_in_order_and_comes_back(self, hears_it: bool, stays_away: int) -> None:
         if hears_it:
             self.network_works()
-        self.down.part(KEEP_NS)
+        self.down.part(KEEP_NS, self.now)
         self._collect()
         if hears_it:
             self.network_works()

@@ -173,3 +173,16 @@ def test_it_counts_also_when_the_driver_vouched_before_anything_was_heard() -> N
     ends.answer(ends.down.seal())
     ends.down.vouch(False, ends.now)
     assert ends.down.lost_at < ends.kept_until
+
+
+def test_one_that_has_parted_and_lives_on_counts_what_it_granted() -> None:
+    ends = Ends()
+    ends.answer(ends.down.seal())
+    ends.answer(ends.down.seal())
+    assert ends.down.lost_at < ends.kept_until
+    ends.down.part(KEEP_SECONDS * SECOND, ends.now)
+    ends.answer(ends.down.seal())
+    ends.a_period_passes()
+    ends.answer(ends.down.seal())
+    assert ends.up.lease_end_ns == ends.kept_until - TIMES.margin_ns
+    assert ends.down.lost_at == ends.kept_until
