@@ -97,7 +97,7 @@ class Controller:
             LinkUp: self._link_up,
             LinkDown: self._link_down,
             Vouched: self._vouched,
-            OrderHost: self.table.order,
+            OrderHost: self._order_host,
             PartFromHosts: lambda event, now: self.table.part(event.keep_ns, now),
             SetTerms: self._set_terms,
             ForgetSuperior: self._forget_superior,
@@ -236,6 +236,10 @@ class Controller:
                 for job in left:
                     self._acknowledge(job.key, now)
         self.superiors.forget(event)
+
+    def _order_host(self, order: OrderHost, now: int) -> None:
+        if lost := self.table.order(order, now):
+            self._take_reports(self.hosts[order.host], lost, now)
 
     def _assign(self, superior: Superior, message: Assign, now: int) -> None:
         key = superior.key_of(message.job, message.attempt)

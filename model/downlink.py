@@ -135,8 +135,7 @@ class Downlink(End):
         self._granted_until = 0
         """the same of this life"""
         self._taken_over = 0
-        """number of the first Ping whose answer shows that this life of the subordinate has our own lease instead; 0:
-        none yet"""
+        """number of the first Ping whose answer shows that this life of it has our own lease instead; 0: none yet"""
         self._lost_judged = False
 
     # what the transport says
@@ -471,10 +470,13 @@ class Downlink(End):
             if now - self.lost_at >= self.times.ping_ns:  # we stood still ourselves: the peer may have spoken since
                 self._judge_after = now + self.times.silent_ns
                 return []
-            self._lost_judged = True
-            why = "its host was not heard for the lease and the margin"
-            return [self._lost(key, why) for key in self.given]
+            return self.give_up("its host was not heard for the lease and the margin")
         return []
+
+    def give_up(self, why: str) -> list[Up]:
+        """All that it has is lost, whatever its lease."""
+        self._lost_judged = True
+        return [self._lost(key, why) for key in self.given]
 
     def _advance_connected(self, now: int) -> None:
         self.notice_stall(now)

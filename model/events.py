@@ -239,6 +239,8 @@ class HostVerb(Enum):
     DELETE = "delete"
     RETRY = "retry"
     """try to connect now"""
+    LOST = "lost"
+    """a person has made sure that nothing runs there: what it has is lost at once, not when its lease is over"""
     SLOTS = "slots"
     """it has so many slots from now on; what runs goes on"""
 

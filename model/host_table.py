@@ -15,6 +15,7 @@ from model.events import HostVerb, LinkDown, LinkUp, OrderHost
 from model.explain import attributed
 from model.host import HOST_MOVES, Host, HostOrder, HostState
 from model.job import SECOND
+from model.messages import Up
 from model.near_miss import nearest
 from model.placing import Placing
 from model.records import SET_ASIDE, HostChanged, HostsParted, PersonOrdered
@@ -23,6 +24,7 @@ from model.states import check_move
 from model.timers import NEVER_NS, Timers
 
 _CLOSED, _OFF = LinkState.CLOSED, HostState.OFF
+VOUCHED_FOR = "a person says that nothing runs there any more"
 LEFT_LOOK_NS = 60 * SECOND
 """How often it is looked whether a job still waits for a host that has left."""
 _DONE = {
@@ -30,6 +32,7 @@ _DONE = {
     HostVerb.ON: "is on",
     HostVerb.OFF: "is off",
     HostVerb.RETRY: "is tried again now",
+    HostVerb.LOST: "has lost what it had; if it comes back, that is ended there",
 }
 
 
@@ -235,7 +238,8 @@ class HostTable:
 
     # orders of a person
 
-    def order(self, order: OrderHost, now: int) -> None:
+    def order(self, order: OrderHost, now: int) -> list[Up]:
+        """Do it, and answer; what comes of it for the owner to take."""
         if order.verb is HostVerb.ADD:
             problem = self._order_add(order, now)
         elif order.host not in self.hosts:
@@ -244,7 +248,7 @@ class HostTable:
             problem = self._order_change(self.hosts[order.host], order, now)
         if problem:
             self._effects.append(Answer(order.request, False, problem))
-            return
+            return []
         if order.lasting and not order.more:
             reason = attributed(order.reason, order.by)
             record = HostChanged(order.host, order.verb.value, order.slots, reason, order.resources, order.labels)
@@ -252,6 +256,7 @@ class HostTable:
         if order.by:
             self._effects.append(Commit(PersonOrdered(order.by, order.verb.value, "host", order.host, order.reason)))
         self._effects.append(Answer(order.request, True, f"host {order.host}: {self._done(order)}"))
+        return self.hosts[order.host].link.give_up(VOUCHED_FOR) if order.verb is HostVerb.LOST else []
 
     def _done(self, order: OrderHost) -> str:
         """What has changed, for the person who ordered it."""
@@ -303,6 +308,9 @@ class HostTable:
             self._resize(host, order.slots, now)
             self._declare(host, order, now)
             return ""
+        if verb is HostVerb.LOST:
+            answers = host.link.state is LinkState.OPEN
+            return f"host {host.name} answers: what it has can be ended (laulima kill JOB)" if answers else ""
         if verb is HostVerb.RETRY:
             if host.state is not HostState.DOWN:
                 return f"host {host.name} is {host.state.value}, only a host that is down can be tried again"
@@ -362,7 +370,7 @@ class HostTable:
                 self.add(change.host, change.slots, now, change.resources or (), change.labels or ())
             return
         host = self.hosts.get(change.host)
-        if host is None or change.verb == HostVerb.RETRY.value:
+        if host is None or change.verb in (HostVerb.RETRY.value, HostVerb.LOST.value):
             return
         if change.verb == HostVerb.DELETE.value:
             del self.hosts[change.host]

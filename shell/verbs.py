@@ -103,7 +103,7 @@ CONTROLLER_TIMEOUT = option(
     form=Form.CHOICE, choices=("ignore", "limit"),
 )  # fmt: skip
 
-HOST_VERBS = ("add", "delete", "drain", "off", "on", "retry", "slots")
+HOST_VERBS = ("add", "delete", "drain", "lost", "off", "on", "retry", "slots")
 """The values of `model.events.HostVerb`; not imported, so that a read starts quickly (a test compares them)."""
 
 START, LOOK, CHANGE, LEARN = "Start and rehearse", "Look", "Change", "Learn"
@@ -426,7 +426,7 @@ VERBS: tuple[Verb, ...] = (
         (Parameter("words", "a task, or jobs", many=True, required=True), REASON, WAIT), "flush",
     ),
     Verb(
-        "host", CHANGE, Kind.CHANGE, "Switch hosts on or off, drain, add, delete them, try them again, or check them.",
+        "host", CHANGE, Kind.CHANGE, "Switch hosts on or off, drain, add, delete, try again, call lost, or check them.",
         "shell.commands.changes:host",
         (
             Parameter("verb", form=Form.CHOICE, choices=(*HOST_VERBS, "check"), required=True),

@@ -10,10 +10,10 @@ import pytest
 from model.channel import ChannelTimes
 from model.controller import Controller
 from model.downlink import Downlink
-from model.events import IntakeVerb, OrderIntake, PartFromHosts
-from model.job import SECOND, JobId, JobSpec
+from model.events import HostVerb, IntakeVerb, OrderHost, OrderIntake, PartFromHosts
+from model.job import SECOND, JobId, JobSpec, Outcome
 from model.messages import Batch, Down, Entry, Held, Inquire, Parting, Ping
-from model.records import AttemptGiven, HostsParted
+from model.records import AttemptGiven, HostsParted, PersonOrdered
 from model.restored import fold
 from model.snapshot import say
 from model.uplink import Uplink
@@ -49,6 +49,40 @@ def test_what_an_unheard_host_runs_is_not_run_again_while_its_parting_lease_hold
         world.run(LOST_SECONDS)
     assert list(world.hosts["node1"].processes) == [(1, 1)] and not world.hosts["node2"].processes
     world.run(KEEP_SECONDS)
+    assert not world.hosts["node1"].processes and list(world.hosts["node2"].processes) == [(1, 2)]
+
+
+def test_a_person_who_has_made_sure_that_a_host_is_dead_need_not_wait_for_its_lease() -> None:
+    world = stopped_in_order()
+    world.reboot("node1")
+    world.cut("node1")
+    world.restart_server()
+    world.run(LOST_SECONDS)
+    assert not world.hosts["node2"].processes
+    world.order_host(OrderHost(2, HostVerb.LOST, "node1", by="ann"))
+    world.run(1)
+    assert list(world.hosts["node2"].processes) == [(1, 2)]
+    assert world.ends[-1].report.outcome is Outcome.LOST and "a person says" in world.ends[-1].report.reason
+    assert PersonOrdered("ann", "lost", "host", "node1", "") in world.records
+    world.order_host(OrderHost(3, HostVerb.LOST, "node2"))
+    world.run(1)
+    assert not world.answers[-1].ok and "host node2 answers" in world.answers[-1].text
+    assert list(world.hosts["node2"].processes) == [(1, 2)]
+    world.restart_server()
+    world.run(10)
+    assert len(world.ends) == 1, "the order is for once"
+
+
+def test_what_was_called_lost_and_lives_on_is_ended_when_its_host_is_back() -> None:
+    world = stopped_in_order()
+    world.cut("node1")
+    world.restart_server()
+    world.run(10)
+    world.order_host(OrderHost(2, HostVerb.LOST, "node1"))
+    world.run(1)
+    assert list(world.hosts["node1"].processes) == [(1, 1)] and list(world.hosts["node2"].processes) == [(1, 2)]
+    world.mend("node1")
+    world.run(120)
     assert not world.hosts["node1"].processes and list(world.hosts["node2"].processes) == [(1, 2)]
 
 
