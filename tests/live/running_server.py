@@ -140,18 +140,23 @@ class RunningServer:
     def client(self) -> Client:
         """The client of the server that runs, once it answers."""
         if self._client is None:
-            self._client = client = until(self._try_to_connect, f"the server answers; it said: {self.said()}")
-            assert client is not None
-            client.answer("tasks")  # who asks nothing in the first seconds is closed, and a test may look elsewhere
+            self._client = until(self._try_to_connect, f"the server answers; it said: {self.said()}")
+            assert self._client is not None
         return self._client
 
     def _try_to_connect(self) -> Client | None:
         assert self.process is not None
         assert self.process.poll() is None, f"the server ended: {self.said()}"
         try:
-            return Client(self.state)
+            client = Client(self.state)
         except NotReachableError:
             return None
+        try:
+            client.answer("tasks")  # who asks nothing in the first seconds is closed, and a test may look elsewhere
+        except ConnectionResetError:  # a server that was killed while it forked listens a moment longer, in its child
+            client.close()
+            return None
+        return client
 
     def said(self) -> str:
         """What all servers of this folder wrote to stderr."""
